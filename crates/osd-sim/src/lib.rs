@@ -1,1 +1,19 @@
-//! Placeholder.
+//! One object storage daemon as a gRPC server: requests in, steps of [`osd::Osd`], effects out. No rule of the protocol
+//! lives here.
+
+mod config;
+mod daemon;
+mod events;
+mod op_stream;
+mod options;
+mod program;
+mod server;
+mod service;
+mod watch_stream;
+mod wire;
+
+pub use config::Config;
+pub use events::EventsError;
+pub use options::Options;
+pub use program::run;
+pub use server::{ServeError, Server, serve};

@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The OSD as a value: objects, snapshots, classes, sessions, blocklist, watch and notify.
+//!
+//! [`Osd`] decides everything and does nothing: each call is one step at a moment that the caller names, and gives a reply
+//! and the [`Effect`]s to carry out. There is no clock, no randomness, no task and no socket here.
+
+mod agenda;
+mod blocklist;
+mod cls;
+mod config;
+mod effect;
+pub mod error;
+mod event;
+pub mod limits;
+mod notify;
+pub mod op;
+mod operate;
+mod osd;
+pub mod pool;
+mod pools;
+mod session;
+mod time;
+pub mod trim;
+pub mod vector;
+mod watch;
+mod watching;
+
+pub use config::Config;
+pub use effect::{Effect, Notification, WatchEvent};
+pub use error::OpError;
+pub use event::{Event, Kind};
+pub use limits::Limits;
+pub use notify::NotifyReply;
+pub use operate::Request;
+pub use osd::Osd;
+pub use pool::PoolInfo;
+pub use pools::PoolTotals;
+pub use session::{Answer, Reply, SessionInfo};
+pub use time::Millis;
+pub use trim::trim;
+pub use watch::{StreamId, WatchRequest, WatcherInfo};

@@ -64,14 +64,34 @@ pub enum Op {
 #[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
 pub enum OpResult {
     Done,
-    /// Bytes by reference: the caller resolves them outside of the OSD's step.
-    Read { data: Extents, length: u64 },
-    SparseRead { data: Extents },
-    Stat { size: u64, version: u64 },
-    Xattrs { entries: BTreeMap<String, Bytes> },
-    Omap { entries: BTreeMap<String, Bytes>, more: bool },
-    Exec { output: Bytes },
-    ListSnaps { seq: u64, clones: Vec<ObjectClone>, head_exists: bool },
+    /// Bytes by reference, resolved outside of the OSD's step: `length` bytes from 0, where 0 is the read's offset.
+    Read {
+        data: Extents,
+        length: u64,
+    },
+    /// At the object's offsets.
+    SparseRead {
+        data: Extents,
+    },
+    Stat {
+        size: u64,
+        version: u64,
+    },
+    Xattrs {
+        entries: BTreeMap<String, Bytes>,
+    },
+    Omap {
+        entries: BTreeMap<String, Bytes>,
+        more: bool,
+    },
+    Exec {
+        output: Bytes,
+    },
+    ListSnaps {
+        seq: u64,
+        clones: Vec<ObjectClone>,
+        head_exists: bool,
+    },
 }
 
 /// A preserved state of an object.

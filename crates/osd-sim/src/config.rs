@@ -1,0 +1,88 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use osd::{Limits, Millis};
+
+/// What a server is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where [`Server::start`](crate::Server::start) listens; port 0 = any free one.
+    pub listen: SocketAddr,
+    /// How long a watch may be silent, unless it asks for its own time.
+    pub osd_client_watch_timeout: Duration,
+    /// How long a watch lives whose connection is known to be gone.
+    pub osd_client_watch_grace: Duration,
+    /// How long a notify waits for acks, unless it asks for its own time.
+    pub osd_default_notify_timeout: Duration,
+    /// How long a blocklist entry lasts, unless it asks for its own time.
+    pub mon_osd_blocklist_default_expire: Duration,
+    /// How long a session lives that has neither a stream nor a call.
+    pub osd_client_session_timeout: Duration,
+    /// What one client may ask for.
+    pub limits: Limits,
+    /// Events that wait for one watch stream; one more cuts the stream.
+    pub watch_queue_events_max: usize,
+    /// Events that are kept for followers.
+    pub events_kept_max: usize,
+    /// Pools that exist from the start, besides "rbd".
+    pub pools: Vec<String>,
+    /// Where every event is written, as one JSON object a line.
+    pub events_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    /// Ceph's constants, with a grace of 500 ms.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            osd_client_watch_timeout: Duration::from_secs(30),
+            osd_client_watch_grace: Duration::from_millis(500),
+            osd_default_notify_timeout: Duration::from_secs(30),
+            mon_osd_blocklist_default_expire: Duration::from_secs(3600),
+            osd_client_session_timeout: Duration::from_secs(600),
+            limits: Limits::default(),
+            watch_queue_events_max: 4096,
+            events_kept_max: 100_000,
+            pools: Vec::new(),
+            events_file: None,
+        }
+    }
+}
+
+impl Config {
+    /// As Ceph behaves: a lost connection changes nothing about the time a watch has left.
+    pub fn ceph() -> Self {
+        let ceph = Self::default();
+        Self { osd_client_watch_grace: ceph.osd_client_watch_timeout, ..ceph }
+    }
+
+    /// One order shorter, for tests that wait for timeouts.
+    pub fn ci() -> Self {
+        Self {
+            osd_client_watch_timeout: Duration::from_secs(3),
+            osd_client_watch_grace: Duration::from_millis(300),
+            osd_default_notify_timeout: Duration::from_secs(3),
+            mon_osd_blocklist_default_expire: Duration::from_secs(360),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn of_osd(&self) -> osd::Config {
+        osd::Config {
+            osd_client_watch_timeout: millis(self.osd_client_watch_timeout),
+            osd_client_watch_grace: millis(self.osd_client_watch_grace),
+            osd_default_notify_timeout: millis(self.osd_default_notify_timeout),
+            mon_osd_blocklist_default_expire: millis(self.mon_osd_blocklist_default_expire),
+            osd_client_session_timeout: millis(self.osd_client_session_timeout),
+            limits: self.limits,
+            events_kept_max: self.events_kept_max,
+            ..osd::Config::default()
+        }
+    }
+}
+
+/// Whole milliseconds, rounded up: a span that is not zero stays so.
+pub(crate) fn millis(span: Duration) -> Millis {
+    Millis(u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+}

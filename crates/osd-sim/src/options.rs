@@ -1,0 +1,183 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::Config;
+
+/// One object storage daemon for tests: objects, snapshots, object classes, watch/notify and blocklisting over gRPC, in
+/// memory.
+///
+/// When it accepts calls it prints one line on stdout: {"program":"osd-sim","address":"HOST:PORT","pid":N}. It ends on
+/// SIGTERM or SIGINT. Logs go to stderr; RUST_LOG sets how much.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  osd-sim                                      on any free port of 127.0.0.1, with Ceph's timeouts
+  osd-sim --preset ci --events events.jsonl    short timeouts; every event as a line of JSON
+  osd-sim --listen 0.0.0.0:6800 --pool images  pools 'rbd' and 'images', for other machines too
+  osd-sim health --address 127.0.0.1:6800      exit status 0 if that server serves
+
+Durations are written like 30s, 500ms, '1h 30m'. Every option is also an environment variable.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Asks a running server whether it serves: exit status 0 if it does, 1 if not. For container health checks.
+    Health {
+        /// Where the server listens.
+        #[arg(long, env = "OSD_SIM_ADDRESS", value_name = "HOST:PORT")]
+        address: rpc::Address,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Preset {
+    /// Ceph's constants, and a watch whose connection is gone lives as long as a silent one.
+    Ceph,
+    /// One order shorter: watch 3s, grace 300ms, notify 3s, blocklist 6m.
+    Ci,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 = any free one.
+    #[arg(long, env = "OSD_SIM_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Where the options below begin; without it Ceph's constants with a grace of 500ms.
+    #[arg(long, env = "OSD_SIM_PRESET", value_enum)]
+    preset: Option<Preset>,
+    /// A pool that exists from the start; may be given more than once. 'rbd' always exists.
+    #[arg(long = "pool", env = "OSD_SIM_POOL", value_name = "NAME", value_delimiter = ',')]
+    pools: Vec<String>,
+    /// Write every event to this file, as one JSON object a line. The file is created anew.
+    #[arg(long, env = "OSD_SIM_EVENTS", value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// How logs are written to stderr.
+    #[arg(long, env = "OSD_SIM_LOG_FORMAT", value_enum, default_value = "plain")]
+    pub(crate) log_format: LogFormat,
+    #[command(flatten, next_help_heading = "Times")]
+    times: Times,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: Limits,
+}
+
+#[derive(Args, Debug)]
+struct Times {
+    /// How long a watch may be silent, unless it asks for its own time [30s].
+    #[arg(long, env = "OSD_SIM_OSD_CLIENT_WATCH_TIMEOUT", value_name = "TIME", value_parser = span)]
+    osd_client_watch_timeout: Option<Duration>,
+    /// How long a watch lives whose connection is known to be gone [500ms].
+    #[arg(long, env = "OSD_SIM_OSD_CLIENT_WATCH_GRACE", value_name = "TIME", value_parser = span)]
+    osd_client_watch_grace: Option<Duration>,
+    /// How long a notify waits for acks, unless it asks for its own time [30s].
+    #[arg(long, env = "OSD_SIM_OSD_DEFAULT_NOTIFY_TIMEOUT", value_name = "TIME", value_parser = span)]
+    osd_default_notify_timeout: Option<Duration>,
+    /// How long a blocklist entry lasts, unless it asks for its own time [1h].
+    #[arg(long, env = "OSD_SIM_MON_OSD_BLOCKLIST_DEFAULT_EXPIRE", value_name = "TIME", value_parser = span)]
+    mon_osd_blocklist_default_expire: Option<Duration>,
+    /// How long a session lives that has neither a stream nor a call [10m].
+    #[arg(long, env = "OSD_SIM_OSD_CLIENT_SESSION_TIMEOUT", value_name = "TIME", value_parser = span)]
+    osd_client_session_timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+struct Limits {
+    /// Bytes that one op vector or notify carries, at most 16 MiB [16777216].
+    #[arg(long, env = "OSD_SIM_PAYLOAD_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=16 << 20))]
+    payload_bytes_max: Option<u64>,
+    /// Ops in one vector [64].
+    #[arg(long, env = "OSD_SIM_OPS_PER_VECTOR_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    ops_per_vector_max: Option<u32>,
+    /// Watches on one object [1024].
+    #[arg(long, env = "OSD_SIM_WATCHES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    watches_per_object_max: Option<u32>,
+    /// Notifies that wait for acks on one object [1024].
+    #[arg(long, env = "OSD_SIM_PENDING_NOTIFIES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pending_notifies_per_object_max: Option<u32>,
+    /// Ops of one session in flight [1024].
+    #[arg(long, env = "OSD_SIM_IN_FLIGHT_OPS_PER_SESSION_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    in_flight_ops_per_session_max: Option<u32>,
+    /// Bytes of one object [134217728].
+    #[arg(long, env = "OSD_SIM_OBJECT_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    object_bytes_max: Option<u64>,
+    /// Events that wait for one watch stream before it is cut [4096].
+    #[arg(long, env = "OSD_SIM_WATCH_QUEUE_EVENTS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    watch_queue_events_max: Option<u32>,
+    /// Events that are kept for followers [100000].
+    #[arg(long, env = "OSD_SIM_EVENTS_KEPT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    events_kept_max: Option<u32>,
+}
+
+/// A duration that is not zero.
+fn span(text: &str) -> Result<Duration, String> {
+    let rule = "expected a time above 0 with its unit, like 30s, 500ms or 1h";
+    match humantime::parse_duration(text) {
+        Ok(span) if !span.is_zero() => Ok(span),
+        Ok(_) => Err(rule.to_owned()),
+        Err(error) => Err(format!("{error}; {rule}")),
+    }
+}
+
+impl Serve {
+    /// The preset, with what was asked for put over it.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = match self.preset {
+            None => Config::default(),
+            Some(Preset::Ceph) => Config::ceph(),
+            Some(Preset::Ci) => Config::ci(),
+        };
+        config.listen = self.listen;
+        config.pools.clone_from(&self.pools);
+        config.events_file.clone_from(&self.events);
+        let times = &self.times;
+        set(&mut config.osd_client_watch_timeout, times.osd_client_watch_timeout);
+        if matches!(self.preset, Some(Preset::Ceph)) {
+            config.osd_client_watch_grace = config.osd_client_watch_timeout;
+        }
+        set(&mut config.osd_client_watch_grace, times.osd_client_watch_grace);
+        set(&mut config.osd_default_notify_timeout, times.osd_default_notify_timeout);
+        set(&mut config.mon_osd_blocklist_default_expire, times.mon_osd_blocklist_default_expire);
+        set(&mut config.osd_client_session_timeout, times.osd_client_session_timeout);
+        self.limits.put_over(&mut config);
+        config
+    }
+}
+
+impl Limits {
+    fn put_over(&self, config: &mut Config) {
+        let limits = &mut config.limits;
+        set(&mut limits.payload_bytes_max, self.payload_bytes_max);
+        set(&mut limits.ops_per_vector_max, self.ops_per_vector_max);
+        set(&mut limits.watches_per_object_max, self.watches_per_object_max);
+        set(&mut limits.pending_notifies_per_object_max, self.pending_notifies_per_object_max);
+        set(&mut limits.in_flight_ops_per_session_max, self.in_flight_ops_per_session_max);
+        set(&mut limits.object_bytes_max, self.object_bytes_max);
+        set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
+        set(&mut config.events_kept_max, self.events_kept_max.map(|max| max as usize));
+    }
+}
+
+fn set<T>(value: &mut T, asked_for: Option<T>) {
+    if let Some(asked_for) = asked_for {
+        *value = asked_for;
+    }
+}

@@ -1,0 +1,199 @@
+//! The server as a function of its connections, and the server that tests start.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::Stream;
+use osd::OpError;
+use rpc::osd::osd_server::OsdServer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::server::{Connected, Router};
+
+use crate::daemon::Daemon;
+use crate::events::{self, EventsError};
+use crate::service::Service;
+use crate::Config;
+
+/// How long calls in flight may take to end after the server began to close.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// The server cannot start, or has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The events file cannot be created.
+    #[error("events file {path}: {error}")]
+    EventsFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The events file is not complete.
+    #[error(transparent)]
+    Events(#[from] EventsError),
+    /// A pool of the configuration cannot be created.
+    #[error("configuration: {0}")]
+    Config(OpError),
+    /// The transport failed.
+    #[error("transport: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The descriptors are not understood by server reflection.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves one OSD on the connections that come in, until `shutdown`; then its streams are ended and calls in flight are
+/// given a few seconds. `seed` tells the client instances of this run from those of others.
+pub async fn serve<I, IO>(
+    incoming: I,
+    config: Config,
+    seed: u64,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = io::Result<IO>>,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    Prepared::new(config, seed)?.serve(incoming, shutdown).await
+}
+
+/// A server that has everything but connections.
+pub(crate) struct Prepared {
+    daemon: Arc<Daemon>,
+    router: Router,
+    events_file: Option<File>,
+}
+
+impl Prepared {
+    pub(crate) fn new(config: Config, seed: u64) -> Result<Self, ServeError> {
+        let create = |path: &PathBuf| {
+            File::create(path).map_err(|error| ServeError::EventsFile { path: path.clone(), error })
+        };
+        let events_file = config.events_file.as_ref().map(create).transpose()?;
+        let daemon = Arc::new(Daemon::new(&config, seed).map_err(ServeError::Config)?);
+        let router = router(daemon.clone(), config)?;
+        Ok(Self { daemon, router, events_file })
+    }
+
+    pub(crate) async fn serve<I, IO>(
+        self,
+        incoming: I,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError>
+    where
+        I: Stream<Item = io::Result<IO>>,
+        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let Self { daemon, router, events_file } = self;
+        let stop_writing = CancellationToken::new();
+        let writing = async {
+            match events_file {
+                Some(file) => events::write(daemon.clone(), file, stop_writing.clone()).await,
+                None => Ok(()),
+            }
+        };
+        let serving = async {
+            let _stop_writing = stop_writing.clone().drop_guard();
+            let closing = daemon.closing.clone().cancelled_owned();
+            tokio::select! {
+                biased;
+                served = router.serve_with_incoming_shutdown(incoming, closing) => served,
+                () = close(&daemon, shutdown) => Ok(()),
+                () = daemon.keep_time() => Ok(()),
+            }
+        };
+        let (served, written) = futures_util::join!(serving, writing);
+        served?;
+        Ok(written?)
+    }
+}
+
+/// Ends when the time for calls in flight is over.
+async fn close(daemon: &Daemon, shutdown: impl Future<Output = ()>) {
+    shutdown.await;
+    daemon.closing.cancel();
+    tokio::time::sleep(DRAIN_MAX).await;
+    tracing::warn!("calls did not end within {DRAIN_MAX:?} and are dropped");
+}
+
+fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+    };
+    let (_, health) = tonic_health::server::health_reporter();
+    // A silent client must not look like one that has gone before its watches time out.
+    let silence_max = config.osd_client_watch_timeout;
+    let service = OsdServer::new(Service::new(daemon, config))
+        .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
+    Ok(rpc::server(silence_max)
+        .trace_fn(|request| tracing::debug_span!("call", path = request.uri().path()))
+        .add_service(service)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+/// A server for tests, in the runtime that starts it. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    address: rpc::Address,
+    shutdown: DropGuard,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Server {
+    /// Listens where the configuration says: on any free port of 127.0.0.1, unless it says otherwise. Clients may connect
+    /// when it returns.
+    ///
+    /// # Panics
+    /// When it cannot listen there.
+    pub fn start(config: Config) -> Self {
+        static SEEDS: AtomicU64 = AtomicU64::new(1);
+        Self::start_with(config, SEEDS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same with a seed: runs with the same seed give out the same gids.
+    ///
+    /// # Panics
+    /// When it cannot listen there.
+    pub fn start_with(config: Config, seed: u64) -> Self {
+        let listener = listen(&config).unwrap_or_else(|error| panic!("listening on {}: {error}", config.listen));
+        let local = listener.local_addr().expect("a listener has an address");
+        let address = local.to_string().parse().expect("a socket address is an address");
+        let shutdown = CancellationToken::new();
+        let stopped = shutdown.clone().cancelled_owned();
+        let task = tokio::spawn(serve(rpc::incoming(listener), config, seed, stopped));
+        Self { address, shutdown: shutdown.drop_guard(), task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> rpc::Address {
+        self.address.clone()
+    }
+
+    /// Ends its streams, lets calls in flight end, and closes.
+    pub async fn stop(self) {
+        drop(self.shutdown);
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("the server failed: {error}"),
+            Err(error) => tracing::error!("the server panicked: {error}"),
+        }
+    }
+}
+
+/// A listener that accepts at once, within a runtime.
+pub(crate) fn listen(config: &Config) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(config.listen)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}

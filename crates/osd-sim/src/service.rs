@@ -1,0 +1,173 @@
+//! Service Osd: each call is a step of the daemon and a conversion on each side of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use osd::OpError;
+use proto::osd::v1 as wire;
+use rpc::osd::osd_server;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::daemon::{Daemon, milliseconds, span};
+use crate::{Config, events, op_stream, watch_stream, wire as convert};
+
+type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Answer<T> = Result<Response<T>, Status>;
+
+pub(crate) struct Service {
+    daemon: Arc<Daemon>,
+    config: Config,
+}
+
+impl Service {
+    pub(crate) fn new(daemon: Arc<Daemon>, config: Config) -> Self {
+        Self { daemon, config }
+    }
+}
+
+fn answer<T>(reply: Result<T, OpError>) -> Answer<T> {
+    reply.map(Response::new).map_err(convert::status)
+}
+
+#[tonic::async_trait]
+impl osd_server::Osd for Service {
+    type OperateStreamStream = Boxed<wire::OperateReply>;
+    type WatchStream = Boxed<wire::WatchEvent>;
+    type EventsStream = Boxed<wire::Event>;
+
+    async fn connect(&self, request: Request<wire::ConnectRequest>) -> Answer<wire::ConnectReply> {
+        let peer = request.remote_addr().map_or_else(|| "peer".to_owned(), |address| address.to_string());
+        let connected = self.daemon.connect(&request.into_inner().name, &peer);
+        answer(connected.map(|(gid, address)| wire::ConnectReply {
+            gid,
+            address,
+            limits: Some(convert::limits(&self.config.limits)),
+            osd_client_watch_timeout_ms: milliseconds(self.config.osd_client_watch_timeout),
+            osd_client_session_timeout_ms: milliseconds(self.config.osd_client_session_timeout),
+        }))
+    }
+
+    async fn disconnect(&self, request: Request<wire::DisconnectRequest>) -> Answer<wire::DisconnectReply> {
+        let gid = request.into_inner().gid;
+        answer(self.daemon.step(|osd, now| osd.disconnect(now, gid)).map(|()| wire::DisconnectReply {}))
+    }
+
+    async fn operate(&self, request: Request<wire::OperateRequest>) -> Answer<wire::OperateReply> {
+        let request = request.into_inner();
+        let tid = request.tid;
+        let (reply, _permit) = op_stream::operate(&self.daemon, request);
+        let reply = reply.map_err(convert::status)?;
+        Ok(Response::new(convert::reply(tid, Ok(reply))))
+    }
+
+    async fn operate_stream(
+        &self,
+        request: Request<Streaming<wire::OperateRequest>>,
+    ) -> Answer<Self::OperateStreamStream> {
+        Ok(Response::new(Box::pin(op_stream::open(self.daemon.clone(), request.into_inner()))))
+    }
+
+    async fn watch(&self, request: Request<Streaming<wire::WatchRequest>>) -> Answer<Self::WatchStream> {
+        Ok(Response::new(Box::pin(watch_stream::open(self.daemon.clone(), request.into_inner()))))
+    }
+
+    async fn notify(&self, request: Request<wire::NotifyRequest>) -> Answer<wire::NotifyReply> {
+        let wire::NotifyRequest { gid, pool, object, payload, timeout_ms } = request.into_inner();
+        let timeout = span(timeout_ms);
+        let started =
+            self.daemon.notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout));
+        let (notify_id, to_come) = started.map_err(convert::status)?;
+        match to_come.await {
+            Ok(reply) => Ok(Response::new(convert::notify_reply(notify_id, reply))),
+            Err(_) => Err(Status::internal(format!("notify {notify_id} was dropped unanswered"))),
+        }
+    }
+
+    async fn list_watchers(
+        &self,
+        request: Request<wire::ListWatchersRequest>,
+    ) -> Answer<wire::ListWatchersReply> {
+        let wire::ListWatchersRequest { pool, object } = request.into_inner();
+        let watchers = self.daemon.step(|osd, now| osd.list_watchers(now, &pool, &object));
+        answer(watchers.map(|watchers| wire::ListWatchersReply {
+            watchers: watchers.into_iter().map(convert::watcher).collect(),
+        }))
+    }
+
+    async fn blocklist_add(
+        &self,
+        request: Request<wire::BlocklistAddRequest>,
+    ) -> Answer<wire::BlocklistAddReply> {
+        let wire::BlocklistAddRequest { gid, expire_ms, requester_gid } = request.into_inner();
+        let expire = span(expire_ms);
+        let reply = self.daemon.step(|osd, now| osd.blocklist_add(now, gid, expire, requester_gid));
+        answer(reply.map(|()| wire::BlocklistAddReply {}))
+    }
+
+    async fn blocklist_remove(
+        &self,
+        request: Request<wire::BlocklistRemoveRequest>,
+    ) -> Answer<wire::BlocklistRemoveReply> {
+        let gid = request.into_inner().gid;
+        self.daemon.step(|osd, now| ((), osd.blocklist_remove(now, gid)));
+        answer(Ok(wire::BlocklistRemoveReply {}))
+    }
+
+    async fn blocklist_list(
+        &self,
+        _request: Request<wire::BlocklistListRequest>,
+    ) -> Answer<wire::BlocklistListReply> {
+        let entries = self.daemon.step(osd::Osd::blocklist).into_iter();
+        let entries = entries.map(|(gid, expires_in)| wire::BlocklistEntry { gid, expires_in_ms: expires_in.0 });
+        answer(Ok(wire::BlocklistListReply { entries: entries.collect() }))
+    }
+
+    async fn list_sessions(
+        &self,
+        _request: Request<wire::ListSessionsRequest>,
+    ) -> Answer<wire::ListSessionsReply> {
+        let sessions = self.daemon.look(osd::Osd::sessions).into_iter();
+        answer(Ok(wire::ListSessionsReply { sessions: sessions.map(convert::session).collect() }))
+    }
+
+    async fn create_pool(&self, request: Request<wire::CreatePoolRequest>) -> Answer<wire::CreatePoolReply> {
+        let name = request.into_inner().name;
+        let created = self.daemon.step(|osd, now| osd.create_pool(now, &name));
+        answer(created.map(|id| wire::CreatePoolReply { id }))
+    }
+
+    async fn list_pools(&self, _request: Request<wire::ListPoolsRequest>) -> Answer<wire::ListPoolsReply> {
+        let pools = self.daemon.look(osd::Osd::pools).into_iter();
+        answer(Ok(wire::ListPoolsReply { pools: pools.map(convert::pool).collect() }))
+    }
+
+    async fn list_objects(&self, request: Request<wire::ListObjectsRequest>) -> Answer<wire::ListObjectsReply> {
+        let wire::ListObjectsRequest { pool, after, prefix, max } = request.into_inner();
+        let listed = self.daemon.look(|osd| osd.list_objects(&pool, &prefix, &after, max));
+        answer(listed.map(|(names, more)| wire::ListObjectsReply { names, more }))
+    }
+
+    async fn allocate_snap_id(
+        &self,
+        request: Request<wire::AllocateSnapIdRequest>,
+    ) -> Answer<wire::AllocateSnapIdReply> {
+        let wire::AllocateSnapIdRequest { pool, gid, tid } = request.into_inner();
+        let allocated = self.daemon.step(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid));
+        answer(allocated.map(|snap_id| wire::AllocateSnapIdReply { snap_id }))
+    }
+
+    async fn remove_snap_id(
+        &self,
+        request: Request<wire::RemoveSnapIdRequest>,
+    ) -> Answer<wire::RemoveSnapIdReply> {
+        let wire::RemoveSnapIdRequest { pool, snap_id, gid } = request.into_inner();
+        let removed = self.daemon.step(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid));
+        answer(removed.map(|()| wire::RemoveSnapIdReply {}))
+    }
+
+    async fn events(&self, request: Request<wire::EventsRequest>) -> Answer<Self::EventsStream> {
+        let wire::EventsRequest { after, until_now } = request.into_inner();
+        Ok(Response::new(Box::pin(events::stream(self.daemon.clone(), after, until_now))))
+    }
+}

@@ -1,0 +1,195 @@
+//! Wire types to the OSD's types and back: the only place that knows both.
+
+use errno::Errno;
+use osd::op::{ObjectClone, Op, OpResult, SnapContext, Vector};
+use osd::{Millis, OpError, WatchEvent, WatchRequest};
+use proto::osd::v1 as wire;
+
+use crate::daemon::span;
+
+/// EINVAL for an op that is empty or unknown.
+pub(crate) fn request(request: wire::OperateRequest) -> Result<osd::Request, OpError> {
+    let wire::OperateRequest { gid, tid, watermark, pool, object, snap_id, snap_context, ops } = request;
+    let snap_context = snap_context.map_or_else(SnapContext::default, |context| SnapContext {
+        seq: context.seq,
+        snaps: context.snaps,
+    });
+    let snap_id = (snap_id != 0).then_some(snap_id);
+    let ops = ops.into_iter().enumerate().map(|(index, op)| self::op(index, op)).collect::<Result<_, _>>()?;
+    Ok(osd::Request { gid, tid, watermark, vector: Vector { pool, object, snap_id, snap_context, ops } })
+}
+
+fn op(index: usize, op: wire::Op) -> Result<Op, OpError> {
+    use wire::op::Op as W;
+    let Some(op) = op.op else {
+        let text = format!("op {index} of the vector is empty or not known here");
+        return Err(OpError { errno: Errno::EINVAL, failed_op: u32::try_from(index).ok(), text });
+    };
+    Ok(match op {
+        W::Read(wire::Read { offset, length }) => Op::Read { offset, length },
+        W::SparseRead(wire::SparseRead { offset, length }) => Op::SparseRead { offset, length },
+        W::Stat(wire::Stat {}) => Op::Stat,
+        W::AssertExists(wire::AssertExists {}) => Op::AssertExists,
+        W::AssertVersion(wire::AssertVersion { version }) => Op::AssertVersion { version },
+        W::Write(wire::Write { offset, data }) => Op::Write { offset, data },
+        W::WriteFull(wire::WriteFull { data }) => Op::WriteFull { data },
+        W::Truncate(wire::Truncate { size }) => Op::Truncate { size },
+        W::Zero(wire::Zero { offset, length }) => Op::Zero { offset, length },
+        W::Create(wire::Create { exclusive }) => Op::Create { exclusive },
+        W::Remove(wire::Remove {}) => Op::Remove,
+        W::GetXattr(wire::GetXattr { name }) => Op::GetXattr { name },
+        W::ListXattrs(wire::ListXattrs {}) => Op::ListXattrs,
+        W::SetXattr(wire::SetXattr { name, value }) => Op::SetXattr { name, value },
+        W::RemoveXattr(wire::RemoveXattr { name }) => Op::RemoveXattr { name },
+        W::CompareXattr(wire::CompareXattr { name, value }) => Op::CompareXattr { name, value },
+        W::OmapList(wire::OmapList { after, prefix, max }) => Op::OmapList { after, prefix, max },
+        W::OmapGet(wire::OmapGet { keys }) => Op::OmapGet { keys },
+        W::OmapSet(wire::OmapSet { entries }) => Op::OmapSet { entries },
+        W::OmapRemove(wire::OmapRemove { keys }) => Op::OmapRemove { keys },
+        W::OmapCompare(wire::OmapCompare { key, value }) => Op::OmapCompare { key, value },
+        W::Exec(wire::Exec { class, method, input }) => Op::Exec { class, method, input },
+        W::ListSnaps(wire::ListSnaps {}) => Op::ListSnaps,
+        W::Rollback(wire::Rollback { snap_id }) => Op::Rollback { snap_id },
+    })
+}
+
+/// Resolves the bytes that the reply refers to: not under the OSD's mutex.
+pub(crate) fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
+    match reply {
+        Ok(osd::Answer { version, results }) => {
+            let results = results.into_iter().map(result).collect();
+            wire::OperateReply { tid, version, results, error: None }
+        }
+        Err(refusal) => wire::OperateReply { tid, version: 0, results: Vec::new(), error: Some(error(refusal)) },
+    }
+}
+
+fn result(result: OpResult) -> wire::OpResult {
+    use wire::op_result::Result as W;
+    let result = match result {
+        OpResult::Done => W::Done(wire::Done {}),
+        OpResult::Read { data, length } => W::Read(wire::ReadResult { data: data.to_bytes(0, length) }),
+        OpResult::SparseRead { data } => {
+            let extents = data.iter().map(|(offset, data)| wire::DataExtent { offset, data: data.clone() });
+            W::SparseRead(wire::SparseReadResult { extents: extents.collect() })
+        }
+        OpResult::Stat { size, version } => W::Stat(wire::StatResult { size, version }),
+        OpResult::Xattrs { entries } => W::Xattrs(wire::XattrsResult { entries }),
+        OpResult::Omap { entries, more } => W::Omap(wire::OmapResult { entries, more }),
+        OpResult::Exec { output } => W::Exec(wire::ExecResult { output }),
+        OpResult::ListSnaps { seq, clones, head_exists } => {
+            let clone = |ObjectClone { id, snaps, size }| wire::ObjectClone { id, snaps, size };
+            let clones = clones.into_iter().map(clone).collect();
+            W::ListSnaps(wire::ListSnapsResult { seq, clones, head_exists })
+        }
+    };
+    wire::OpResult { result: Some(result) }
+}
+
+pub(crate) fn error(error: OpError) -> wire::Error {
+    let OpError { errno, failed_op, text } = error;
+    wire::Error { errno: errno.number(), name: errno.name().to_owned(), failed_op, text }
+}
+
+pub(crate) fn status(refusal: OpError) -> tonic::Status {
+    rpc::status::from_error(&error(refusal))
+}
+
+/// What comes up a watch stream.
+pub(crate) enum Up {
+    Hello { gid: u64 },
+    Request(WatchRequest),
+}
+
+/// EINVAL for a request that is empty or unknown.
+pub(crate) fn watch_request(request: wire::WatchRequest) -> Result<Up, OpError> {
+    use wire::watch_request::Request as W;
+    let Some(request) = request.request else {
+        let text = "a watch request is empty or not known here".to_owned();
+        return Err(OpError { errno: Errno::EINVAL, failed_op: None, text });
+    };
+    Ok(Up::Request(match request {
+        W::Hello(wire::Hello { gid }) => return Ok(Up::Hello { gid }),
+        W::Register(wire::Register { pool, object, cookie, timeout_ms }) => {
+            WatchRequest::Register { pool, object, cookie, timeout: span(timeout_ms) }
+        }
+        W::Reconnect(wire::Reconnect { pool, object, cookie }) => WatchRequest::Reconnect { pool, object, cookie },
+        W::Ping(wire::Ping { sequence }) => WatchRequest::Ping { sequence },
+        W::Ack(wire::NotifyAck { pool, object, notify_id, cookie, payload }) => {
+            WatchRequest::Ack { pool, object, notify_id, cookie, payload }
+        }
+        W::Unwatch(wire::Unwatch { pool, object, cookie }) => WatchRequest::Unwatch { pool, object, cookie },
+    }))
+}
+
+pub(crate) fn watch_event(event: WatchEvent) -> wire::WatchEvent {
+    use wire::watch_event::Event as W;
+    let event = match event {
+        WatchEvent::Result { cookie, error } => {
+            W::Result(wire::WatchResult { cookie, error: error.map(self::error) })
+        }
+        WatchEvent::Pong { sequence } => W::Pong(wire::Pong { sequence }),
+        WatchEvent::Notification(notification) => {
+            let osd::Notification { pool, object, notify_id, cookie, notifier_gid, payload } = notification;
+            W::Notify(wire::Notification { pool, object, notify_id, cookie, notifier_gid, payload })
+        }
+        WatchEvent::Disconnected { pool, object, cookie, error } => {
+            let error = Some(self::error(error));
+            W::Disconnected(wire::Disconnected { pool, object, cookie, error })
+        }
+    };
+    wire::WatchEvent { event: Some(event) }
+}
+
+pub(crate) fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::NotifyReply {
+    let osd::NotifyReply { timed_out, replies, missed } = reply;
+    let answer = |(gid, cookie, payload)| wire::NotifyAnswer { gid, cookie, payload };
+    let replies = replies.into_iter().map(answer).collect();
+    let missed = missed.into_iter().map(|(gid, cookie)| wire::WatchId { gid, cookie }).collect();
+    wire::NotifyReply { notify_id, timed_out, replies, missed }
+}
+
+pub(crate) fn watcher(watcher: osd::WatcherInfo) -> wire::Watcher {
+    let osd::WatcherInfo { gid, cookie, address, name, timeout, is_connected, expires_in } = watcher;
+    let (Millis(timeout_ms), Millis(expires_in_ms)) = (timeout, expires_in);
+    wire::Watcher { gid, cookie, address, name, timeout_ms, connected: is_connected, expires_in_ms }
+}
+
+pub(crate) fn session(session: osd::SessionInfo) -> wire::Session {
+    let osd::SessionInfo { gid, name, address, is_connected } = session;
+    wire::Session { gid, name, address, connected: is_connected }
+}
+
+pub(crate) fn pool(pool: osd::PoolTotals) -> wire::Pool {
+    let osd::PoolTotals { id, name, totals } = pool;
+    wire::Pool { id, name, objects: totals.objects, bytes: totals.bytes }
+}
+
+pub(crate) fn limits(limits: &osd::Limits) -> wire::Limits {
+    wire::Limits {
+        payload_bytes_max: limits.payload_bytes_max,
+        ops_per_vector_max: limits.ops_per_vector_max,
+        watches_per_object_max: limits.watches_per_object_max,
+        pending_notifies_per_object_max: limits.pending_notifies_per_object_max,
+        in_flight_ops_per_session_max: limits.in_flight_ops_per_session_max,
+        object_bytes_max: limits.object_bytes_max,
+    }
+}
+
+pub(crate) fn event(event: &osd::Event) -> wire::Event {
+    wire::Event {
+        sequence: event.sequence,
+        time_ms: event.time.0,
+        kind: event.kind.name().to_owned(),
+        gid: event.gid,
+        tid: event.tid,
+        pool: event.pool.clone(),
+        object: event.object.clone(),
+        version: event.version,
+        cookie: event.cookie,
+        notify_id: event.notify_id,
+        error: event.error.map_or_else(String::new, |error| error.name().to_owned()),
+        detail: event.detail.clone(),
+        payload: event.payload.clone(),
+    }
+}

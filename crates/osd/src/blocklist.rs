@@ -1,0 +1,39 @@
+//! Fenced client instances.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Millis;
+
+/// Entries expire and can be removed; that an instance was fenced is never forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Blocklist {
+    entries: BTreeMap<u64, Millis>,
+    fenced: BTreeSet<u64>,
+}
+
+impl Blocklist {
+    /// The instance may never do anything again.
+    pub(crate) fn is_fenced(&self, gid: u64) -> bool {
+        self.fenced.contains(&gid)
+    }
+
+    pub(crate) fn fenced(&self) -> usize {
+        self.fenced.len()
+    }
+
+    /// Lists an instance, or moves the end of its entry; the former end.
+    pub(crate) fn add(&mut self, gid: u64, expires: Millis) -> Option<Millis> {
+        self.fenced.insert(gid);
+        self.entries.insert(gid, expires)
+    }
+
+    /// Takes an entry away; its end.
+    pub(crate) fn remove(&mut self, gid: u64) -> Option<Millis> {
+        self.entries.remove(&gid)
+    }
+
+    /// Listed instances with the end of their entry.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, Millis)> {
+        self.entries.iter().map(|(&gid, &expires)| (gid, expires))
+    }
+}

@@ -1,0 +1,52 @@
+//! The OSD's constants.
+
+use crate::{Limits, Millis};
+
+/// Time spans under Ceph's names, and limits. Every span is in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long a watch may be silent, unless it asks for its own time.
+    pub osd_client_watch_timeout: Millis,
+    /// How long a watch lives whose connection is known to be gone.
+    pub osd_client_watch_grace: Millis,
+    /// How long a notify waits for acks, unless it asks for its own time.
+    pub osd_default_notify_timeout: Millis,
+    /// How long a blocklist entry lasts, unless it asks for its own time.
+    pub mon_osd_blocklist_default_expire: Millis,
+    /// How long a session lives that has neither a stream nor a call.
+    pub osd_client_session_timeout: Millis,
+    /// What one client may ask for.
+    pub limits: Limits,
+    /// Live sessions (EAGAIN).
+    pub sessions_max: usize,
+    /// Stored replies of one session, which its watermark has not passed (EAGAIN).
+    pub stored_replies_per_session_max: usize,
+    /// Instances that were ever fenced (EAGAIN): each is remembered for good.
+    pub fenced_instances_max: usize,
+    /// Pools (EAGAIN).
+    pub pools_max: usize,
+    /// Events that are kept; the oldest go first.
+    pub events_kept_max: usize,
+    /// Payload bytes of the events that are kept; the oldest events go first.
+    pub event_payload_bytes_kept_max: usize,
+}
+
+impl Default for Config {
+    /// Ceph's constants with a grace of 500 ms.
+    fn default() -> Self {
+        Self {
+            osd_client_watch_timeout: Millis(30_000),
+            osd_client_watch_grace: Millis(500),
+            osd_default_notify_timeout: Millis(30_000),
+            mon_osd_blocklist_default_expire: Millis(3_600_000),
+            osd_client_session_timeout: Millis(600_000),
+            limits: Limits::default(),
+            sessions_max: 10_000,
+            stored_replies_per_session_max: 100_000,
+            fenced_instances_max: 1_000_000,
+            pools_max: 1_000,
+            events_kept_max: 100_000,
+            event_payload_bytes_kept_max: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a step of the OSD wants done.
+
+use bytes::Bytes;
+
+use crate::agenda::Agenda;
+use crate::event::{Event, EventLog};
+use crate::notify::NotifyReply;
+use crate::watch::StreamId;
+use crate::{Millis, OpError};
+
+/// To be carried out in order, before the effects of any later step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send an event down a watch stream. When it cannot be taken at once the stream is cut, and
+    /// [`Osd::watch_stream_lost`](crate::Osd::watch_stream_lost) says so.
+    ToWatcher {
+        /// Which stream.
+        stream: StreamId,
+        /// What to send.
+        event: WatchEvent,
+    },
+    /// End a watch stream, after what was sent to it; the OSD knows it no longer.
+    CutStream {
+        /// Which stream.
+        stream: StreamId,
+        /// What its client is told.
+        reason: OpError,
+    },
+    /// Answer a notify. Whoever asked may be gone.
+    NotifyDone {
+        /// Given when it began.
+        notify_id: u64,
+        /// The answer.
+        reply: NotifyReply,
+    },
+    /// A session is over: nothing of it is to be kept.
+    SessionEnded {
+        /// Which one.
+        gid: u64,
+    },
+}
+
+/// What goes down a watch stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
+pub enum WatchEvent {
+    Result { cookie: u64, error: Option<OpError> },
+    Pong { sequence: u64 },
+    Notification(Notification),
+    Disconnected { pool: String, object: String, cookie: u64, error: OpError },
+}
+
+/// A notify on its way to one watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// Pool name.
+    pub pool: String,
+    /// Object name.
+    pub object: String,
+    /// Which notify.
+    pub notify_id: u64,
+    /// Which watch.
+    pub cookie: u64,
+    /// Who sent it.
+    pub notifier_gid: u64,
+    /// What it says.
+    pub payload: Bytes,
+}
+
+/// What every part of the OSD needs within a step: the time, and where to put what comes of it.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) now: Millis,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) log: EventLog,
+    pub(crate) agenda: Agenda,
+}
+
+impl Step {
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.log.tell(self.now, event);
+    }
+
+    pub(crate) fn send(&mut self, stream: StreamId, event: WatchEvent) {
+        self.effects.push(Effect::ToWatcher { stream, event });
+    }
+}

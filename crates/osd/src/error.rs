@@ -1,0 +1,30 @@
+//! Why an op vector was refused.
+
+use errno::Errno;
+
+/// An op vector that did not happen. Nothing of it was applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text} ({errno})")]
+pub struct OpError {
+    /// What the client decides by.
+    pub errno: Errno,
+    /// Index of the failing op; `None` when the vector as a whole was refused.
+    pub failed_op: Option<u32>,
+    /// For people: names the op, the object and the rule.
+    pub text: String,
+}
+
+/// The rule that one op broke; `evaluate` adds where it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    pub(crate) rule: String,
+}
+
+/// What an op or a class method gives.
+pub(crate) type Outcome<T> = Result<T, Refusal>;
+
+/// Refuses with an errno and the rule that says why.
+pub(crate) fn refuse<T>(errno: Errno, rule: impl Into<String>) -> Outcome<T> {
+    Err(Refusal { errno, rule: rule.into() })
+}

@@ -1,0 +1,173 @@
+//! The event log: what happened, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use errno::Errno;
+
+use crate::Millis;
+
+macro_rules! kinds {
+    ($($kind:ident = $name:literal;)*) => {
+        /// What an event tells.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $name, "`")] $kind,)*
+        }
+
+        impl Kind {
+            /// As in osd.proto, e.g. "lock_broken".
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    SessionStarted = "session_started";
+    SessionEnded = "session_ended";
+    Applied = "applied";
+    Refused = "refused";
+    Duplicate = "duplicate";
+    Lock = "lock";
+    Unlock = "unlock";
+    LockBroken = "lock_broken";
+    LockCookie = "lock_cookie";
+    Watch = "watch";
+    Reconnected = "reconnected";
+    WatchLost = "watch_lost";
+    WatchExpired = "watch_expired";
+    Unwatch = "unwatch";
+    Notify = "notify";
+    NotifySent = "notify_sent";
+    Ack = "ack";
+    NotifyDone = "notify_done";
+    Blocklisted = "blocklisted";
+    BlocklistRemoved = "blocklist_removed";
+    PoolCreated = "pool_created";
+    SnapId = "snap_id";
+    SnapTrimmed = "snap_trimmed";
+}
+
+/// One thing that happened. Fields that do not apply are 0, `None` or empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// From 1, without holes.
+    pub sequence: u64,
+    /// When.
+    pub time: Millis,
+    /// What.
+    pub kind: Kind,
+    /// Who did it, or whom it concerns.
+    pub gid: u64,
+    /// The op's number in its session.
+    pub tid: u64,
+    /// Pool name.
+    pub pool: String,
+    /// Object name.
+    pub object: String,
+    /// The object's version afterwards.
+    pub version: u64,
+    /// Of a watch.
+    pub cookie: u64,
+    /// Of a notify.
+    pub notify_id: u64,
+    /// Why it was refused or ended.
+    pub error: Option<Errno>,
+    /// For people.
+    pub detail: String,
+    /// Of a notify or an ack.
+    pub payload: Bytes,
+}
+
+impl Event {
+    /// Sequence and time are given by the log.
+    pub(crate) fn new(kind: Kind, gid: u64) -> Self {
+        Self {
+            sequence: 0,
+            time: Millis(0),
+            kind,
+            gid,
+            tid: 0,
+            pool: String::new(),
+            object: String::new(),
+            version: 0,
+            cookie: 0,
+            notify_id: 0,
+            error: None,
+            detail: String::new(),
+            payload: Bytes::new(),
+        }
+    }
+
+    pub(crate) fn on(self, pool: &str, object: &str) -> Self {
+        Self { pool: pool.to_owned(), object: object.to_owned(), ..self }
+    }
+
+    pub(crate) fn tid(self, tid: u64) -> Self {
+        Self { tid, ..self }
+    }
+
+    pub(crate) fn version(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    pub(crate) fn cookie(self, cookie: u64) -> Self {
+        Self { cookie, ..self }
+    }
+
+    pub(crate) fn notify_id(self, notify_id: u64) -> Self {
+        Self { notify_id, ..self }
+    }
+
+    pub(crate) fn error(self, error: Errno) -> Self {
+        Self { error: Some(error), ..self }
+    }
+
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
+    pub(crate) fn payload(self, payload: Bytes) -> Self {
+        Self { payload, ..self }
+    }
+}
+
+/// The newest events.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    kept: VecDeque<Arc<Event>>,
+    payload_bytes: usize,
+    newest: u64,
+    kept_max: usize,
+    payload_bytes_max: usize,
+}
+
+impl EventLog {
+    pub(crate) fn new(kept_max: usize, payload_bytes_max: usize) -> Self {
+        Self { kept: VecDeque::new(), payload_bytes: 0, newest: 0, kept_max, payload_bytes_max }
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub(crate) fn tell(&mut self, now: Millis, event: Event) {
+        self.newest += 1;
+        self.payload_bytes += event.payload.len();
+        self.kept.push_back(Arc::new(Event { sequence: self.newest, time: now, ..event }));
+        while self.kept.len() > self.kept_max || self.payload_bytes > self.payload_bytes_max {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.payload_bytes -= oldest.payload.len();
+        }
+    }
+
+    /// At most `max` events with a sequence above `after`.
+    pub(crate) fn after(&self, after: u64, max: usize) -> Vec<Arc<Event>> {
+        let oldest = self.newest - self.kept.len() as u64;
+        let skipped = after.saturating_sub(oldest).min(self.kept.len() as u64) as usize;
+        self.kept.range(skipped..).take(max).cloned().collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! notify2: a message to every watch of an object, and the gathering of their acks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use errno::Errno;
+use store::ObjectId;
+
+use crate::agenda::Due;
+use crate::effect::{Effect, Notification, Step, WatchEvent};
+use crate::event::Kind;
+use crate::watch::{Place, StreamId, WatchId, WatchTable, Watched};
+use crate::{Millis, OpError};
+
+/// What came of a notify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifyReply {
+    /// Somebody did not answer in time.
+    pub timed_out: bool,
+    /// (gid, cookie, payload) of every ack, ascending.
+    pub replies: Vec<(u64, u64, Bytes)>,
+    /// (gid, cookie) of the watches that did not answer, ascending.
+    pub missed: Vec<(u64, u64)>,
+}
+
+/// A notify that waits for acks. A watch that is removed meanwhile is in neither list of the reply.
+#[derive(Debug)]
+pub(crate) struct Notify {
+    notifier_gid: u64,
+    payload: Bytes,
+    deadline: Millis,
+    waiting: BTreeSet<WatchId>,
+    replies: BTreeMap<WatchId, Bytes>,
+}
+
+impl Notify {
+    pub(crate) fn waits_for(&self, id: WatchId) -> bool {
+        self.waiting.contains(&id)
+    }
+
+    /// Puts the notify on its way to one watch.
+    pub(crate) fn send(&self, step: &mut Step, place: &Place, notify_id: u64, id: WatchId, stream: StreamId) {
+        let (gid, cookie) = id;
+        step.tell(place.event(Kind::NotifySent, gid).cookie(cookie).notify_id(notify_id));
+        let notification = Notification {
+            pool: place.pool.clone(),
+            object: place.id.name.clone(),
+            notify_id,
+            cookie,
+            notifier_gid: self.notifier_gid,
+            payload: self.payload.clone(),
+        };
+        step.send(stream, WatchEvent::Notification(notification));
+    }
+}
+
+impl WatchTable {
+    /// Starts a notify to every watch of the object, the notifier's own included. Watches whose last ping is older than
+    /// their timeout have expired before this step. EAGAIN at the limit. The notify's id.
+    pub(crate) fn notify(
+        &mut self,
+        step: &mut Step,
+        place: Place,
+        (notifier_gid, payload, timeout): (u64, Bytes, Millis),
+        pending_max: u32,
+    ) -> Result<u64, OpError> {
+        let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
+        if watched.notifies.len() >= pending_max as usize {
+            let rule = format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
+            return Err(place.error(Errno::EAGAIN, rule));
+        }
+        self.newest_notify += 1;
+        let notify_id = self.newest_notify;
+        let deadline = step.now.after(timeout);
+        let waiting: BTreeSet<WatchId> = watched.watches.keys().copied().collect();
+        let event = place.event(Kind::Notify, notifier_gid).notify_id(notify_id).payload(payload.clone());
+        step.tell(event.detail(format!("to {} watches", waiting.len())));
+        let notify = Notify { notifier_gid, payload, deadline, waiting, replies: BTreeMap::new() };
+        for (&id, watch) in &watched.watches {
+            if let Some(stream) = watch.stream {
+                notify.send(step, &place, notify_id, id, stream);
+            }
+        }
+        watched.notifies.insert(notify_id, notify);
+        step.agenda.add(deadline, due(&place.id, notify_id));
+        self.finish_if_answered(step, &place.id, notify_id);
+        Ok(notify_id)
+    }
+
+    /// Counts the first ack of a watch; late and repeated ones are ignored.
+    pub(crate) fn ack(&mut self, step: &mut Step, object: &ObjectId, id: WatchId, notify_id: u64, payload: Bytes) {
+        let Some(watched) = self.objects.get_mut(object) else { return };
+        let Some(notify) = watched.notifies.get_mut(&notify_id) else { return };
+        if !notify.waiting.remove(&id) {
+            return;
+        }
+        let (gid, cookie) = id;
+        let event = watched.place.event(Kind::Ack, gid).cookie(cookie).notify_id(notify_id);
+        step.tell(event.payload(payload.clone()));
+        notify.replies.insert(id, payload);
+        self.finish_if_answered(step, object, notify_id);
+    }
+
+    /// Nobody waits for this watch any more.
+    pub(crate) fn stop_waiting(&mut self, step: &mut Step, object: &ObjectId, id: WatchId) {
+        let Some(watched) = self.objects.get_mut(object) else { return };
+        let stopped = watched.notifies.iter_mut().filter_map(|(&notify_id, notify)| {
+            let was_waiting = notify.waiting.remove(&id);
+            was_waiting.then_some(notify_id)
+        });
+        let stopped: Vec<u64> = stopped.collect();
+        for notify_id in stopped {
+            self.finish_if_answered(step, object, notify_id);
+        }
+    }
+
+    /// The time of a notify is over: whoever has not answered has missed it.
+    pub(crate) fn time_out(&mut self, step: &mut Step, object: &ObjectId, notify_id: u64) {
+        self.finish(step, object, notify_id);
+    }
+
+    fn finish_if_answered(&mut self, step: &mut Step, object: &ObjectId, notify_id: u64) {
+        let notify = self.objects.get(object).and_then(|watched| watched.notifies.get(&notify_id));
+        if notify.is_some_and(|notify| notify.waiting.is_empty()) {
+            self.finish(step, object, notify_id);
+        }
+    }
+
+    fn finish(&mut self, step: &mut Step, object: &ObjectId, notify_id: u64) {
+        let Some(watched) = self.objects.get_mut(object) else { return };
+        let Some(notify) = watched.notifies.remove(&notify_id) else { return };
+        step.agenda.remove(notify.deadline, due(object, notify_id));
+        let Notify { notifier_gid, waiting, replies, .. } = notify;
+        let timed_out = !waiting.is_empty();
+        let event = watched.place.event(Kind::NotifyDone, notifier_gid).notify_id(notify_id);
+        let event = event.detail(format!("{} answered, {} missed", replies.len(), waiting.len()));
+        step.tell(if timed_out { event.error(Errno::ETIMEDOUT) } else { event });
+        let replies = replies.into_iter().map(|((gid, cookie), payload)| (gid, cookie, payload)).collect();
+        let reply = NotifyReply { timed_out, replies, missed: waiting.into_iter().collect() };
+        step.effects.push(Effect::NotifyDone { notify_id, reply });
+        self.ended.push(notifier_gid);
+        self.tidy(object);
+    }
+}
+
+fn due(object: &ObjectId, notify_id: u64) -> Due {
+    Due::Notify { object: object.clone(), notify_id }
+}

@@ -1,0 +1,127 @@
+//! Op vectors: what runs once, however often it is sent.
+
+use errno::Errno;
+use store::{ObjectId, Store};
+
+use crate::effect::Effect;
+use crate::event::{Event, Kind};
+use crate::op::Vector;
+use crate::osd::{Osd, error};
+use crate::session::{Admission, Answer, Reply, Stored};
+use crate::vector::{self, Caller, Evaluated, Fact};
+use crate::{Millis, OpError};
+
+/// An op vector and who sends it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// 0 = nobody in particular: only for vectors that just read.
+    pub gid: u64,
+    /// Number of the op in its session; above 0 for vectors that mutate.
+    pub tid: u64,
+    /// The client has the answers to all lower tids; 0 = keep all.
+    pub watermark: u64,
+    /// What is to be done.
+    pub vector: Vector,
+}
+
+impl<S: Store> Osd<S> {
+    /// Executes a vector, or gives the stored reply if its tid ran before. With the memory store everything that a
+    /// reply shows is durable.
+    ///
+    /// EBLOCKLISTED, ENOTCONN: the session is over. ESTALE: the tid is below the watermark. ENOENT: no such pool. EINVAL:
+    /// gid 0 or tid 0 with a vector that mutates. EAGAIN: too many stored replies. Others: see
+    /// [`evaluate`](vector::evaluate).
+    pub fn operate(&mut self, now: Millis, request: &Request) -> (Reply, Vec<Effect>) {
+        self.begin(now);
+        let reply = self.answer(request);
+        self.done(reply)
+    }
+
+    fn answer(&mut self, request: &Request) -> Reply {
+        let Request { gid, tid, ref vector, .. } = *request;
+        let mutates = vector::mutates(&vector.ops);
+        match self.admit_vector(request, mutates) {
+            Ok(Admission::Ran(Stored::Reply(reply))) => {
+                self.step.tell(event(Kind::Duplicate, request).detail(vector::summary(&vector.ops)));
+                return reply;
+            }
+            Ok(Admission::Ran(Stored::SnapId(_))) => {
+                let text = format!("tid {tid} of client {gid} was used to allocate a snap id");
+                return self.refuse(request, error(Errno::EINVAL, text));
+            }
+            Ok(Admission::Run) => {}
+            Err(refusal) => return self.refuse(request, refusal),
+        }
+        let reply = match self.evaluate(request) {
+            Ok((evaluated, id)) => Ok(self.apply(request, evaluated, &id)),
+            Err(refusal) => self.refuse(request, refusal),
+        };
+        if let Some(session) = self.sessions.get_mut(&gid).filter(|_| mutates) {
+            session.store(tid, Stored::Reply(reply.clone()));
+        }
+        reply
+    }
+
+    fn admit_vector(&mut self, request: &Request, mutates: bool) -> Result<Admission, OpError> {
+        let &Request { gid, tid, watermark, .. } = request;
+        if gid == 0 {
+            let text = || "gid 0 may only read: connect first".to_owned();
+            return if mutates { Err(error(Errno::EINVAL, text())) } else { Ok(Admission::Run) };
+        }
+        self.admit(gid)?;
+        let stored_max = self.config.stored_replies_per_session_max;
+        let session = self.sessions.get_mut(&gid).expect("admit found it");
+        session.advance(watermark);
+        session.check_tid(tid)?;
+        if mutates { session.admit(tid, stored_max) } else { Ok(Admission::Run) }
+    }
+
+    fn evaluate(&self, request: &Request) -> Result<(Evaluated, ObjectId), OpError> {
+        let &Request { gid, ref vector, .. } = request;
+        let pool = self.pool(&vector.pool)?;
+        let address = self.sessions.get(&gid).map_or("", |session| session.address.as_str());
+        let caller = Caller { gid, address, now: self.step.now };
+        let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
+        Ok((evaluated, ObjectId { pool: pool.id, name: vector.object.clone() }))
+    }
+
+    fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Answer {
+        let Evaluated { results, version, transaction, facts } = evaluated;
+        if let Some(transaction) = transaction {
+            self.store.submit(transaction);
+            let summary = vector::summary(&request.vector.ops);
+            self.step.tell(event(Kind::Applied, request).version(version).detail(summary));
+        }
+        for fact in facts {
+            self.take_note(request, version, id, fact);
+        }
+        Answer { version, results }
+    }
+
+    fn take_note(&mut self, request: &Request, version: u64, id: &ObjectId, fact: Fact) {
+        let gid = request.gid;
+        let (kind, whom, detail) = match fact {
+            Fact::ObjectRemoved => return self.watches.remove_object(&mut self.step, id),
+            Fact::LockTaken { name, cookie } => (Kind::Lock, gid, format!("{name} '{cookie}'")),
+            Fact::LockReleased { name, cookie } => (Kind::Unlock, gid, format!("{name} '{cookie}'")),
+            Fact::LockBroken { name, gid: holder, cookie } => {
+                (Kind::LockBroken, holder, format!("{name} '{cookie}' by client {gid}"))
+            }
+            Fact::LockCookieChanged { name, old, new } => {
+                (Kind::LockCookie, gid, format!("{name} '{old}' became '{new}'"))
+            }
+        };
+        self.step.tell(Event { gid: whom, ..event(kind, request).version(version).detail(detail) });
+    }
+
+    fn refuse(&mut self, request: &Request, refusal: OpError) -> Reply {
+        let event = event(Kind::Refused, request).error(refusal.errno).detail(refusal.text.clone());
+        self.step.tell(event);
+        Err(refusal)
+    }
+}
+
+fn event(kind: Kind, request: &Request) -> Event {
+    let Request { gid, tid, vector, .. } = request;
+    Event::new(kind, *gid).tid(*tid).on(&vector.pool, &vector.object)
+}

@@ -1,0 +1,300 @@
+//! The whole OSD: sessions, pools, and the step in which something is decided.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use errno::Errno;
+use store::Store;
+
+use crate::agenda::{Agenda, Due};
+use crate::blocklist::Blocklist;
+use crate::effect::{Effect, Step};
+use crate::event::{Event, EventLog, Kind};
+use crate::session::{Session, SessionInfo};
+use crate::watch::WatchTable;
+use crate::{Config, Millis, OpError, PoolInfo};
+
+/// One object storage daemon. Every call is one step at one moment; what is due by then happens first. A step that
+/// changes something gives its answer and the effects to carry out, in order.
+///
+/// A session:
+///
+/// | state | event                                            | next  | answer to its calls from then on |
+/// |-------|--------------------------------------------------|-------|----------------------------------|
+/// | -     | connect                                          | live  |                                  |
+/// | live  | disconnect; neither stream nor call for a while  | ended | ENOTCONN                         |
+/// | any   | blocklisted                                      | fenced| EBLOCKLISTED, for good           |
+#[derive(Debug)]
+pub struct Osd<S> {
+    pub(crate) config: Config,
+    pub(crate) store: S,
+    pub(crate) pools: BTreeMap<String, PoolInfo>,
+    pub(crate) sessions: BTreeMap<u64, Session>,
+    pub(crate) blocklist: Blocklist,
+    pub(crate) watches: WatchTable,
+    pub(crate) step: Step,
+    newest_gid: u64,
+    pub(crate) newest_pool: u64,
+}
+
+impl<S: Store> Osd<S> {
+    /// An OSD without pools. Client instances are numbered from `gid_base` + 1: runs with bases that are far apart never
+    /// give the same gid to two instances.
+    pub fn new(store: S, config: Config, gid_base: u64) -> Self {
+        let log = EventLog::new(config.events_kept_max, config.event_payload_bytes_kept_max);
+        Self {
+            config,
+            store,
+            pools: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            blocklist: Blocklist::default(),
+            watches: WatchTable::default(),
+            step: Step { now: Millis(0), effects: Vec::new(), log, agenda: Agenda::default() },
+            newest_gid: gid_base,
+            newest_pool: 0,
+        }
+    }
+
+    /// The constants in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Starts a session; its gid and the address under which it is known. `peer` is where it comes from, `name` is for
+    /// people. EAGAIN at the limit.
+    pub fn connect(&mut self, now: Millis, name: &str, peer: &str) -> (Result<(u64, String), OpError>, Vec<Effect>) {
+        self.begin(now);
+        let sessions_max = self.config.sessions_max;
+        if self.sessions.len() >= sessions_max {
+            return self.done(Err(error(Errno::EAGAIN, format!("there are sessions_max = {sessions_max} sessions"))));
+        }
+        self.newest_gid += 1;
+        while self.blocklist.is_fenced(self.newest_gid) {
+            self.newest_gid += 1;
+        }
+        let gid = self.newest_gid;
+        let address = format!("{peer}/{gid}");
+        self.sessions.insert(gid, Session::new(self.step.now, name.to_owned(), address.clone()));
+        self.plan_end(gid);
+        self.step.tell(Event::new(Kind::SessionStarted, gid).detail(name));
+        self.done(Ok((gid, address)))
+    }
+
+    /// Ends a session in an orderly way. ENOTCONN if it has ended, EBLOCKLISTED if it was fenced.
+    pub fn disconnect(&mut self, now: Millis, gid: u64) -> (Result<(), OpError>, Vec<Effect>) {
+        self.begin(now);
+        let admitted = self.admit(gid);
+        if admitted.is_ok() {
+            self.watches.remove_client(&mut self.step, gid, Kind::Unwatch, None);
+            self.end_session(gid, &error(Errno::ENOTCONN, "the client disconnected".to_owned()));
+        }
+        self.done(admitted)
+    }
+
+    /// A session has one more op stream; whether the session is live.
+    pub fn op_stream_opened(&mut self, now: Millis, gid: u64) -> (bool, Vec<Effect>) {
+        self.begin(now);
+        let session = self.sessions.get_mut(&gid);
+        let is_live = session.map(|session| session.op_streams += 1).is_some();
+        self.done(is_live)
+    }
+
+    /// One of its op streams has ended.
+    pub fn op_stream_closed(&mut self, now: Millis, gid: u64) -> Vec<Effect> {
+        self.begin(now);
+        if let Some(session) = self.sessions.get_mut(&gid) {
+            session.op_streams = session.op_streams.saturating_sub(1);
+        }
+        self.rest(gid);
+        self.done(()).1
+    }
+
+    /// The live sessions, by gid.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let info = |(&gid, session): (&u64, &Session)| SessionInfo {
+            gid,
+            name: session.name.clone(),
+            address: session.address.clone(),
+            is_connected: session.is_connected(),
+        };
+        self.sessions.iter().map(info).collect()
+    }
+
+    /// Fences an instance: nothing that it asks for is done any more, its watches are gone, nobody waits for its acks.
+    /// `requester` is the client that asks, 0 = an operator.
+    ///
+    /// EINVAL for gid 0 and for oneself; EBLOCKLISTED and ENOTCONN when the requester's own session is over; EAGAIN at
+    /// the limit.
+    pub fn blocklist_add(
+        &mut self,
+        now: Millis,
+        gid: u64,
+        expire: Option<Millis>,
+        requester: u64,
+    ) -> (Result<(), OpError>, Vec<Effect>) {
+        self.begin(now);
+        let reply = self.check_fence(gid, requester);
+        if reply.is_ok() {
+            let expires = now.after(expire.unwrap_or(self.config.mon_osd_blocklist_default_expire));
+            if let Some(former) = self.blocklist.add(gid, expires) {
+                self.step.agenda.remove(former, Due::Blocklist { gid });
+            }
+            self.step.agenda.add(expires, Due::Blocklist { gid });
+            let by = if requester == 0 { "an operator".to_owned() } else { format!("client {requester}") };
+            self.step.tell(Event::new(Kind::Blocklisted, gid).detail(format!("by {by}")));
+            let fenced = self.fenced(gid);
+            self.watches.remove_client(&mut self.step, gid, Kind::WatchExpired, Some(&fenced));
+            self.end_session(gid, &fenced);
+        }
+        self.done(reply)
+    }
+
+    fn check_fence(&mut self, gid: u64, requester: u64) -> Result<(), OpError> {
+        if requester != 0 {
+            self.admit(requester)?;
+        }
+        if gid == 0 || gid == requester {
+            let rule = if gid == 0 { "gid 0 is no client instance" } else { "no client fences itself" };
+            return Err(error(Errno::EINVAL, format!("blocklisting {gid}: {rule}")));
+        }
+        let fenced_max = self.config.fenced_instances_max;
+        if self.blocklist.fenced() >= fenced_max && !self.blocklist.is_fenced(gid) {
+            let text = format!("blocklisting {gid}: there are fenced_instances_max = {fenced_max} fenced instances");
+            return Err(error(Errno::EAGAIN, text));
+        }
+        Ok(())
+    }
+
+    /// Removes an entry; an absent one is fine. The instance stays fenced.
+    pub fn blocklist_remove(&mut self, now: Millis, gid: u64) -> Vec<Effect> {
+        self.begin(now);
+        if let Some(expires) = self.blocklist.remove(gid) {
+            self.step.agenda.remove(expires, Due::Blocklist { gid });
+            self.step.tell(Event::new(Kind::BlocklistRemoved, gid));
+        }
+        self.done(()).1
+    }
+
+    /// The entries that have not expired, with the time that each has left.
+    pub fn blocklist(&mut self, now: Millis) -> (Vec<(u64, Millis)>, Vec<Effect>) {
+        self.begin(now);
+        let entries = self.blocklist.entries().map(|(gid, expires)| (gid, expires.since(now))).collect();
+        self.done(entries)
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Millis) -> Vec<Effect> {
+        self.begin(now);
+        self.done(()).1
+    }
+
+    /// When [`Osd::tick`] has something to do, at the earliest.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.step.agenda.next()
+    }
+
+    /// At most `max` events with a sequence above `after`; the first one tells whether older ones are no longer kept.
+    pub fn events_after(&self, after: u64, max: usize) -> Vec<Arc<Event>> {
+        self.step.log.after(after, max)
+    }
+
+    /// Sequence of the newest event; 0 before the first.
+    pub fn newest_event(&self) -> u64 {
+        self.step.log.newest()
+    }
+
+    /// Every step begins with what is due.
+    pub(crate) fn begin(&mut self, now: Millis) {
+        self.step.now = self.step.now.max(now);
+        while let Some(due) = self.step.agenda.pop(self.step.now) {
+            self.look_at(due);
+        }
+    }
+
+    /// Every step that began ends with its answer.
+    pub(crate) fn done<T>(&mut self, reply: T) -> (T, Vec<Effect>) {
+        for gid in std::mem::take(&mut self.watches.ended) {
+            if let Some(session) = self.sessions.get_mut(&gid) {
+                session.notifies -= 1;
+            }
+            self.rest(gid);
+        }
+        (reply, std::mem::take(&mut self.step.effects))
+    }
+
+    fn look_at(&mut self, due: Due) {
+        match due {
+            Due::Watch { object, gid, cookie } => self.watches.look_at(&mut self.step, &object, (gid, cookie)),
+            Due::Notify { object, notify_id } => self.watches.time_out(&mut self.step, &object, notify_id),
+            Due::Session { gid } => self.look_at_session(gid),
+            Due::Blocklist { gid } => {
+                self.blocklist.remove(gid);
+                self.step.tell(Event::new(Kind::BlocklistRemoved, gid).detail("expired"));
+            }
+        }
+    }
+
+    fn look_at_session(&mut self, gid: u64) {
+        let Some(session) = self.sessions.get_mut(&gid) else { return };
+        session.is_due = false;
+        let ends = session.ends_at(self.config.osd_client_session_timeout);
+        if ends.is_some_and(|ends| ends <= self.step.now) {
+            self.watches.remove_client(&mut self.step, gid, Kind::WatchExpired, None);
+            let text = "neither a stream nor a call for osd_client_session_timeout".to_owned();
+            return self.end_session(gid, &error(Errno::ENOTCONN, text));
+        }
+        self.plan_end(gid);
+    }
+
+    /// Something of the session has ended: when nothing is left its time runs.
+    pub(crate) fn rest(&mut self, gid: u64) {
+        if let Some(session) = self.sessions.get_mut(&gid) {
+            session.last_heard = self.step.now;
+            self.plan_end(gid);
+        }
+    }
+
+    /// Has the session looked at when its time may be over; one entry in the agenda does.
+    fn plan_end(&mut self, gid: u64) {
+        let Some(session) = self.sessions.get_mut(&gid) else { return };
+        let ends = session.ends_at(self.config.osd_client_session_timeout);
+        if let Some(ends) = ends.filter(|_| !session.is_due) {
+            session.is_due = true;
+            self.step.agenda.add(ends, Due::Session { gid });
+        }
+    }
+
+    fn end_session(&mut self, gid: u64, reason: &OpError) {
+        let Some(session) = self.sessions.remove(&gid) else { return };
+        if let Some(stream) = session.watch_stream {
+            self.watches.close_stream(stream);
+            self.step.effects.push(Effect::CutStream { stream, reason: reason.clone() });
+        }
+        let event = Event::new(Kind::SessionEnded, gid).detail(reason.text.clone());
+        let is_fence = reason.errno == Errno::EBLOCKLISTED;
+        self.step.tell(if is_fence { event.error(reason.errno) } else { event });
+        self.step.effects.push(Effect::SessionEnded { gid });
+    }
+
+    /// A live session may go on: EBLOCKLISTED for a fenced one, ENOTCONN for one that has ended or never was.
+    pub(crate) fn admit(&mut self, gid: u64) -> Result<(), OpError> {
+        if self.blocklist.is_fenced(gid) {
+            return Err(self.fenced(gid));
+        }
+        let now = self.step.now;
+        let Some(session) = self.sessions.get_mut(&gid) else {
+            return Err(error(Errno::ENOTCONN, format!("client {gid}: session ended")));
+        };
+        session.last_heard = now;
+        Ok(())
+    }
+
+    fn fenced(&self, gid: u64) -> OpError {
+        error(Errno::EBLOCKLISTED, format!("client {gid} is blocklisted; its session ended for good"))
+    }
+}
+
+/// An error that is not about one op.
+pub(crate) fn error(errno: Errno, text: String) -> OpError {
+    OpError { errno, failed_op: None, text }
+}

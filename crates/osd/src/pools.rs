@@ -1,0 +1,178 @@
+//! Pools, their objects by name, and their snapshot ids.
+
+use errno::Errno;
+use store::{PoolId, Store, Totals};
+
+use crate::effect::Effect;
+use crate::event::{Event, Kind};
+use crate::limits::KEYS_PER_PAGE_MAX;
+use crate::osd::{Osd, error};
+use crate::session::{Admission, Stored};
+use crate::{Millis, OpError, PoolInfo, trim};
+
+/// A pool and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolTotals {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub totals: Totals,
+}
+
+impl<S: Store> Osd<S> {
+    /// Creates a pool; its number. EEXIST if the name is taken, EINVAL for an empty one, EAGAIN at the limit.
+    pub fn create_pool(&mut self, now: Millis, name: &str) -> (Result<u64, OpError>, Vec<Effect>) {
+        self.begin(now);
+        let pools_max = self.config.pools_max;
+        let refused = if name.is_empty() {
+            Some((Errno::EINVAL, "a pool needs a name".to_owned()))
+        } else if self.pools.contains_key(name) {
+            Some((Errno::EEXIST, format!("pool '{name}' exists already")))
+        } else if self.pools.len() >= pools_max {
+            Some((Errno::EAGAIN, format!("pool '{name}': there are pools_max = {pools_max} pools")))
+        } else {
+            None
+        };
+        if let Some((errno, text)) = refused {
+            return self.done(Err(error(errno, text)));
+        }
+        self.newest_pool += 1;
+        let id = self.newest_pool;
+        self.pools.insert(name.to_owned(), PoolInfo::new(PoolId(id), name));
+        self.step.tell(Event::new(Kind::PoolCreated, 0).on(name, ""));
+        self.done(Ok(id))
+    }
+
+    /// The pool of that name; ENOENT if there is none.
+    pub(crate) fn pool(&self, name: &str) -> Result<&PoolInfo, OpError> {
+        let missing = || error(Errno::ENOENT, format!("there is no pool '{name}'"));
+        self.pools.get(name).ok_or_else(missing)
+    }
+
+    /// All pools, by number.
+    pub fn pools(&self) -> Vec<PoolTotals> {
+        let totals = |info: &PoolInfo| PoolTotals {
+            id: info.id.0,
+            name: info.name.clone(),
+            totals: self.store.totals(info.id),
+        };
+        let mut pools: Vec<_> = self.pools.values().map(totals).collect();
+        pools.sort_by_key(|pool| pool.id);
+        pools
+    }
+
+    /// Names of the objects of a pool that start with `prefix` and are greater than `after`, at most `max` (0 = as many
+    /// as a page holds), and whether there are more. ENOENT if there is no such pool.
+    pub fn list_objects(
+        &self,
+        pool: &str,
+        prefix: &str,
+        after: &str,
+        max: u32,
+    ) -> Result<(Vec<String>, bool), OpError> {
+        let max = if max == 0 { KEYS_PER_PAGE_MAX } else { max.min(KEYS_PER_PAGE_MAX) } as usize;
+        let mut names = self.store.list(self.pool(pool)?.id, prefix, after, max + 1);
+        let more = names.len() > max;
+        names.truncate(max);
+        Ok((names, more))
+    }
+
+    /// The next snapshot id of a pool. A call with a gid and a tid gives the same id when it is sent again.
+    ///
+    /// ENOENT if there is no such pool; the errors of a session and its tids as for [`Osd::operate`].
+    pub fn allocate_snap_id(
+        &mut self,
+        now: Millis,
+        pool: &str,
+        gid: u64,
+        tid: u64,
+    ) -> (Result<u64, OpError>, Vec<Effect>) {
+        self.begin(now);
+        let reply = self.allocate(pool, gid, tid);
+        if let Err(refusal) = &reply {
+            self.refuse_call(Event::new(Kind::Refused, gid).tid(tid).on(pool, ""), "allocate_snap_id", refusal);
+        }
+        self.done(reply)
+    }
+
+    fn allocate(&mut self, pool: &str, gid: u64, tid: u64) -> Result<u64, OpError> {
+        let is_protected = gid != 0 && tid != 0;
+        if gid != 0 {
+            self.admit(gid)?;
+        }
+        if is_protected {
+            let stored_max = self.config.stored_replies_per_session_max;
+            let session = self.sessions.get(&gid).expect("admit found it");
+            session.check_tid(tid)?;
+            match session.admit(tid, stored_max)? {
+                Admission::Ran(Stored::SnapId(snap_id)) => {
+                    self.step.tell(Event::new(Kind::Duplicate, gid).tid(tid).on(pool, "").detail("allocate_snap_id"));
+                    return Ok(snap_id);
+                }
+                Admission::Ran(Stored::Reply(_)) => {
+                    return Err(error(Errno::EINVAL, format!("tid {tid} of client {gid} was used for an op vector")));
+                }
+                Admission::Run => {}
+            }
+        }
+        let snap_id = self.pool_mut(pool)?.allocate_snap_id();
+        self.step.tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
+        if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
+            session.store(tid, Stored::SnapId(snap_id));
+        }
+        Ok(snap_id)
+    }
+
+    /// Gives a snapshot id up: what only it preserved is trimmed. An id that was given up before is fine.
+    ///
+    /// ENOENT if there is no such pool, EINVAL for an id that was never allocated; EBLOCKLISTED and ENOTCONN when the
+    /// session of `gid` (0 = an operator) is over.
+    pub fn remove_snap_id(
+        &mut self,
+        now: Millis,
+        pool: &str,
+        snap_id: u64,
+        gid: u64,
+    ) -> (Result<(), OpError>, Vec<Effect>) {
+        self.begin(now);
+        let reply = self.give_up(pool, snap_id, gid);
+        if let Err(refusal) = &reply {
+            self.refuse_call(Event::new(Kind::Refused, gid).on(pool, ""), "remove_snap_id", refusal);
+        }
+        self.done(reply)
+    }
+
+    fn give_up(&mut self, pool: &str, snap_id: u64, gid: u64) -> Result<(), OpError> {
+        if gid != 0 {
+            self.admit(gid)?;
+        }
+        let info = self.pool_mut(pool)?;
+        let (id, newest) = (info.id, info.snap_seq);
+        if snap_id == 0 || snap_id > newest {
+            let text = format!("pool '{pool}': snap id {snap_id} was never allocated, the newest is {newest}");
+            return Err(error(Errno::EINVAL, text));
+        }
+        if !info.remove_snap_id(snap_id) {
+            return Ok(());
+        }
+        let trimmed = trim::trim(&self.store, id, snap_id);
+        let detail = format!("snap id {snap_id}, {} objects", trimmed.len());
+        for transaction in trimmed {
+            self.store.submit(transaction);
+        }
+        self.step.tell(Event::new(Kind::SnapTrimmed, gid).on(pool, "").detail(detail));
+        Ok(())
+    }
+
+    fn pool_mut(&mut self, name: &str) -> Result<&mut PoolInfo, OpError> {
+        self.pool(name)?;
+        Ok(self.pools.get_mut(name).expect("it was found"))
+    }
+
+    /// Logs a call other than an op vector that was refused.
+    pub(crate) fn refuse_call(&mut self, event: Event, call: &str, refusal: &OpError) {
+        self.step.tell(event.error(refusal.errno).detail(format!("{call}: {}", refusal.text)));
+    }
+}

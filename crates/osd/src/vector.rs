@@ -1,0 +1,162 @@
+//! The engine of op vectors: all ops of a vector against one view, giving their results and one transaction.
+
+mod ops;
+mod payload;
+mod snapshots;
+pub(crate) mod target;
+
+use errno::Errno;
+use store::{Store, Transaction};
+
+use crate::cls;
+use crate::error::{OpError, Outcome, Refusal, refuse};
+use crate::limits::{Limits, NAME_BYTES_MAX};
+use crate::op::{Op, OpResult, Vector};
+use crate::pool::PoolInfo;
+use crate::time::Millis;
+use target::Target;
+
+/// On whose behalf a vector runs, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The client instance; 0 = nobody in particular, may not take locks.
+    pub gid: u64,
+    /// "peer address/gid".
+    pub address: &'a str,
+    /// For locks that expire.
+    pub now: Millis,
+}
+
+/// A vector that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// One for each op.
+    pub results: Vec<OpResult>,
+    /// Of the object after the vector; for reads of the state that was read; 0 when there is no object.
+    pub version: u64,
+    /// What to submit; `None` when nothing changed.
+    pub transaction: Option<Transaction>,
+    /// In the order in which they came to be.
+    pub facts: Vec<Fact>,
+}
+
+/// What the event log and the watch table need to know beyond the change itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "name and cookie are the lock's, gid is the former holder's")]
+pub enum Fact {
+    /// HEAD existed before the vector and was removed by it, if only to be created again.
+    ObjectRemoved,
+    /// The caller holds the lock; also said when it renewed it.
+    LockTaken { name: String, cookie: String },
+    /// The caller gave the lock up.
+    LockReleased { name: String, cookie: String },
+    /// The caller took the lock away from its holder.
+    LockBroken { name: String, gid: u64, cookie: String },
+    /// The caller holds the lock under another cookie.
+    LockCookieChanged { name: String, old: String, new: String },
+}
+
+/// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated, for the
+/// object's version is the sequence number that the transaction will get.
+///
+/// Errors: those of the ops (osd.proto); E2BIG, ENAMETOOLONG and EINVAL for a vector that breaks a rule as a whole; ESTALE
+/// for a read at a snapshot that was removed.
+pub fn evaluate<S: Store>(
+    store: &S,
+    limits: &Limits,
+    pool: &PoolInfo,
+    caller: &Caller<'_>,
+    vector: &Vector,
+) -> Result<Evaluated, OpError> {
+    let whole = |refusal| describe(vector, None, &refusal);
+    check(limits, pool, vector).map_err(whole)?;
+    let mut target = Target::load(store, limits, pool, vector);
+    let mut results = Vec::with_capacity(vector.ops.len());
+    let mut result_bytes = 0;
+    for (index, op) in vector.ops.iter().enumerate() {
+        let failed = |refusal| describe(vector, Some(index), &refusal);
+        let result = ops::execute(&mut target, caller, op).map_err(failed)?;
+        result_bytes += payload::of_result(&result);
+        payload::check(limits, "results", result_bytes).map_err(failed)?;
+        results.push(result);
+    }
+    Ok(target.finish(results))
+}
+
+/// Whether a vector with these ops may change the object. False for classes and methods that are not known.
+pub fn mutates(ops: &[Op]) -> bool {
+    ops.iter().any(|op| match op {
+        Op::Write { .. } | Op::WriteFull { .. } | Op::Truncate { .. } | Op::Zero { .. } => true,
+        Op::Create { .. } | Op::Remove | Op::SetXattr { .. } | Op::RemoveXattr { .. } => true,
+        Op::OmapSet { .. } | Op::OmapRemove { .. } | Op::Rollback { .. } => true,
+        Op::Exec { class, method, .. } => cls::method(class, method).is_ok_and(cls::Method::mutates),
+        Op::Read { .. } | Op::SparseRead { .. } | Op::Stat | Op::ListSnaps => false,
+        Op::AssertExists | Op::AssertVersion { .. } | Op::CompareXattr { .. } | Op::OmapCompare { .. } => {
+            false
+        }
+        Op::GetXattr { .. } | Op::ListXattrs | Op::OmapList { .. } | Op::OmapGet { .. } => false,
+    })
+}
+
+/// The ops in short, e.g. "lock.lock, rbd.get_header".
+pub fn summary(ops: &[Op]) -> String {
+    ops.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn name(op: &Op) -> String {
+    let name = match op {
+        Op::Exec { class, method, .. } => return format!("{class}.{method}"),
+        Op::Read { .. } => "read",
+        Op::SparseRead { .. } => "sparse_read",
+        Op::Stat => "stat",
+        Op::AssertExists => "assert_exists",
+        Op::AssertVersion { .. } => "assert_version",
+        Op::Write { .. } => "write",
+        Op::WriteFull { .. } => "write_full",
+        Op::Truncate { .. } => "truncate",
+        Op::Zero { .. } => "zero",
+        Op::Create { .. } => "create",
+        Op::Remove => "remove",
+        Op::GetXattr { .. } => "get_xattr",
+        Op::ListXattrs => "list_xattrs",
+        Op::SetXattr { .. } => "set_xattr",
+        Op::RemoveXattr { .. } => "remove_xattr",
+        Op::CompareXattr { .. } => "compare_xattr",
+        Op::OmapList { .. } => "omap_list",
+        Op::OmapGet { .. } => "omap_get",
+        Op::OmapSet { .. } => "omap_set",
+        Op::OmapRemove { .. } => "omap_remove",
+        Op::OmapCompare { .. } => "omap_compare",
+        Op::ListSnaps => "list_snaps",
+        Op::Rollback { .. } => "rollback",
+    };
+    name.to_owned()
+}
+
+/// The rules of a vector as a whole.
+fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
+    let ops_max = limits.ops_per_vector_max as usize;
+    if vector.object.is_empty() {
+        return refuse(Errno::EINVAL, "an object's name has 1 to 256 bytes");
+    }
+    if vector.object.len() > NAME_BYTES_MAX {
+        return refuse(Errno::ENAMETOOLONG, "an object's name has 1 to 256 bytes");
+    }
+    if vector.ops.len() > ops_max {
+        let count = vector.ops.len();
+        return refuse(Errno::E2BIG, format!("{count} ops are more than ops_per_vector_max = {ops_max}"));
+    }
+    payload::check(limits, "ops", vector.ops.iter().map(payload::of_op).sum())?;
+    if mutates(&vector.ops) && vector.snap_id.is_some() {
+        return refuse(Errno::EINVAL, "a vector that changes the object cannot name a snap id");
+    }
+    vector.snap_id.map_or(Ok(()), |snap_id| pool.check_snap_id(snap_id))?;
+    snapshots::check_context(pool, &vector.snap_context)
+}
+
+fn describe(vector: &Vector, failed_op: Option<usize>, refusal: &Refusal) -> OpError {
+    let Vector { pool, object, ops, .. } = vector;
+    let attempted = failed_op.map_or_else(|| summary(ops), |index| name(&ops[index]));
+    let text = format!("{attempted} on {pool}/{object}: {}", refusal.rule);
+    OpError { errno: refusal.errno, failed_op: failed_op.map(|index| index as u32), text }
+}

@@ -1,0 +1,64 @@
+//! Snapshot rules, as RADOS has them: what a write preserves, and what a read at a snapshot sees.
+
+use errno::Errno;
+use store::SnapSet;
+
+use crate::error::{Outcome, refuse};
+use crate::op::SnapContext;
+use crate::pool::PoolInfo;
+
+/// Where the state at a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// HEAD was not written since.
+    Head,
+    /// In this clone.
+    Clone(u64),
+    /// The object did not exist.
+    Absent,
+}
+
+/// What a read at `snap_id` sees. A snapshot that is newer than the last write sees HEAD.
+pub(super) fn view(snap_set: &SnapSet, snap_id: u64) -> View {
+    if snap_id > snap_set.seq {
+        return View::Head;
+    }
+    match snap_set.clones.range(snap_id..).next() {
+        Some((&clone, snaps)) if snaps.contains(&snap_id) => View::Clone(clone),
+        _ => View::Absent,
+    }
+}
+
+/// The snapshots that a write must preserve HEAD for, descending: those it was not yet written under.
+pub(super) fn to_preserve(snap_set: &SnapSet, context: &SnapContext) -> Vec<u64> {
+    context.snaps.iter().copied().take_while(|&snap| snap > snap_set.seq).collect()
+}
+
+/// EINVAL unless the ids descend, none is above `seq`, and `seq` was allocated.
+pub(super) fn check_context(pool: &PoolInfo, context: &SnapContext) -> Outcome<()> {
+    let SnapContext { seq, snaps } = context;
+    if *seq > pool.snap_seq {
+        let newest = pool.snap_seq;
+        return refuse(
+            Errno::EINVAL,
+            format!("snap context: seq {seq} was never allocated, the newest is {newest}"),
+        );
+    }
+    if snaps.first().is_some_and(|first| first > seq) {
+        return refuse(Errno::EINVAL, format!("snap context: {snaps:?} has ids above seq {seq}"));
+    }
+    if !snaps.is_sorted_by(|left, right| left > right) || snaps.contains(&0) {
+        return refuse(
+            Errno::EINVAL,
+            format!("snap context: {snaps:?} is not strictly descending, or has a 0"),
+        );
+    }
+    Ok(())
+}
+
+/// Without the snapshots that were removed meanwhile: a writer that has not heard of it must not preserve anything for
+/// them.
+pub(super) fn existing(pool: &PoolInfo, context: &SnapContext) -> SnapContext {
+    let snaps = context.snaps.iter().copied().filter(|snap| !pool.removed_snaps.contains(snap)).collect();
+    SnapContext { seq: context.seq, snaps }
+}

@@ -1,0 +1,289 @@
+//! Watches: who wants to hear what is said on an object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use errno::Errno;
+use store::ObjectId;
+
+use crate::agenda::Due;
+use crate::effect::{Step, WatchEvent};
+use crate::event::{Event, Kind};
+use crate::notify::Notify;
+use crate::{Millis, OpError};
+
+/// Names a watch stream; given by the OSD, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// What comes up a watch stream after its hello. The rules and errors of each stand at its message in osd.proto.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
+pub enum WatchRequest {
+    Register { pool: String, object: String, cookie: u64, timeout: Option<Millis> },
+    Reconnect { pool: String, object: String, cookie: u64 },
+    Ping { sequence: u64 },
+    Ack { pool: String, object: String, notify_id: u64, cookie: u64, payload: Bytes },
+    Unwatch { pool: String, object: String, cookie: u64 },
+}
+
+/// A watch, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatcherInfo {
+    /// Whose it is.
+    pub gid: u64,
+    /// Which of his.
+    pub cookie: u64,
+    /// Of the session.
+    pub address: String,
+    /// Of the session.
+    pub name: String,
+    /// How long it may be silent.
+    pub timeout: Millis,
+    /// Its stream is there.
+    pub is_connected: bool,
+    /// When nothing more is heard of it.
+    pub expires_in: Millis,
+}
+
+/// An object by its id, and by the name of its pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) id: ObjectId,
+    pub(crate) pool: String,
+}
+
+impl Place {
+    pub(crate) fn event(&self, kind: Kind, gid: u64) -> Event {
+        Event::new(kind, gid).on(&self.pool, &self.id.name)
+    }
+}
+
+/// (gid, cookie)
+pub(crate) type WatchId = (u64, u64);
+
+/// | state        | event                          | next                                          |
+/// |--------------|--------------------------------|-----------------------------------------------|
+/// | -            | register                       | connected, expires in `timeout`               |
+/// | connected    | ping of its stream, reconnect  | connected, expires in `timeout`               |
+/// | connected    | stream lost or replaced        | disconnected, expires in `grace` at the latest|
+/// | disconnected | reconnect                      | connected, pending notifies are sent again    |
+/// | any          | expired, object removed, fenced| gone; told so if its stream is there          |
+/// | any          | unwatch, session ended         | gone                                          |
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) timeout: Millis,
+    /// `None` = disconnected.
+    pub(crate) stream: Option<StreamId>,
+    pub(crate) expires: Millis,
+    /// Its time in the agenda, never later than `expires`.
+    due: Millis,
+}
+
+/// What is going on around one object.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) place: Place,
+    pub(crate) watches: BTreeMap<WatchId, Watch>,
+    pub(crate) notifies: BTreeMap<u64, Notify>,
+}
+
+/// Every watch and every notify that waits.
+#[derive(Debug, Default)]
+pub(crate) struct WatchTable {
+    pub(crate) objects: BTreeMap<ObjectId, Watched>,
+    by_gid: BTreeMap<u64, BTreeSet<(ObjectId, u64)>>,
+    streams: BTreeMap<StreamId, u64>,
+    newest_stream: u64,
+    pub(crate) newest_notify: u64,
+    /// Notifies that ended in this step, by notifier.
+    pub(crate) ended: Vec<u64>,
+}
+
+impl WatchTable {
+    pub(crate) fn open_stream(&mut self, gid: u64) -> StreamId {
+        self.newest_stream += 1;
+        let stream = StreamId(self.newest_stream);
+        self.streams.insert(stream, gid);
+        stream
+    }
+
+    /// Whose stream it is; `None` when it was cut.
+    pub(crate) fn owner(&self, stream: StreamId) -> Option<u64> {
+        self.streams.get(&stream).copied()
+    }
+
+    /// EEXIST for a cookie in use, EMFILE at the limit.
+    pub(crate) fn register(
+        &mut self,
+        step: &mut Step,
+        place: Place,
+        (id, stream, timeout): (WatchId, StreamId, Millis),
+        watches_max: u32,
+    ) -> Result<(), OpError> {
+        let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
+        let (gid, cookie) = id;
+        if watched.watches.contains_key(&id) {
+            return Err(place.error(Errno::EEXIST, format!("client {gid} has a watch with cookie {cookie}")));
+        }
+        if watched.watches.len() >= watches_max as usize {
+            return Err(place.error(Errno::EMFILE, format!("it has watches_per_object_max = {watches_max} watches")));
+        }
+        let expires = step.now.after(timeout);
+        watched.watches.insert(id, Watch { timeout, stream: Some(stream), expires, due: expires });
+        step.agenda.add(expires, due(&place.id, id));
+        self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
+        step.tell(place.event(Kind::Watch, gid).cookie(cookie));
+        step.send(stream, WatchEvent::Result { cookie, error: None });
+        Ok(())
+    }
+
+    /// ENOTCONN when the watch is gone.
+    pub(crate) fn reconnect(
+        &mut self,
+        step: &mut Step,
+        place: &Place,
+        id: WatchId,
+        stream: StreamId,
+    ) -> Result<(), OpError> {
+        let (gid, cookie) = id;
+        let watched = self.objects.get_mut(&place.id);
+        let Some((watched, watch)) = watched.and_then(|watched| {
+            let Watched { place, watches, notifies } = watched;
+            watches.get_mut(&id).map(|watch| ((place, notifies), watch))
+        }) else {
+            return Err(place.error(Errno::ENOTCONN, format!("the watch of client {gid} with cookie {cookie} is gone")));
+        };
+        watch.stream = Some(stream);
+        watch.expires = step.now.after(watch.timeout);
+        step.tell(place.event(Kind::Reconnected, gid).cookie(cookie));
+        step.send(stream, WatchEvent::Result { cookie, error: None });
+        let (place, notifies) = watched;
+        for (&notify_id, notify) in notifies.iter().filter(|(_, notify)| notify.waits_for(id)) {
+            notify.send(step, place, notify_id, id, stream);
+        }
+        Ok(())
+    }
+
+    /// Renews every watch that is attached to the stream.
+    pub(crate) fn ping(&mut self, step: &mut Step, gid: u64, stream: StreamId, sequence: u64) {
+        for (object, cookie) in self.by_gid.get(&gid).into_iter().flatten() {
+            let watched = self.objects.get_mut(object);
+            let watch = watched.and_then(|watched| watched.watches.get_mut(&(gid, *cookie)));
+            if let Some(watch) = watch.filter(|watch| watch.stream == Some(stream)) {
+                watch.expires = step.now.after(watch.timeout);
+            }
+        }
+        step.send(stream, WatchEvent::Pong { sequence });
+    }
+
+    /// The stream's watches wait for a reconnect until `grace` is over or their timeout, whichever is earlier. Whose
+    /// stream it was; `None` when it was not known.
+    pub(crate) fn lose_stream(&mut self, step: &mut Step, stream: StreamId, grace: Millis) -> Option<u64> {
+        let gid = self.streams.remove(&stream)?;
+        for (object, cookie) in self.by_gid.get(&gid).into_iter().flatten() {
+            let id = (gid, *cookie);
+            let Some(watched) = self.objects.get_mut(object) else { continue };
+            let watch = watched.watches.get_mut(&id);
+            let Some(watch) = watch.filter(|watch| watch.stream == Some(stream)) else { continue };
+            watch.stream = None;
+            watch.expires = watch.expires.min(step.now.after(grace));
+            step.agenda.remove(watch.due, due(object, id));
+            watch.due = watch.expires;
+            step.agenda.add(watch.due, due(object, id));
+            step.tell(watched.place.event(Kind::WatchLost, gid).cookie(*cookie));
+        }
+        Some(gid)
+    }
+
+    /// Forgets a stream whose watches are gone.
+    pub(crate) fn close_stream(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
+    }
+
+    /// The agenda says that a watch may have expired.
+    pub(crate) fn look_at(&mut self, step: &mut Step, object: &ObjectId, id: WatchId) {
+        let Some(watched) = self.objects.get_mut(object) else { return };
+        let Some(watch) = watched.watches.get_mut(&id) else { return };
+        watch.due = watch.expires;
+        if watch.expires > step.now {
+            return step.agenda.add(watch.due, due(object, id));
+        }
+        let was_silent = watch.stream.is_some();
+        let detail = if was_silent { "silent for its timeout" } else { "its connection did not come back" };
+        let error = watched.place.error(Errno::ENOTCONN, format!("the watch expired: {detail}"));
+        self.remove(step, object, id, Kind::WatchExpired, Some(&error));
+    }
+
+    /// Takes a watch away; nobody waits for its acks any more. `error` is what its stream is told, if it is there.
+    pub(crate) fn remove(
+        &mut self,
+        step: &mut Step,
+        object: &ObjectId,
+        id: WatchId,
+        kind: Kind,
+        error: Option<&OpError>,
+    ) {
+        let Some(watched) = self.objects.get_mut(object) else { return };
+        let Some(watch) = watched.watches.remove(&id) else { return };
+        let (gid, cookie) = id;
+        step.agenda.remove(watch.due, due(object, id));
+        let event = watched.place.event(kind, gid).cookie(cookie);
+        step.tell(match error {
+            Some(error) => event.error(error.errno).detail(error.text.clone()),
+            None => event,
+        });
+        if let (Some(stream), Some(error)) = (watch.stream, error) {
+            let (pool, object) = (watched.place.pool.clone(), object.name.clone());
+            step.send(stream, WatchEvent::Disconnected { pool, object, cookie, error: error.clone() });
+        }
+        if let Some(of_gid) = self.by_gid.get_mut(&gid) {
+            of_gid.remove(&(object.clone(), cookie));
+            if of_gid.is_empty() {
+                self.by_gid.remove(&gid);
+            }
+        }
+        self.stop_waiting(step, object, id);
+        self.tidy(object);
+    }
+
+    /// Takes every watch of a client away.
+    pub(crate) fn remove_client(&mut self, step: &mut Step, gid: u64, kind: Kind, error: Option<&OpError>) {
+        for (object, cookie) in self.by_gid.remove(&gid).unwrap_or_default() {
+            self.remove(step, &object, (gid, cookie), kind, error);
+        }
+    }
+
+    /// The object is gone: its watches too.
+    pub(crate) fn remove_object(&mut self, step: &mut Step, object: &ObjectId) {
+        let Some(watched) = self.objects.get(object) else { return };
+        let error = watched.place.error(Errno::ENOTCONN, "the object was removed".to_owned());
+        let ids: Vec<WatchId> = watched.watches.keys().copied().collect();
+        for id in ids {
+            self.remove(step, object, id, Kind::WatchExpired, Some(&error));
+        }
+    }
+
+    /// Forgets an object around which nothing goes on.
+    pub(crate) fn tidy(&mut self, object: &ObjectId) {
+        if self.objects.get(object).is_some_and(|watched| watched.watches.is_empty() && watched.notifies.is_empty()) {
+            self.objects.remove(object);
+        }
+    }
+}
+
+impl Watched {
+    pub(crate) fn new(place: Place) -> Self {
+        Self { place, watches: BTreeMap::new(), notifies: BTreeMap::new() }
+    }
+}
+
+impl Place {
+    pub(crate) fn error(&self, errno: Errno, rule: String) -> OpError {
+        OpError { errno, failed_op: None, text: format!("{}/{}: {rule}", self.pool, self.id.name) }
+    }
+}
+
+fn due(object: &ObjectId, (gid, cookie): WatchId) -> Due {
+    Due::Watch { object: object.clone(), gid, cookie }
+}

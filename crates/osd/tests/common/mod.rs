@@ -1,0 +1,127 @@
+//! One pool in a memory store, and short ways to run vectors on it.
+#![allow(dead_code, reason = "every test program uses its own part")]
+
+use bytes::Bytes;
+use errno::Errno;
+use osd::op::{Op, OpResult, SnapContext, Vector};
+use osd::vector::{Caller, Evaluated, evaluate};
+use osd::{Limits, Millis, OpError, PoolInfo, trim::trim};
+use prost::Message;
+use store::{MemoryStore, PoolId, Store};
+
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) pool: PoolInfo,
+    pub(crate) limits: Limits,
+    /// Under which writes are made.
+    pub(crate) context: SnapContext,
+    pub(crate) now: Millis,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            store: MemoryStore::new(),
+            pool: PoolInfo::new(PoolId(1), "rbd"),
+            limits: Limits::default(),
+            context: SnapContext::default(),
+            now: Millis(0),
+        }
+    }
+
+    /// Runs a vector and submits what it made.
+    pub(crate) fn run(&mut self, gid: u64, vector: &Vector) -> Result<Evaluated, OpError> {
+        let caller = Caller { gid, address: "127.0.0.1:1/1", now: self.now };
+        let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
+        if let Some(transaction) = &evaluated.transaction {
+            self.store.submit(transaction.clone());
+        }
+        Ok(evaluated)
+    }
+
+    pub(crate) fn vector(&self, object: &str, ops: impl Into<Vec<Op>>) -> Vector {
+        Vector {
+            pool: "rbd".into(),
+            object: object.into(),
+            snap_id: None,
+            snap_context: self.context.clone(),
+            ops: ops.into(),
+        }
+    }
+
+    pub(crate) fn ops(&mut self, object: &str, ops: impl Into<Vec<Op>>) -> Result<Evaluated, OpError> {
+        self.run(1, &self.vector(object, ops))
+    }
+
+    pub(crate) fn must(&mut self, object: &str, ops: impl Into<Vec<Op>>) -> Evaluated {
+        self.ops(object, ops).expect("the test set this up to succeed")
+    }
+
+    pub(crate) fn errno(&mut self, object: &str, ops: impl Into<Vec<Op>>) -> Errno {
+        self.ops(object, ops).expect_err("the test set this up to be refused").errno
+    }
+
+    /// A class call by client `gid`.
+    pub(crate) fn call<I: Message, O: Message + Default>(
+        &mut self,
+        gid: u64,
+        object: &str,
+        method: &str,
+        input: &I,
+    ) -> Result<O, Errno> {
+        let evaluated =
+            self.run(gid, &self.vector(object, [exec(method, input)])).map_err(|error| error.errno)?;
+        let [OpResult::Exec { output }] = evaluated.results.as_slice() else {
+            panic!("not a class call's result")
+        };
+        Ok(O::decode(output.clone()).expect("a class answers with its message"))
+    }
+
+    /// What a read of everything sees; `None` when there is no object.
+    pub(crate) fn read(&mut self, object: &str, snap_id: Option<u64>) -> Option<Vec<u8>> {
+        let vector = Vector { snap_id, ..self.vector(object, [Op::Read { offset: 0, length: 0 }]) };
+        match self.run(1, &vector) {
+            Ok(evaluated) => Some(bytes(&evaluated.results[0])),
+            Err(error) => {
+                assert_eq!(error.errno, Errno::ENOENT, "{error}");
+                None
+            }
+        }
+    }
+
+    /// A snapshot that later writes preserve.
+    pub(crate) fn snap(&mut self) -> u64 {
+        let id = self.pool.allocate_snap_id();
+        self.context.seq = id;
+        self.context.snaps.insert(0, id);
+        id
+    }
+
+    pub(crate) fn remove_snap(&mut self, id: u64) {
+        self.context.snaps.retain(|&snap| snap != id);
+        assert!(self.pool.remove_snap_id(id));
+        for transaction in trim(&self.store, self.pool.id, id) {
+            self.store.submit(transaction);
+        }
+    }
+
+    /// Everything there is, to be compared.
+    pub(crate) fn dump(&self) -> String {
+        format!("{:?}", self.store)
+    }
+}
+
+pub(crate) fn write(offset: u64, data: &[u8]) -> Op {
+    Op::Write { offset, data: Bytes::copy_from_slice(data) }
+}
+
+/// `method` is "class.method".
+pub(crate) fn exec(method: &str, input: &impl Message) -> Op {
+    let (class, method) = method.split_once('.').expect("class.method");
+    Op::Exec { class: class.into(), method: method.into(), input: input.encode_to_vec().into() }
+}
+
+pub(crate) fn bytes(result: &OpResult) -> Vec<u8> {
+    let OpResult::Read { data, length } = result else { panic!("not a read's result: {result:?}") };
+    data.to_bytes(0, *length).to_vec()
+}
