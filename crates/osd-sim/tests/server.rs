@@ -1,0 +1,310 @@
+//! The server over real gRPC: what only the transport can get wrong.
+
+use std::time::Duration;
+
+use osd_sim::{Config, Server};
+use proto::osd::v1::{self as wire, op::Op as W};
+use rpc::osd::osd_client::OsdClient;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+type Osd = OsdClient<Channel>;
+
+async fn connect(server: &Server) -> Osd {
+    let network = rpc::Network::tcp(Duration::from_secs(30));
+    let channel = network.connect(&server.address()).await.expect("the server accepts");
+    OsdClient::new(channel)
+        .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX)
+}
+
+async fn session(osd: &mut Osd) -> u64 {
+    osd.connect(wire::ConnectRequest { name: "test".to_owned() }).await.expect("there is room").into_inner().gid
+}
+
+fn vector(gid: u64, tid: u64, object: &str, ops: Vec<W>) -> wire::OperateRequest {
+    let ops = ops.into_iter().map(|op| wire::Op { op: Some(op) }).collect();
+    wire::OperateRequest { gid, tid, pool: "rbd".to_owned(), object: object.to_owned(), ops, ..Default::default() }
+}
+
+fn create() -> W {
+    W::Create(wire::Create { exclusive: true })
+}
+
+/// A watch stream that has said hello.
+struct Watcher {
+    up: mpsc::UnboundedSender<wire::WatchRequest>,
+    down: Streaming<wire::WatchEvent>,
+}
+
+impl Watcher {
+    async fn open(osd: &mut Osd, gid: u64) -> Self {
+        let (up, requests) = mpsc::unbounded_channel();
+        let down = osd.watch(UnboundedReceiverStream::new(requests)).await.expect("it opens").into_inner();
+        let mut watcher = Self { up, down };
+        watcher.say(wire::watch_request::Request::Hello(wire::Hello { gid }));
+        assert_eq!(watcher.result().await, (0, None));
+        watcher
+    }
+
+    fn say(&self, request: wire::watch_request::Request) {
+        self.up.send(wire::WatchRequest { request: Some(request) }).expect("the stream is open");
+    }
+
+    fn register(&self, object: &str, cookie: u64) {
+        let (pool, object) = ("rbd".to_owned(), object.to_owned());
+        self.say(wire::watch_request::Request::Register(wire::Register { pool, object, cookie, timeout_ms: 0 }));
+    }
+
+    async fn event(&mut self) -> Result<Option<wire::watch_event::Event>, Status> {
+        Ok(self.down.message().await?.map(|event| event.event.expect("events are never empty")))
+    }
+
+    async fn result(&mut self) -> (u64, Option<String>) {
+        match self.event().await {
+            Ok(Some(wire::watch_event::Event::Result(result))) => (result.cookie, result.error.map(|error| error.name)),
+            other => panic!("a result was due, not {other:?}"),
+        }
+    }
+}
+
+fn notify(gid: u64, object: &str, payload: Vec<u8>, timeout_ms: u64) -> wire::NotifyRequest {
+    let (pool, object) = ("rbd".to_owned(), object.to_owned());
+    wire::NotifyRequest { gid, pool, object, payload: payload.into(), timeout_ms }
+}
+
+#[tokio::test]
+async fn what_was_written_is_read() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    let data = bytes::Bytes::from(vec![7; 4 << 20]);
+    let write = W::Write(wire::Write { offset: 0, data: data.clone() });
+    osd.operate(vector(gid, 1, "object", vec![write])).await.expect("it is written");
+    let read = W::Read(wire::Read { offset: 0, length: 0 });
+    let reply = osd.operate(vector(0, 0, "object", vec![read])).await.expect("it is read").into_inner();
+    let Some(wire::op_result::Result::Read(read)) = &reply.results[0].result else { panic!("{reply:?}") };
+    assert!(read.data == data);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_unary_error_carries_its_name_and_the_failing_op() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    let ops = vec![W::AssertExists(wire::AssertExists {}), W::Remove(wire::Remove {})];
+    let status = osd.operate(vector(gid, 1, "nothing", ops)).await.expect_err("there is no such object");
+    assert_eq!(status.code(), Code::NotFound);
+    let error = rpc::status::to_error(&status).expect("it comes from the OSD");
+    assert_eq!((error.name.as_str(), error.errno, error.failed_op), ("ENOENT", 2, Some(0)));
+    assert!(error.text.contains("rbd/nothing"), "{}", error.text);
+}
+
+#[tokio::test]
+async fn an_op_stream_goes_on_after_ops_that_fail() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    let unknown = wire::OperateRequest { ops: vec![wire::Op { op: None }], ..vector(gid, 2, "object", vec![]) };
+    let nowhere = wire::OperateRequest { pool: "nowhere".to_owned(), ..vector(gid, 3, "object", vec![create()]) };
+    let ended = vector(gid + 1, 1, "object", vec![create()]);
+    let requests = vec![vector(gid, 1, "object", vec![W::Remove(wire::Remove {})]), unknown, nowhere, ended];
+    let requests = [requests, vec![vector(gid, 4, "object", vec![create()])]].concat();
+    let mut replies = osd.operate_stream(tokio_stream::iter(requests)).await.expect("it opens").into_inner();
+    let mut names = Vec::new();
+    while let Some(reply) = replies.message().await.expect("the stream does not fail") {
+        names.push(reply.error.map_or_else(String::new, |error| error.name));
+    }
+    assert_eq!(names, ["ENOENT", "EINVAL", "ENOENT", "ENOTCONN", ""]);
+}
+
+#[tokio::test]
+async fn an_answer_lost_with_its_connection_is_given_again() {
+    let server = Server::start(Config::ci());
+    let mut first = connect(&server).await;
+    let gid = session(&mut first).await;
+    let (requests, stream) = mpsc::unbounded_channel();
+    let replies = first.operate_stream(UnboundedReceiverStream::new(stream)).await.expect("it opens");
+    requests.send(vector(gid, 1, "object", vec![create()])).expect("the stream is open");
+    let mut second = connect(&server).await;
+    let mut log = events(&mut second, 0).await;
+    wait_for(&mut log, "applied").await;
+    drop((replies, requests, first));
+    let reply = second.operate(vector(gid, 1, "object", vec![create()])).await;
+    assert!(reply.expect("the first result is reported").into_inner().version > 0);
+    wait_for(&mut log, "duplicate").await;
+}
+
+#[tokio::test]
+async fn ops_in_flight_are_counted_by_op_over_one_stream() {
+    let mut config = Config::ci();
+    config.limits.in_flight_ops_per_session_max = 4;
+    let server = Server::start(config);
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    let write = W::Write(wire::Write { offset: 0, data: vec![1; 8 << 20].into() });
+    osd.operate(vector(gid, 1, "object", vec![write])).await.expect("it is written");
+    let read = || W::Read(wire::Read { offset: 0, length: 0 });
+    let requests = (2..26).map(|tid| vector(gid, tid, "object", vec![read()])).collect::<Vec<_>>();
+    let mut replies = osd.operate_stream(tokio_stream::iter(requests)).await.expect("it opens").into_inner();
+    // More than the windows of the connection can hold is read by the server before anything is taken here.
+    let mut log = events(&mut connect(&server).await, 0).await;
+    wait_for(&mut log, "applied").await;
+    let (mut read, mut refused) = (0, Vec::new());
+    while let Some(reply) = replies.message().await.expect("the stream does not fail") {
+        match reply.error {
+            None => read += 1,
+            Some(error) => refused.push((error.name, error.text)),
+        }
+    }
+    assert_eq!(read + refused.len(), 24, "every op is answered");
+    for (name, text) in refused {
+        assert_eq!(name, "EAGAIN");
+        assert!(text.contains("in_flight_ops_per_session_max = 4"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_notify_reaches_a_watcher_and_brings_back_its_ack() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    let mut watcher = Watcher::open(&mut osd, gid).await;
+    watcher.register("header", 1);
+    assert_eq!(watcher.result().await, (1, None));
+    let mut notifier = osd.clone();
+    let asking = async { notifier.notify(notify(gid, "header", b"hello".to_vec(), 5000)).await };
+    let answering = async {
+        let Ok(Some(wire::watch_event::Event::Notify(heard))) = watcher.event().await else { panic!("no notify") };
+        let wire::Notification { pool, object, notify_id, cookie, payload, .. } = heard;
+        watcher.say(wire::watch_request::Request::Ack(wire::NotifyAck { pool, object, notify_id, cookie, payload }));
+    };
+    let (reply, ()) = tokio::join!(asking, answering);
+    let reply = reply.expect("it ran").into_inner();
+    assert!(!reply.timed_out && reply.missed.is_empty());
+    assert_eq!(reply.replies, [wire::NotifyAnswer { gid, cookie: 1, payload: "hello".into() }]);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_without_unwatch_is_a_loss() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    let mut log = events(&mut osd, 0).await;
+    let mut watcher = Watcher::open(&mut osd, gid).await;
+    watcher.register("header", 1);
+    assert_eq!(watcher.result().await, (1, None));
+    drop(watcher);
+    wait_for(&mut log, "watch_lost").await;
+    let expired = wait_for(&mut log, "watch_expired").await;
+    assert_eq!((expired.gid, expired.cookie), (gid, 1));
+}
+
+#[tokio::test]
+async fn a_notify_finishes_although_its_caller_has_gone() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    let mut log = events(&mut osd, 0).await;
+    let mut watcher = Watcher::open(&mut osd, gid).await;
+    watcher.register("header", 1);
+    assert_eq!(watcher.result().await, (1, None));
+    let mut other = connect(&server).await;
+    let asking = tokio::spawn(async move { other.notify(notify(gid, "header", Vec::new(), 100)).await });
+    wait_for(&mut log, "notify_sent").await;
+    asking.abort();
+    assert_eq!(wait_for(&mut log, "notify_done").await.error, "ETIMEDOUT");
+}
+
+#[tokio::test]
+async fn a_full_queue_cuts_only_its_stream() {
+    let server = Server::start(Config { watch_queue_events_max: 4, ..Config::ci() });
+    let mut osd = connect(&server).await;
+    let (stuck_gid, gid) = (session(&mut osd).await, session(&mut osd).await);
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    let mut log = events(&mut osd, 0).await;
+    let mut stuck = Watcher::open(&mut connect(&server).await, stuck_gid).await;
+    stuck.register("header", 1);
+    assert_eq!(stuck.result().await, (1, None));
+    let mut quick = Watcher::open(&mut connect(&server).await, gid).await;
+    quick.register("header", 2);
+    assert_eq!(quick.result().await, (2, None));
+    // Nobody reads the first stream: what the transport does not take waits in the queue until that is full.
+    let mut lost = false;
+    for _ in 0..64 {
+        let mut notifier = osd.clone();
+        let asking = tokio::spawn(async move { notifier.notify(notify(gid, "header", vec![0; 2 << 20], 1)).await });
+        let heard = quick.event().await.expect("the second stream is not cut");
+        assert!(matches!(heard, Some(wire::watch_event::Event::Notify(_))), "{heard:?}");
+        asking.await.expect("it does not panic").expect("it ran");
+        let mut known = osd.events(wire::EventsRequest { after: 0, until_now: true }).await.expect("a log").into_inner();
+        while let Some(event) = known.message().await.expect("the log goes on") {
+            lost |= event.kind == "watch_lost" && event.gid == stuck_gid;
+            assert!(event.kind != "watch_lost" || event.gid == stuck_gid, "{event:?}");
+        }
+        if lost {
+            break;
+        }
+    }
+    assert_eq!(wait_for(&mut log, "watch_lost").await.gid, stuck_gid);
+    let ended = loop {
+        match stuck.event().await {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    let error = rpc::status::to_error(&ended.expect_err("it was cut")).expect("by the OSD");
+    assert_eq!(error.name, "EAGAIN");
+    assert!(error.text.contains("watch_queue_events_max"), "{}", error.text);
+}
+
+#[tokio::test]
+async fn a_watch_stream_begins_with_hello() {
+    let server = Server::start(Config::ci());
+    let mut osd = connect(&server).await;
+    let ping = wire::watch_request::Request::Ping(wire::Ping { sequence: 1 });
+    let requests = tokio_stream::iter([wire::WatchRequest { request: Some(ping) }]);
+    let mut down = osd.watch(requests).await.expect("it opens").into_inner();
+    let error = rpc::status::to_error(&down.message().await.expect_err("it is refused")).expect("by the OSD");
+    assert_eq!(error.name, "EINVAL");
+    assert!(error.text.contains("Hello"), "{}", error.text);
+}
+
+#[tokio::test]
+async fn stopping_ends_the_streams_and_completes_the_events_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("events.jsonl");
+    let server = Server::start(Config { events_file: Some(file.clone()), ..Config::ci() });
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    let mut watcher = Watcher::open(&mut osd, gid).await;
+    osd.operate(vector(gid, 1, "object", vec![create()])).await.expect("it is created");
+    server.stop().await;
+    assert!(!matches!(watcher.event().await, Ok(Some(_))), "the stream has ended");
+    let lines = std::fs::read_to_string(file).expect("it was written");
+    let events: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let sequences: Vec<u64> = events.iter().filter_map(|event| event["sequence"].as_u64()).collect();
+    assert_eq!(sequences, (1..=events.len() as u64).collect::<Vec<_>>());
+    let applied = events.iter().find(|event| event["kind"] == "applied").expect("it was applied");
+    assert_eq!((&applied["gid"], &applied["detail"]), (&gid.into(), &"create".into()));
+}
+
+async fn events(osd: &mut Osd, after: u64) -> Streaming<wire::Event> {
+    osd.events(wire::EventsRequest { after, until_now: false }).await.expect("a log").into_inner()
+}
+
+async fn wait_for(log: &mut Streaming<wire::Event>, kind: &str) -> wire::Event {
+    loop {
+        let event = log.message().await.expect("the log goes on").expect("the log does not end");
+        if event.kind == kind {
+            return event;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The fence: nothing of a blocklisted instance happens afterwards, ever.
+
+mod whole;
+
+use errno::Errno;
+use osd::op::Op;
+use osd::{Effect, Kind, Millis};
+use whole::{World, disconnected, errno, write};
+
+#[test]
+fn a_write_is_in_before_the_fence_or_never() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.must(gid, 1, "object", &[write("before")]);
+    let version = world.version("object");
+    world.fence(gid);
+    assert_eq!(errno(world.send(gid, 2, 0, "object", &[write("after")])), Errno::EBLOCKLISTED);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[write("before")])), Errno::EBLOCKLISTED);
+    assert_eq!(world.version("object"), version);
+}
+
+#[test]
+fn a_fenced_client_stays_fenced_after_its_entry_has_expired() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let added = world.osd.blocklist_add(world.now, gid, Some(Millis(500)), 0);
+    world.keep(added).expect("an operator may fence");
+    world.pass(499);
+    assert_eq!(world.osd.blocklist(world.now).0, [(gid, Millis(1))]);
+    world.pass(1);
+    assert_eq!(world.osd.blocklist(world.now).0, []);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[write("x")])), Errno::EBLOCKLISTED);
+}
+
+#[test]
+fn a_fenced_client_stays_fenced_after_its_entry_was_removed() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.fence(gid);
+    let effects = world.osd.blocklist_remove(world.now, gid);
+    world.effects.extend(effects);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Stat])), Errno::EBLOCKLISTED);
+    let hello = world.osd.watch_hello(world.now, gid).0;
+    assert_eq!(errno(hello), Errno::EBLOCKLISTED);
+}
+
+#[test]
+fn an_entry_can_be_renewed() {
+    let mut world = World::new();
+    let gid = world.connect();
+    for expire in [500, 2000] {
+        let added = world.osd.blocklist_add(world.now, gid, Some(Millis(expire)), 0);
+        world.keep(added).expect("an operator may fence");
+    }
+    world.pass(600);
+    assert_eq!(world.osd.blocklist(world.now).0, [(gid, Millis(1400))]);
+}
+
+#[test]
+fn the_fence_takes_watches_stream_and_session_in_one_step() {
+    let mut world = World::new();
+    world.create("header");
+    let (gid, stream) = world.watcher("header", 7);
+    world.effects.clear();
+    world.fence(gid);
+    assert_eq!(world.watchers("header"), []);
+    assert!(world.effects.contains(&Effect::SessionEnded { gid }));
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::CutStream { stream: cut, .. } if *cut == stream)));
+    assert!(world.down(stream).iter().any(disconnected(7, Errno::EBLOCKLISTED)));
+    assert!(!world.osd.sessions().iter().any(|session| session.gid == gid));
+}
+
+#[test]
+fn the_fence_finishes_notifies_that_waited_for_the_fenced() {
+    let mut world = World::new();
+    world.create("header");
+    let (dead, _) = world.watcher("header", 1);
+    let notifier = world.connect();
+    let notify = world.notify(notifier, "header", "anyone?", 5000);
+    assert_eq!(world.answer(notify), None);
+    world.fence(dead);
+    let answer = world.answer(notify).expect("nobody else is waited for");
+    assert!(!answer.timed_out && answer.replies.is_empty() && answer.missed.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn nobody_fences_himself_and_the_fenced_fence_nobody() {
+    let mut world = World::new();
+    let (gid, other) = (world.connect(), world.connect());
+    assert_eq!(errno(world.osd.blocklist_add(world.now, gid, None, gid).0), Errno::EINVAL);
+    world.fence(gid);
+    assert_eq!(errno(world.osd.blocklist_add(world.now, other, None, gid).0), Errno::EBLOCKLISTED);
+    world.must(other, 1, "object", &[write("still there")]);
+}
+
+#[test]
+fn refusals_of_the_fenced_are_in_the_event_log() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.fence(gid);
+    let _refused = world.send(gid, 9, 0, "object", &[write("x")]);
+    let events = world.osd.events_after(0, usize::MAX);
+    let refused = events.iter().find(|event| event.kind == Kind::Refused).expect("it was refused");
+    assert_eq!((refused.gid, refused.tid, refused.error), (gid, 9, Some(Errno::EBLOCKLISTED)));
+    assert_eq!(refused.object, "object");
+}

@@ -1,0 +1,267 @@
+//! Sessions: who may ask, and what runs once however often it is sent.
+
+mod whole;
+
+use errno::Errno;
+use osd::op::Op;
+use osd::{Config, Kind, Limits};
+use proto::cls::{lock, rbd};
+use whole::{World, errno, exec, write};
+
+/// Sends a vector, loses the answer, sends it again: it happened once and the first result is reported.
+fn happens_once(world: &mut World, gid: u64, tid: u64, object: &str, op: Op) {
+    let applied = world.count(Kind::Applied);
+    let first = world.send(gid, tid, 0, object, std::slice::from_ref(&op)).expect("it succeeds at first");
+    let version = world.version(object);
+    let second = world.send(gid, tid, 0, object, &[op]).expect("the first result is reported");
+    assert_eq!(second, first);
+    assert_eq!(world.version(object), version, "the object did not change again");
+    assert_eq!(world.count(Kind::Applied), applied + 1);
+    assert_eq!(world.count(Kind::Duplicate), 1);
+}
+
+fn lock() -> Op {
+    let lock = lock::v1::Lock {
+        name: "rbd_lock".to_owned(),
+        r#type: lock::v1::LockType::Exclusive.into(),
+        cookie: "auto 1".to_owned(),
+        tag: "internal".to_owned(),
+        ..Default::default()
+    };
+    exec("lock", "lock", &lock)
+}
+
+fn image(world: &mut World, gid: u64) {
+    let create = rbd::v1::Create {
+        size: 1 << 20,
+        order: 22,
+        features: 1,
+        object_prefix: "rbd_data.1".to_owned(),
+        ..Default::default()
+    };
+    world.must(gid, 1, "rbd_header.1", &[exec("rbd", "create", &create)]);
+}
+
+fn snapshot_add(world: &mut World) -> Op {
+    let allocated = world.osd.allocate_snap_id(world.now, "rbd", 0, 0);
+    let id = world.keep(allocated).expect("the pool exists");
+    exec("rbd", "snapshot_add", &rbd::v1::SnapshotAdd { id, name: "s".to_owned(), created_unix_ms: 0 })
+}
+
+#[test]
+fn a_lock_whose_answer_was_lost_is_taken_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    happens_once(&mut world, gid, 1, "rbd_header.1", lock());
+    assert_eq!(world.count(Kind::Lock), 1);
+}
+
+#[test]
+fn an_unlock_whose_answer_was_lost_happens_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.must(gid, 1, "rbd_header.1", &[lock()]);
+    let unlock = lock::v1::Unlock { name: "rbd_lock".to_owned(), cookie: "auto 1".to_owned() };
+    happens_once(&mut world, gid, 2, "rbd_header.1", exec("lock", "unlock", &unlock));
+    assert_eq!(world.count(Kind::Unlock), 1);
+}
+
+#[test]
+fn a_snapshot_add_whose_answer_was_lost_happens_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    image(&mut world, gid);
+    let add = snapshot_add(&mut world);
+    happens_once(&mut world, gid, 2, "rbd_header.1", add);
+}
+
+#[test]
+fn a_set_id_whose_answer_was_lost_happens_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let set_id = exec("rbd", "set_id", &rbd::v1::ImageId { id: "1".to_owned() });
+    happens_once(&mut world, gid, 1, "rbd_id.image", set_id);
+}
+
+#[test]
+fn a_child_attach_whose_answer_was_lost_happens_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    image(&mut world, gid);
+    let add = snapshot_add(&mut world);
+    world.must(gid, 2, "rbd_header.1", &[add]);
+    let child = rbd::v1::Child { snap_id: 1, pool: "rbd".to_owned(), image_id: "2".to_owned() };
+    happens_once(&mut world, gid, 3, "rbd_header.1", exec("rbd", "child_attach", &child));
+}
+
+#[test]
+fn a_write_whose_answer_was_lost_happens_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    happens_once(&mut world, gid, 1, "object", write("data"));
+}
+
+#[test]
+fn a_failure_is_reported_again_although_it_would_succeed_by_now() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let other = world.connect();
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Remove])), Errno::ENOENT);
+    world.must(other, 1, "object", &[write("data")]);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Remove])), Errno::ENOENT);
+    world.must(other, 2, "object", &[Op::AssertExists]);
+}
+
+#[test]
+fn a_read_that_is_sent_again_reads_again() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.must(gid, 1, "object", &[write("data")]);
+    let before = world.must(gid, 2, "object", &[Op::Stat]);
+    world.must(gid, 3, "object", &[write("longer data")]);
+    assert_ne!(world.must(gid, 2, "object", &[Op::Stat]), before);
+}
+
+#[test]
+fn a_late_copy_from_an_old_connection_never_applies() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.must(gid, 1, "object", &[write("first")]);
+    world.send(gid, 2, 2, "object", &[write("second")]).expect("it succeeds");
+    let version = world.version("object");
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[write("first")])), Errno::ESTALE);
+    assert_eq!(world.version("object"), version);
+}
+
+#[test]
+fn the_watermark_never_goes_back() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.send(gid, 5, 5, "object", &[write("x")]).expect("it succeeds");
+    world.send(gid, 6, 2, "object", &[write("x")]).expect("it succeeds");
+    assert_eq!(errno(world.send(gid, 4, 2, "object", &[write("x")])), Errno::ESTALE);
+}
+
+#[test]
+fn an_ended_session_is_refused_by_name() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let ended = world.osd.disconnect(world.now, gid);
+    world.keep(ended).expect("it was live");
+    let refused = world.send(gid, 1, 0, "object", &[write("x")]).expect_err("the session has ended");
+    assert_eq!(refused.errno, Errno::ENOTCONN);
+    assert!(refused.text.contains("session ended"), "{}", refused.text);
+    assert_eq!(world.version("object"), 0);
+}
+
+#[test]
+fn a_session_ends_when_neither_stream_nor_call_is_left() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.pass(599_999);
+    world.must(gid, 1, "object", &[write("x")]);
+    world.pass(599_999);
+    assert_eq!(world.osd.sessions().len(), 1);
+    world.pass(1);
+    assert_eq!(world.osd.sessions(), []);
+    assert_eq!(errno(world.send(gid, 2, 0, "object", &[write("x")])), Errno::ENOTCONN);
+}
+
+#[test]
+fn a_session_with_a_stream_lives_however_silent_it_is() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let opened = world.osd.op_stream_opened(world.now, gid);
+    assert!(world.keep(opened));
+    world.pass(10_000_000);
+    assert_eq!(world.osd.sessions().len(), 1);
+    let effects = world.osd.op_stream_closed(world.now, gid);
+    world.effects.extend(effects);
+    world.pass(600_000);
+    assert_eq!(world.osd.sessions(), []);
+}
+
+#[test]
+fn gids_are_never_given_out_twice() {
+    let mut world = World::new();
+    let first = world.connect();
+    let ended = world.osd.disconnect(world.now, first);
+    world.keep(ended).expect("it was live");
+    world.fence(first + 1);
+    assert_eq!(world.connect(), first + 2, "an instance that was fenced in advance is left out");
+}
+
+#[test]
+fn nobody_in_particular_may_only_read() {
+    let mut world = World::new();
+    assert_eq!(errno(world.send(0, 1, 0, "object", &[write("x")])), Errno::EINVAL);
+    assert_eq!(errno(world.send(0, 1, 0, "object", &[lock()])), Errno::EINVAL);
+    assert_eq!(errno(world.send(0, 0, 0, "object", &[Op::Stat])), Errno::ENOENT);
+}
+
+#[test]
+fn a_snap_id_whose_answer_was_lost_is_allocated_once() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let ids = [1, 1, 2].map(|tid| {
+        let allocated = world.osd.allocate_snap_id(world.now, "rbd", gid, tid);
+        world.keep(allocated).expect("the pool exists")
+    });
+    assert_eq!(ids, [1, 1, 2]);
+    let refused = world.send(gid, 2, 0, "object", &[write("x")]);
+    assert_eq!(errno(refused), Errno::EINVAL, "the tid was used");
+}
+
+#[test]
+fn a_client_that_never_moves_its_watermark_is_stopped_by_a_named_limit() {
+    let mut world = World::with(Config { stored_replies_per_session_max: 2, ..Config::default() });
+    let gid = world.connect();
+    world.must(gid, 1, "object", &[write("1")]);
+    world.must(gid, 2, "object", &[write("2")]);
+    let refused = world.send(gid, 3, 0, "object", &[write("3")]).expect_err("the limit is reached");
+    assert_eq!(refused.errno, Errno::EAGAIN);
+    assert!(refused.text.contains("stored_replies_per_session_max"), "{}", refused.text);
+    world.send(gid, 3, 3, "object", &[write("3")]).expect("the watermark made room");
+}
+
+#[test]
+fn what_breaks_a_rule_changes_nothing_and_says_so() {
+    let limits = Limits { payload_bytes_max: 8, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let gid = world.connect();
+    let garbage = Op::Exec { class: "lock".to_owned(), method: "lock".to_owned(), input: "\u{1}\u{1}\u{1}".into() };
+    let vectors = [
+        (exec("no_such_class", "method", &()), Errno::EOPNOTSUPP, "no_such_class"),
+        (garbage, Errno::EINVAL, "lock"),
+        (write("nine bytes"), Errno::E2BIG, "payload_bytes_max"),
+    ];
+    for (tid, (op, expected, named)) in (1..).zip(vectors) {
+        let refused = world.send(gid, tid, 0, "object", &[Op::Create { exclusive: false }, op]);
+        let refused = refused.expect_err("it breaks a rule");
+        assert_eq!(refused.errno, expected, "{refused}");
+        assert!(refused.text.contains(named), "{refused}");
+    }
+    assert_eq!(world.version("object"), 0);
+    assert_eq!((world.count(Kind::Applied), world.count(Kind::Refused)), (0, 3));
+}
+
+#[test]
+fn a_pool_that_does_not_exist_is_named() {
+    let world = World::new();
+    let listed = world.osd.list_objects("nowhere", "", "", 0).expect_err("there is no such pool");
+    assert_eq!(listed.errno, Errno::ENOENT);
+    assert!(listed.text.contains("'nowhere'"), "{}", listed.text);
+}
+
+#[test]
+fn events_are_numbered_without_holes_and_the_oldest_go_first() {
+    let mut world = World::with(Config { events_kept_max: 3, ..Config::default() });
+    let gid = world.connect();
+    for tid in 1..=5 {
+        world.must(gid, tid, "object", &[write("x")]);
+    }
+    let newest = world.osd.newest_event();
+    let kept: Vec<u64> = world.osd.events_after(0, 9).iter().map(|event| event.sequence).collect();
+    assert_eq!(kept, [newest - 2, newest - 1, newest]);
+    assert_eq!(world.osd.events_after(newest - 1, 9).len(), 1);
+}

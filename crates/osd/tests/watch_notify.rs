@@ -1,0 +1,321 @@
+//! Watches and notify2, by the tables of the protocol.
+
+mod whole;
+
+use bytes::Bytes;
+use errno::Errno;
+use osd::op::Op;
+use osd::{Config, Effect, Limits, Millis, WatchEvent, WatchRequest};
+use whole::{World, disconnected, errno, reconnect, register, result, unwatch};
+
+/// A world with one object to watch.
+fn world() -> World {
+    let mut world = World::new();
+    world.create("header");
+    world
+}
+
+fn bytes(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+/// Catalogue row 190: the reply holds each watcher's ack; the notifier hears itself.
+#[test]
+fn a_notify_gathers_the_ack_of_every_watch_its_own_included() {
+    let mut world = world();
+    let (one, first) = world.watcher("header", 1);
+    let (two, second) = world.watcher("header", 2);
+    let notify = world.notify(one, "header", "hello", 5000);
+    assert_eq!(world.heard(first), [(1, "hello".to_owned())]);
+    assert_eq!(world.heard(second), [(2, "hello".to_owned())]);
+    world.ack(second, "header", notify, 2, "two");
+    assert_eq!(world.answer(notify), None);
+    world.ack(first, "header", notify, 1, "");
+    let answer = world.answer(notify).expect("everybody answered");
+    assert_eq!(answer.replies, [(one, 1, bytes("")), (two, 2, bytes("two"))]);
+    assert!(!answer.timed_out && answer.missed.is_empty());
+}
+
+/// Catalogue row 191.
+#[test]
+fn two_watches_of_one_client_give_two_replies() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    world.up(stream, register("header", 2, None));
+    let notify = world.notify(gid, "header", "hello", 5000);
+    assert_eq!(world.heard(stream).len(), 2);
+    world.ack(stream, "header", notify, 1, "a");
+    world.ack(stream, "header", notify, 2, "b");
+    let answer = world.answer(notify).expect("both answered");
+    assert_eq!(answer.replies, [(gid, 1, bytes("a")), (gid, 2, bytes("b"))]);
+}
+
+/// Catalogue row 192.
+#[test]
+fn a_slow_watcher_is_missed_and_the_next_notify_works() {
+    let mut world = world();
+    let (slow, stream) = world.watcher("header", 1);
+    let (quick, other) = world.watcher("header", 2);
+    let notify = world.notify(quick, "header", "first", 1000);
+    world.ack(other, "header", notify, 2, "here");
+    world.pass(999);
+    assert_eq!(world.answer(notify), None);
+    world.pass(1);
+    let answer = world.answer(notify).expect("its time is over");
+    assert!(answer.timed_out);
+    assert_eq!(answer.replies, [(quick, 2, bytes("here"))]);
+    assert_eq!(answer.missed, [(slow, 1)]);
+    world.ack(stream, "header", notify, 1, "late");
+    let next = world.notify(quick, "header", "second", 1000);
+    world.ack(stream, "header", next, 1, "in time");
+    world.ack(other, "header", next, 2, "");
+    assert!(!world.answer(next).expect("everybody answered").timed_out);
+}
+
+/// Catalogue row 193: and the notifies that waited end.
+#[test]
+fn removing_the_object_disconnects_its_watchers_and_ends_its_notifies() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    let notify = world.notify(gid, "header", "hello", 5000);
+    world.down(stream);
+    world.must(gid, 1, "header", &[Op::Remove]);
+    assert!(world.down(stream).iter().any(disconnected(1, Errno::ENOTCONN)));
+    let answer = world.answer(notify).expect("nobody is waited for");
+    assert!(!answer.timed_out && answer.replies.is_empty() && answer.missed.is_empty());
+    world.up(stream, reconnect("header", 1));
+    assert!(world.down(stream).iter().any(result(1, Some(Errno::ENOENT))));
+    world.up(stream, unwatch("header", 1));
+    assert!(world.down(stream).iter().any(result(1, Some(Errno::ENOENT))));
+}
+
+/// Catalogue row 194.
+#[test]
+fn every_watch_has_its_own_timeout() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    world.up(stream, register("header", 2, Some(8000)));
+    world.pass(8000);
+    assert_eq!(world.watchers("header"), [(gid, 1)]);
+    assert!(world.down(stream).iter().any(disconnected(2, Errno::ENOTCONN)), "its stream is still there");
+    world.pass(22_000);
+    assert_eq!(world.watchers("header"), []);
+}
+
+#[test]
+fn a_ping_renews_every_watch_of_its_stream() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    world.up(stream, register("header", 2, Some(40_000)));
+    world.pass(29_999);
+    world.up(stream, WatchRequest::Ping { sequence: 5 });
+    assert!(world.down(stream).contains(&WatchEvent::Pong { sequence: 5 }));
+    world.pass(29_999);
+    assert_eq!(world.watchers("header"), [(gid, 1), (gid, 2)]);
+    world.pass(1);
+    assert_eq!(world.watchers("header"), [(gid, 2)]);
+}
+
+#[test]
+fn a_watch_whose_connection_is_gone_expires_after_the_grace() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    world.lose(stream);
+    world.pass(499);
+    assert_eq!(world.watchers("header"), [(gid, 1)]);
+    world.pass(1);
+    assert_eq!(world.watchers("header"), []);
+}
+
+#[test]
+fn the_grace_never_lengthens_a_watch() {
+    let mut world = world();
+    let (_, stream) = world.watcher("header", 1);
+    world.pass(29_900);
+    world.lose(stream);
+    world.pass(100);
+    assert_eq!(world.watchers("header"), []);
+}
+
+#[test]
+fn a_reconnected_watch_is_sent_what_it_missed_in_order() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    let notifier = world.connect();
+    let acked = world.notify(notifier, "header", "acked", 5000);
+    world.ack(stream, "header", acked, 1, "");
+    let unacked = world.notify(notifier, "header", "sent", 5000);
+    world.lose(stream);
+    let unsent = world.notify(notifier, "header", "unsent", 5000);
+    let again = world.hello(gid);
+    world.up(again, reconnect("header", 1));
+    assert_eq!(world.heard(again), [(1, "sent".to_owned()), (1, "unsent".to_owned())]);
+    world.ack(again, "header", unacked, 1, "");
+    world.ack(again, "header", unsent, 1, "");
+    assert!([unacked, unsent].iter().all(|&id| world.answer(id).is_some_and(|answer| answer.replies.len() == 1)));
+    world.pass(29_999);
+    assert_eq!(world.watchers("header"), [(gid, 1)], "it has its whole timeout again");
+}
+
+#[test]
+fn an_expired_watch_cannot_reconnect() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    world.lose(stream);
+    world.pass(500);
+    let again = world.hello(gid);
+    world.up(again, reconnect("header", 1));
+    assert!(world.down(again).iter().any(result(1, Some(Errno::ENOTCONN))));
+}
+
+#[test]
+fn a_second_stream_of_a_session_replaces_the_first() {
+    let mut world = world();
+    let (gid, first) = world.watcher("header", 1);
+    let second = world.hello(gid);
+    let is_cut = |effect: &Effect| matches!(effect, Effect::CutStream { stream, .. } if *stream == first);
+    assert!(world.effects.iter().any(is_cut));
+    world.up(second, reconnect("header", 1));
+    world.lose(first);
+    world.up(first, unwatch("header", 1));
+    world.pass(20_000);
+    assert_eq!(world.watchers("header"), [(gid, 1)], "what comes from the first stream is ignored");
+}
+
+#[test]
+fn a_disconnected_watch_is_waited_for_until_it_is_gone() {
+    let mut world = world();
+    let (_, stream) = world.watcher("header", 1);
+    world.lose(stream);
+    let notifier = world.connect();
+    let notify = world.notify(notifier, "header", "hello", 5000);
+    world.pass(499);
+    assert_eq!(world.answer(notify), None);
+    world.pass(1);
+    let answer = world.answer(notify).expect("the watch is gone");
+    assert!(!answer.timed_out && answer.missed.is_empty(), "in neither list: {answer:?}");
+}
+
+#[test]
+fn an_unwatch_ends_the_wait_for_its_ack() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    let notify = world.notify(gid, "header", "hello", 5000);
+    world.up(stream, unwatch("header", 1));
+    assert!(world.down(stream).iter().any(result(1, None)));
+    let answer = world.answer(notify).expect("nobody is waited for");
+    assert!(answer.replies.is_empty() && answer.missed.is_empty());
+    world.up(stream, unwatch("header", 1));
+    assert!(world.down(stream).iter().any(result(1, None)), "an absent watch is fine");
+}
+
+#[test]
+fn a_notify_that_nobody_watches_is_answered_at_once() {
+    let mut world = world();
+    let gid = world.connect();
+    let notify = world.notify(gid, "header", "hello", 5000);
+    let answer = world.answer(notify).expect("answered in the same step");
+    assert!(!answer.timed_out && answer.replies.is_empty() && answer.missed.is_empty());
+}
+
+#[test]
+fn a_notify_on_a_missing_object_is_refused() {
+    let mut world = world();
+    let gid = world.connect();
+    let refused = world.osd.notify(world.now, gid, ("rbd", "nothing"), Bytes::new(), None).0;
+    assert_eq!(errno(refused), Errno::ENOENT);
+}
+
+#[test]
+fn a_watch_that_has_been_silent_too_long_is_not_waited_for() {
+    let mut world = world();
+    world.watcher("header", 1);
+    world.now = Millis(world.now.0 + 30_001);
+    let notifier = world.connect();
+    let notify = world.notify(notifier, "header", "hello", 5000);
+    assert!(world.answer(notify).expect("nobody is waited for").missed.is_empty());
+}
+
+#[test]
+fn the_first_ack_counts_and_repeated_ones_are_ignored() {
+    let mut world = world();
+    let (one, first) = world.watcher("header", 1);
+    let (_, second) = world.watcher("header", 2);
+    let notify = world.notify(one, "header", "hello", 5000);
+    world.ack(first, "header", notify, 1, "first");
+    world.ack(first, "header", notify, 1, "again");
+    world.ack(first, "header", notify, 2, "of somebody else");
+    assert_eq!(world.answer(notify), None);
+    world.ack(second, "header", notify, 2, "two");
+    let answer = world.answer(notify).expect("both answered");
+    assert_eq!(answer.replies[0], (one, 1, bytes("first")));
+    assert_eq!(answer.replies.len(), 2);
+}
+
+#[test]
+fn watchers_of_an_object_hear_notifies_in_the_order_in_which_they_came() {
+    let mut world = world();
+    let (one, first) = world.watcher("header", 1);
+    let (two, second) = world.watcher("header", 2);
+    world.notify(one, "header", "a", 5000);
+    world.notify(two, "header", "b", 5000);
+    world.notify(one, "header", "c", 5000);
+    let order = |heard: Vec<(u64, String)>| heard.into_iter().map(|(_, payload)| payload).collect::<String>();
+    let heard = (world.heard(first), world.heard(second));
+    assert_eq!((order(heard.0), order(heard.1)), ("abc".to_owned(), "abc".to_owned()));
+}
+
+#[test]
+fn a_disconnected_client_leaves_no_watch() {
+    let mut world = world();
+    let (gid, _) = world.watcher("header", 1);
+    let ended = world.osd.disconnect(world.now, gid);
+    world.keep(ended).expect("it was live");
+    assert_eq!(world.watchers("header"), []);
+    assert_eq!(world.osd.next_deadline().map(|deadline| deadline.0), Some(601_000), "only the creator's session is due");
+}
+
+#[test]
+fn a_session_with_a_pending_notify_does_not_end() {
+    let mut world = world();
+    let (_, stream) = world.watcher("header", 1);
+    let notifier = world.connect();
+    let notify = world.notify(notifier, "header", "hello", 700_000);
+    for _ in 0..70 {
+        world.up(stream, WatchRequest::Ping { sequence: 1 });
+        world.pass(9_999);
+    }
+    assert_eq!(world.answer(notify), None);
+    assert!(world.osd.sessions().iter().any(|session| session.gid == notifier));
+    world.up(stream, WatchRequest::Ping { sequence: 1 });
+    world.pass(70);
+    assert!(world.answer(notify).is_some_and(|answer| answer.timed_out));
+}
+
+#[test]
+fn limits_of_watches_and_notifies_are_named() {
+    let limits = Limits { watches_per_object_max: 1, pending_notifies_per_object_max: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    world.create("header");
+    let (gid, stream) = world.watcher("header", 1);
+    world.up(stream, register("header", 2, None));
+    assert!(world.down(stream).iter().any(result(2, Some(Errno::EMFILE))));
+    world.notify(gid, "header", "first", 5000);
+    let refused = world.osd.notify(world.now, gid, ("rbd", "header"), Bytes::new(), None).0;
+    let refused = refused.expect_err("the limit is reached");
+    assert_eq!(refused.errno, Errno::EAGAIN);
+    assert!(refused.text.contains("pending_notifies_per_object_max"), "{}", refused.text);
+}
+
+#[test]
+fn a_watch_needs_an_object_and_a_cookie_of_its_own() {
+    let mut world = world();
+    let (_, stream) = world.watcher("header", 1);
+    world.down(stream);
+    for (object, cookie, expected) in
+        [("header", 1, Errno::EEXIST), ("header", 0, Errno::EINVAL), ("nothing", 2, Errno::ENOENT)]
+    {
+        world.up(stream, register(object, cookie, None));
+        assert!(world.down(stream).iter().any(result(cookie, Some(expected))), "{object} {cookie}");
+    }
+}

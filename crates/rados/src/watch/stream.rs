@@ -1,0 +1,217 @@
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use errno::Errno;
+use proto::osd::v1::{self as wire, watch_request::Request};
+use rpc::{Address, Network, osd::osd_client::OsdClient};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::{
+    Command,
+    table::{Broken, Table},
+};
+use crate::{
+    Error,
+    backoff::Backoff,
+    calls::{self, Failure},
+    session::Session,
+};
+
+/// Jitter stream of this task.
+const BACKOFF_STREAM: u64 = 2;
+
+/// Keeps the session's watches alive until it ends: one stream on a connection of its own, opened with the first watch,
+/// pinged, and opened again when it is lost or silent. Only the OSD's words end a watch, never the end of a stream.
+pub(crate) async fn run(
+    session: Arc<Session>,
+    network: Network,
+    address: Address,
+    commands: mpsc::UnboundedReceiver<Command>,
+) {
+    let config = &session.config;
+    let backoff =
+        Backoff::new(config.reconnect_min, config.reconnect_max, config.backoff_seed, BACKOFF_STREAM);
+    let mut stream = Stream {
+        table: Table::new(session.gid, session.watch_commands.clone()),
+        // A ping must have the time to be answered.
+        silence_max: config.silence_max.max(config.ping_interval * 2),
+        session: session.clone(),
+        network,
+        address,
+        commands,
+        backoff,
+    };
+    let over = session.over.clone();
+    tokio::select! {
+        biased;
+        () = over.cancelled() => {}
+        error = stream.keep() => session.end(&error),
+    }
+    stream.end();
+}
+
+/// Removes every watch of the session; answered when the OSD has done so.
+pub(crate) async fn close_all(session: &Session) {
+    let (done, closed) = oneshot::channel();
+    let _ = session.watch_commands.send(Command::Close { done });
+    let _ = closed.await;
+}
+
+struct Stream {
+    session: Arc<Session>,
+    network: Network,
+    address: Address,
+    commands: mpsc::UnboundedReceiver<Command>,
+    table: Table,
+    backoff: Backoff,
+    silence_max: Duration,
+}
+
+/// An open stream.
+struct Open {
+    up: mpsc::UnboundedSender<wire::WatchRequest>,
+    down: Streaming<wire::WatchEvent>,
+}
+
+/// Why a stream is not open any more.
+enum Gone {
+    Lost(String),
+    Session(Error),
+}
+
+impl Stream {
+    /// Runs until the session has ended by the OSD's word.
+    async fn keep(&mut self) -> Error {
+        loop {
+            while self.table.is_idle() {
+                if let Some(command) = self.commands.recv().await {
+                    self.table.apply(command);
+                }
+            }
+            let gone = match self.open().await {
+                Ok(open) => self.serve(open).await,
+                Err(gone) => gone,
+            };
+            self.table.lost();
+            match gone {
+                Gone::Session(error) => return error,
+                Gone::Lost(why) => tracing::debug!(gid = self.session.gid, why, "watch stream lost"),
+            }
+            let wait = self.backoff.next_wait();
+            self.meanwhile(sleep(wait)).await;
+        }
+    }
+
+    /// Opens a connection and a stream on it, and greets.
+    async fn open(&mut self) -> Result<Open, Gone> {
+        let (network, address) = (self.network.clone(), self.address.clone());
+        let connecting = timeout(self.silence_max, async move { network.connect(&address).await });
+        let channel = match self.meanwhile(connecting).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(Gone::Lost(error.to_string())),
+            Err(_) => return Err(Gone::Lost("no connection in time".to_owned())),
+        };
+        let mut client = OsdClient::new(channel)
+            .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
+        let (up, requests) = mpsc::unbounded_channel();
+        self.table.opened();
+        self.flush(&up);
+        let watching = async move { client.watch(UnboundedReceiverStream::new(requests)).await };
+        match self.meanwhile(timeout(self.silence_max, watching)).await {
+            Ok(Ok(response)) => Ok(Open { up, down: response.into_inner() }),
+            Ok(Err(status)) => Err(self.gone(&status)),
+            Err(_) => Err(Gone::Lost("no answer in time".to_owned())),
+        }
+    }
+
+    /// Serves an open stream until it is gone.
+    async fn serve(&mut self, mut open: Open) -> Gone {
+        let ping_interval = self.session.config.ping_interval;
+        let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pings_sent = 0;
+        let mut last_heard = Instant::now();
+        loop {
+            self.flush(&open.up);
+            tokio::select! {
+                biased;
+                _ = pings.tick() => {
+                    pings_sent += 1;
+                    let ping = Request::Ping(wire::Ping { sequence: pings_sent });
+                    let _ = open.up.send(wire::WatchRequest { request: Some(ping) });
+                    self.table.retry();
+                }
+                Some(command) = self.commands.recv() => self.table.apply(command),
+                event = open.down.message() => {
+                    last_heard = Instant::now();
+                    if let Err(gone) = self.received(event) {
+                        return gone;
+                    }
+                }
+                () = sleep_until(last_heard + self.silence_max) => {
+                    return Gone::Lost(format!("silent for {:?}", self.silence_max));
+                }
+            }
+        }
+    }
+
+    fn received(&mut self, event: Result<Option<wire::WatchEvent>, Status>) -> Result<(), Gone> {
+        match event {
+            Ok(Some(event)) => {
+                self.backoff.reset();
+                self.table.event(event).map_err(|broken| match broken {
+                    Broken::Session(error) => Gone::Session(error.seen_by(self.attempted())),
+                    Broken::Protocol(text) => Gone::Lost(text),
+                })
+            }
+            Ok(None) => Err(Gone::Lost("the OSD closed the watch stream".to_owned())),
+            Err(status) => Err(self.gone(&status)),
+        }
+    }
+
+    fn gone(&self, status: &Status) -> Gone {
+        match calls::classify(status, &self.attempted()) {
+            Failure::Answer(error) if error.errno() == Errno::EBLOCKLISTED => Gone::Session(error),
+            // The OSD may cut a stream for reasons of its own; whether the session lives, the next Hello tells.
+            Failure::Answer(error) => Gone::Lost(error.to_string()),
+            Failure::ConnectionLost => Gone::Lost(status.to_string()),
+        }
+    }
+
+    /// Waits for `future` and goes on taking commands.
+    async fn meanwhile<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut future => return output,
+                Some(command) = self.commands.recv() => self.table.apply(command),
+            }
+        }
+    }
+
+    fn flush(&mut self, up: &mpsc::UnboundedSender<wire::WatchRequest>) {
+        for request in self.table.take_outbox() {
+            // A stream that broke is noticed by its reader.
+            let _ = up.send(request);
+        }
+    }
+
+    /// The session has ended: everybody who waits, or asked just before, hears why.
+    fn end(&mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            self.table.apply(command);
+        }
+        self.table.end(&self.session.why_over("watch"));
+    }
+
+    fn attempted(&self) -> String {
+        format!("watch stream of session {}", self.session.gid)
+    }
+}

@@ -1,0 +1,8 @@
+//! Sessions against a real OSD; a proxy disturbs one of two clients.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod fixture;
+mod objects;
+#[path = "../support/mod.rs"]
+mod support;
+mod watch;
