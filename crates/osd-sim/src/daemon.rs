@@ -193,7 +193,8 @@ impl Daemon {
             });
             match deadline {
                 Some(Millis(deadline)) => {
-                    let deadline = self.started + std::time::Duration::from_millis(deadline.min(u64::from(u32::MAX) * 1000));
+                    let deadline = self.started
+                        + std::time::Duration::from_millis(deadline.min(u64::from(u32::MAX) * 1000));
                     tokio::select! {
                         biased;
                         () = self.sooner.notified() => {}

@@ -1,8 +1,8 @@
 //! The event log for followers: streams and the file.
 
 use std::collections::VecDeque;
-use std::io::{self, BufWriter, Write};
 use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 use errno::Errno;
@@ -88,7 +88,11 @@ pub(crate) fn stream(
 }
 
 /// Writes every event as a line until `stop`, what happened before it included.
-pub(crate) async fn write(daemon: Arc<Daemon>, file: File, stop: CancellationToken) -> Result<(), EventsError> {
+pub(crate) async fn write(
+    daemon: Arc<Daemon>,
+    file: File,
+    stop: CancellationToken,
+) -> Result<(), EventsError> {
     let mut file = BufWriter::new(file);
     let mut follower = Follower::new(daemon, 0);
     loop {

@@ -20,7 +20,10 @@ const REFUSALS_QUEUED_MAX: usize = 64;
 type Queued = (OperateReply, Option<OwnedSemaphorePermit>);
 
 /// One op vector. The permit counts as an op in flight until the reply is on its way.
-pub(crate) fn operate(daemon: &Daemon, request: OperateRequest) -> (osd::Reply, Option<OwnedSemaphorePermit>) {
+pub(crate) fn operate(
+    daemon: &Daemon,
+    request: OperateRequest,
+) -> (osd::Reply, Option<OwnedSemaphorePermit>) {
     let permit = match daemon.admit_op(request.gid) {
         Ok(permit) => permit,
         Err(full) => return (Err(full), None),
@@ -45,8 +48,12 @@ where
     })
 }
 
-async fn read<S>(daemon: Arc<Daemon>, mut requests: S, replies: mpsc::Sender<Queued>, ended: CancellationToken)
-where
+async fn read<S>(
+    daemon: Arc<Daemon>,
+    mut requests: S,
+    replies: mpsc::Sender<Queued>,
+    ended: CancellationToken,
+) where
     S: Stream<Item = Result<OperateRequest, Status>> + Unpin,
 {
     let mut sessions = Sessions { daemon: daemon.clone(), gids: BTreeSet::new() };
@@ -74,7 +81,10 @@ struct Sessions {
 
 impl Sessions {
     fn name(&mut self, gid: u64) {
-        if gid != 0 && !self.gids.contains(&gid) && self.daemon.step(|osd, now| osd.op_stream_opened(now, gid)) {
+        if gid != 0
+            && !self.gids.contains(&gid)
+            && self.daemon.step(|osd, now| osd.op_stream_opened(now, gid))
+        {
             self.gids.insert(gid);
         }
     }
@@ -85,5 +95,40 @@ impl Drop for Sessions {
         for &gid in &self.gids {
             self.daemon.step(|osd, now| ((), osd.op_stream_closed(now, gid)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use proto::osd::v1::{Op, Stat, op::Op as W};
+
+    use super::*;
+    use crate::Config;
+
+    /// The test's runtime has one thread: the requests are all read before the first reply is taken.
+    #[tokio::test]
+    async fn ops_in_flight_are_counted_by_op_and_the_limit_is_named() {
+        let mut config = Config::ci();
+        config.limits.in_flight_ops_per_session_max = 4;
+        let daemon = Arc::new(Daemon::new(&config, 1).expect("the configuration is valid"));
+        let (gid, _) = daemon.connect("test", "peer").expect("there is room");
+        let ops = vec![Op { op: Some(W::Stat(Stat {})) }];
+        let request = move |tid| {
+            Ok(OperateRequest {
+                gid,
+                tid,
+                pool: "rbd".to_owned(),
+                object: "x".to_owned(),
+                ops: ops.clone(),
+                ..Default::default()
+            })
+        };
+        let replies: Vec<_> = open(daemon, stream::iter((1..=24).map(request))).collect().await;
+        let errors =
+            replies.into_iter().map(|reply| reply.expect("no op ends the stream").error.expect("no object"));
+        let (full, run): (Vec<_>, Vec<_>) = errors.partition(|error| error.name == "EAGAIN");
+        assert_eq!((run.len(), full.len()), (4, 20));
+        assert!(full.iter().all(|error| error.text.contains("in_flight_ops_per_session_max = 4")));
     }
 }

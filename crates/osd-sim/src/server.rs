@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::server::{Connected, Router};
 
+use crate::Config;
 use crate::daemon::Daemon;
 use crate::events::{self, EventsError};
 use crate::service::Service;
-use crate::Config;
 
 /// How long calls in flight may take to end after the server began to close.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -126,7 +126,8 @@ async fn close(daemon: &Daemon, shutdown: impl Future<Output = ()>) {
 
 fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
     let reflection = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
     };
     let (_, health) = tonic_health::server::health_reporter();
     // A silent client must not look like one that has gone before its watches time out.
@@ -166,7 +167,8 @@ impl Server {
     /// # Panics
     /// When it cannot listen there.
     pub fn start_with(config: Config, seed: u64) -> Self {
-        let listener = listen(&config).unwrap_or_else(|error| panic!("listening on {}: {error}", config.listen));
+        let listener =
+            listen(&config).unwrap_or_else(|error| panic!("listening on {}: {error}", config.listen));
         let local = listener.local_addr().expect("a listener has an address");
         let address = local.to_string().parse().expect("a socket address is an address");
         let shutdown = CancellationToken::new();

@@ -75,8 +75,7 @@ impl osd_server::Osd for Service {
     async fn notify(&self, request: Request<wire::NotifyRequest>) -> Answer<wire::NotifyReply> {
         let wire::NotifyRequest { gid, pool, object, payload, timeout_ms } = request.into_inner();
         let timeout = span(timeout_ms);
-        let started =
-            self.daemon.notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout));
+        let started = self.daemon.notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout));
         let (notify_id, to_come) = started.map_err(convert::status)?;
         match to_come.await {
             Ok(reply) => Ok(Response::new(convert::notify_reply(notify_id, reply))),
@@ -119,7 +118,8 @@ impl osd_server::Osd for Service {
         _request: Request<wire::BlocklistListRequest>,
     ) -> Answer<wire::BlocklistListReply> {
         let entries = self.daemon.step(osd::Osd::blocklist).into_iter();
-        let entries = entries.map(|(gid, expires_in)| wire::BlocklistEntry { gid, expires_in_ms: expires_in.0 });
+        let entries =
+            entries.map(|(gid, expires_in)| wire::BlocklistEntry { gid, expires_in_ms: expires_in.0 });
         answer(Ok(wire::BlocklistListReply { entries: entries.collect() }))
     }
 
@@ -142,7 +142,10 @@ impl osd_server::Osd for Service {
         answer(Ok(wire::ListPoolsReply { pools: pools.map(convert::pool).collect() }))
     }
 
-    async fn list_objects(&self, request: Request<wire::ListObjectsRequest>) -> Answer<wire::ListObjectsReply> {
+    async fn list_objects(
+        &self,
+        request: Request<wire::ListObjectsRequest>,
+    ) -> Answer<wire::ListObjectsReply> {
         let wire::ListObjectsRequest { pool, after, prefix, max } = request.into_inner();
         let listed = self.daemon.look(|osd| osd.list_objects(&pool, &prefix, &after, max));
         answer(listed.map(|(names, more)| wire::ListObjectsReply { names, more }))

@@ -46,7 +46,9 @@ where
 {
     let gid = match next(&mut requests, &ended).await {
         Some(Ok(Up::Hello { gid })) => gid,
-        Some(Ok(Up::Request(_))) => return outlet.cut(misuse("the first message of a watch stream is Hello")),
+        Some(Ok(Up::Request(_))) => {
+            return outlet.cut(misuse("the first message of a watch stream is Hello"));
+        }
         Some(Err(error)) => return outlet.cut(error),
         None => return,
     };
@@ -54,7 +56,9 @@ where
     let _lost = Lost { daemon: daemon.clone(), stream };
     loop {
         match next(&mut requests, &ended).await {
-            Some(Ok(Up::Request(request))) => daemon.step(|osd, now| ((), osd.watch_request(now, stream, request))),
+            Some(Ok(Up::Request(request))) => {
+                daemon.step(|osd, now| ((), osd.watch_request(now, stream, request)));
+            }
             Some(Ok(Up::Hello { .. })) => return daemon.cut(stream, misuse("a watch stream has one Hello")),
             Some(Err(error)) => return daemon.cut(stream, error),
             None => return,

@@ -10,10 +10,8 @@ use crate::daemon::span;
 /// EINVAL for an op that is empty or unknown.
 pub(crate) fn request(request: wire::OperateRequest) -> Result<osd::Request, OpError> {
     let wire::OperateRequest { gid, tid, watermark, pool, object, snap_id, snap_context, ops } = request;
-    let snap_context = snap_context.map_or_else(SnapContext::default, |context| SnapContext {
-        seq: context.seq,
-        snaps: context.snaps,
-    });
+    let snap_context = snap_context
+        .map_or_else(SnapContext::default, |context| SnapContext { seq: context.seq, snaps: context.snaps });
     let snap_id = (snap_id != 0).then_some(snap_id);
     let ops = ops.into_iter().enumerate().map(|(index, op)| self::op(index, op)).collect::<Result<_, _>>()?;
     Ok(osd::Request { gid, tid, watermark, vector: Vector { pool, object, snap_id, snap_context, ops } })
@@ -60,7 +58,9 @@ pub(crate) fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
             let results = results.into_iter().map(result).collect();
             wire::OperateReply { tid, version, results, error: None }
         }
-        Err(refusal) => wire::OperateReply { tid, version: 0, results: Vec::new(), error: Some(error(refusal)) },
+        Err(refusal) => {
+            wire::OperateReply { tid, version: 0, results: Vec::new(), error: Some(error(refusal)) }
+        }
     }
 }
 
@@ -113,7 +113,9 @@ pub(crate) fn watch_request(request: wire::WatchRequest) -> Result<Up, OpError> 
         W::Register(wire::Register { pool, object, cookie, timeout_ms }) => {
             WatchRequest::Register { pool, object, cookie, timeout: span(timeout_ms) }
         }
-        W::Reconnect(wire::Reconnect { pool, object, cookie }) => WatchRequest::Reconnect { pool, object, cookie },
+        W::Reconnect(wire::Reconnect { pool, object, cookie }) => {
+            WatchRequest::Reconnect { pool, object, cookie }
+        }
         W::Ping(wire::Ping { sequence }) => WatchRequest::Ping { sequence },
         W::Ack(wire::NotifyAck { pool, object, notify_id, cookie, payload }) => {
             WatchRequest::Ack { pool, object, notify_id, cookie, payload }

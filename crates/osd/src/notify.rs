@@ -60,13 +60,14 @@ impl WatchTable {
     pub(crate) fn notify(
         &mut self,
         step: &mut Step,
-        place: Place,
+        place: &Place,
         (notifier_gid, payload, timeout): (u64, Bytes, Millis),
         pending_max: u32,
     ) -> Result<u64, OpError> {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
         if watched.notifies.len() >= pending_max as usize {
-            let rule = format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
+            let rule =
+                format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
             return Err(place.error(Errno::EAGAIN, rule));
         }
         self.newest_notify += 1;
@@ -78,7 +79,7 @@ impl WatchTable {
         let notify = Notify { notifier_gid, payload, deadline, waiting, replies: BTreeMap::new() };
         for (&id, watch) in &watched.watches {
             if let Some(stream) = watch.stream {
-                notify.send(step, &place, notify_id, id, stream);
+                notify.send(step, place, notify_id, id, stream);
             }
         }
         watched.notifies.insert(notify_id, notify);
@@ -88,7 +89,14 @@ impl WatchTable {
     }
 
     /// Counts the first ack of a watch; late and repeated ones are ignored.
-    pub(crate) fn ack(&mut self, step: &mut Step, object: &ObjectId, id: WatchId, notify_id: u64, payload: Bytes) {
+    pub(crate) fn ack(
+        &mut self,
+        step: &mut Step,
+        object: &ObjectId,
+        id: WatchId,
+        notify_id: u64,
+        payload: Bytes,
+    ) {
         let Some(watched) = self.objects.get_mut(object) else { return };
         let Some(notify) = watched.notifies.get_mut(&notify_id) else { return };
         if !notify.waiting.remove(&id) {

@@ -62,11 +62,19 @@ impl<S: Store> Osd<S> {
 
     /// Starts a session; its gid and the address under which it is known. `peer` is where it comes from, `name` is for
     /// people. EAGAIN at the limit.
-    pub fn connect(&mut self, now: Millis, name: &str, peer: &str) -> (Result<(u64, String), OpError>, Vec<Effect>) {
+    pub fn connect(
+        &mut self,
+        now: Millis,
+        name: &str,
+        peer: &str,
+    ) -> (Result<(u64, String), OpError>, Vec<Effect>) {
         self.begin(now);
         let sessions_max = self.config.sessions_max;
         if self.sessions.len() >= sessions_max {
-            return self.done(Err(error(Errno::EAGAIN, format!("there are sessions_max = {sessions_max} sessions"))));
+            return self.done(Err(error(
+                Errno::EAGAIN,
+                format!("there are sessions_max = {sessions_max} sessions"),
+            )));
         }
         self.newest_gid += 1;
         while self.blocklist.is_fenced(self.newest_gid) {
@@ -159,7 +167,8 @@ impl<S: Store> Osd<S> {
         }
         let fenced_max = self.config.fenced_instances_max;
         if self.blocklist.fenced() >= fenced_max && !self.blocklist.is_fenced(gid) {
-            let text = format!("blocklisting {gid}: there are fenced_instances_max = {fenced_max} fenced instances");
+            let text =
+                format!("blocklisting {gid}: there are fenced_instances_max = {fenced_max} fenced instances");
             return Err(error(Errno::EAGAIN, text));
         }
         Ok(())
@@ -224,7 +233,9 @@ impl<S: Store> Osd<S> {
 
     fn look_at(&mut self, due: Due) {
         match due {
-            Due::Watch { object, gid, cookie } => self.watches.look_at(&mut self.step, &object, (gid, cookie)),
+            Due::Watch { object, gid, cookie } => {
+                self.watches.look_at(&mut self.step, &object, (gid, cookie));
+            }
             Due::Notify { object, notify_id } => self.watches.time_out(&mut self.step, &object, notify_id),
             Due::Session { gid } => self.look_at_session(gid),
             Due::Blocklist { gid } => {

@@ -92,7 +92,11 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         let reply = self.allocate(pool, gid, tid);
         if let Err(refusal) = &reply {
-            self.refuse_call(Event::new(Kind::Refused, gid).tid(tid).on(pool, ""), "allocate_snap_id", refusal);
+            self.refuse_call(
+                Event::new(Kind::Refused, gid).tid(tid).on(pool, ""),
+                "allocate_snap_id",
+                refusal,
+            );
         }
         self.done(reply)
     }
@@ -108,17 +112,23 @@ impl<S: Store> Osd<S> {
             session.check_tid(tid)?;
             match session.admit(tid, stored_max)? {
                 Admission::Ran(Stored::SnapId(snap_id)) => {
-                    self.step.tell(Event::new(Kind::Duplicate, gid).tid(tid).on(pool, "").detail("allocate_snap_id"));
+                    self.step.tell(
+                        Event::new(Kind::Duplicate, gid).tid(tid).on(pool, "").detail("allocate_snap_id"),
+                    );
                     return Ok(snap_id);
                 }
                 Admission::Ran(Stored::Reply(_)) => {
-                    return Err(error(Errno::EINVAL, format!("tid {tid} of client {gid} was used for an op vector")));
+                    return Err(error(
+                        Errno::EINVAL,
+                        format!("tid {tid} of client {gid} was used for an op vector"),
+                    ));
                 }
                 Admission::Run => {}
             }
         }
         let snap_id = self.pool_mut(pool)?.allocate_snap_id();
-        self.step.tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
+        self.step
+            .tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
             session.store(tid, Stored::SnapId(snap_id));
         }
@@ -151,7 +161,8 @@ impl<S: Store> Osd<S> {
         let info = self.pool_mut(pool)?;
         let (id, newest) = (info.id, info.snap_seq);
         if snap_id == 0 || snap_id > newest {
-            let text = format!("pool '{pool}': snap id {snap_id} was never allocated, the newest is {newest}");
+            let text =
+                format!("pool '{pool}': snap id {snap_id} was never allocated, the newest is {newest}");
             return Err(error(Errno::EINVAL, text));
         }
         if !info.remove_snap_id(snap_id) {

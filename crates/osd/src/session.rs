@@ -102,7 +102,8 @@ impl Session {
     pub(crate) fn check_tid(&self, tid: u64) -> Result<(), OpError> {
         let watermark = self.watermark;
         if tid != 0 && tid < watermark {
-            let text = format!("tid {tid} is below the session's watermark {watermark}: it has been answered");
+            let text =
+                format!("tid {tid} is below the session's watermark {watermark}: it has been answered");
             return Err(OpError { errno: Errno::ESTALE, failed_op: None, text });
         }
         Ok(())

@@ -117,7 +117,7 @@ impl WatchTable {
     pub(crate) fn register(
         &mut self,
         step: &mut Step,
-        place: Place,
+        place: &Place,
         (id, stream, timeout): (WatchId, StreamId, Millis),
         watches_max: u32,
     ) -> Result<(), OpError> {
@@ -127,7 +127,9 @@ impl WatchTable {
             return Err(place.error(Errno::EEXIST, format!("client {gid} has a watch with cookie {cookie}")));
         }
         if watched.watches.len() >= watches_max as usize {
-            return Err(place.error(Errno::EMFILE, format!("it has watches_per_object_max = {watches_max} watches")));
+            return Err(
+                place.error(Errno::EMFILE, format!("it has watches_per_object_max = {watches_max} watches"))
+            );
         }
         let expires = step.now.after(timeout);
         watched.watches.insert(id, Watch { timeout, stream: Some(stream), expires, due: expires });
@@ -152,7 +154,8 @@ impl WatchTable {
             let Watched { place, watches, notifies } = watched;
             watches.get_mut(&id).map(|watch| ((place, notifies), watch))
         }) else {
-            return Err(place.error(Errno::ENOTCONN, format!("the watch of client {gid} with cookie {cookie} is gone")));
+            return Err(place
+                .error(Errno::ENOTCONN, format!("the watch of client {gid} with cookie {cookie} is gone")));
         };
         watch.stream = Some(stream);
         watch.expires = step.now.after(watch.timeout);
@@ -266,7 +269,11 @@ impl WatchTable {
 
     /// Forgets an object around which nothing goes on.
     pub(crate) fn tidy(&mut self, object: &ObjectId) {
-        if self.objects.get(object).is_some_and(|watched| watched.watches.is_empty() && watched.notifies.is_empty()) {
+        if self
+            .objects
+            .get(object)
+            .is_some_and(|watched| watched.watches.is_empty() && watched.notifies.is_empty())
+        {
             self.objects.remove(object);
         }
     }
@@ -279,7 +286,7 @@ impl Watched {
 }
 
 impl Place {
-    pub(crate) fn error(&self, errno: Errno, rule: String) -> OpError {
+    pub(crate) fn error(&self, errno: Errno, rule: impl std::fmt::Display) -> OpError {
         OpError { errno, failed_op: None, text: format!("{}/{}: {rule}", self.pool, self.id.name) }
     }
 }

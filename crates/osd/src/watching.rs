@@ -45,7 +45,9 @@ impl<S: Store> Osd<S> {
 
     fn watch_step(&mut self, gid: u64, stream: StreamId, request: WatchRequest) {
         let (cookie, place, outcome) = match request {
-            WatchRequest::Ping { sequence } => return self.watches.ping(&mut self.step, gid, stream, sequence),
+            WatchRequest::Ping { sequence } => {
+                return self.watches.ping(&mut self.step, gid, stream, sequence);
+            }
             WatchRequest::Ack { pool, object, notify_id, cookie, payload } => {
                 let Ok(place) = self.place(&pool, &object) else { return };
                 return self.watches.ack(&mut self.step, &place.id, (gid, cookie), notify_id, payload);
@@ -89,7 +91,7 @@ impl<S: Store> Osd<S> {
         }
         let timeout = timeout.unwrap_or(self.config.osd_client_watch_timeout);
         let watches_max = self.config.limits.watches_per_object_max;
-        self.watches.register(&mut self.step, place, (id, stream, timeout), watches_max)
+        self.watches.register(&mut self.step, &place, (id, stream, timeout), watches_max)
     }
 
     /// A watch stream ended without unwatch. Streams that were cut are ignored.
@@ -97,7 +99,9 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         let grace = self.config.osd_client_watch_grace;
         if let Some(gid) = self.watches.lose_stream(&mut self.step, stream, grace) {
-            if let Some(session) = self.sessions.get_mut(&gid).filter(|session| session.watch_stream == Some(stream)) {
+            if let Some(session) =
+                self.sessions.get_mut(&gid).filter(|session| session.watch_stream == Some(stream))
+            {
                 session.watch_stream = None;
             }
             self.rest(gid);
@@ -141,7 +145,7 @@ impl<S: Store> Osd<S> {
         }
         let timeout = timeout.unwrap_or(self.config.osd_default_notify_timeout);
         let pending_max = self.config.limits.pending_notifies_per_object_max;
-        let notify_id = self.watches.notify(&mut self.step, place, (gid, payload, timeout), pending_max)?;
+        let notify_id = self.watches.notify(&mut self.step, &place, (gid, payload, timeout), pending_max)?;
         if let Some(session) = self.sessions.get_mut(&gid) {
             session.notifies += 1;
         }

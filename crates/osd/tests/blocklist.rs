@@ -65,7 +65,12 @@ fn the_fence_takes_watches_stream_and_session_in_one_step() {
     world.fence(gid);
     assert_eq!(world.watchers("header"), []);
     assert!(world.effects.contains(&Effect::SessionEnded { gid }));
-    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::CutStream { stream: cut, .. } if *cut == stream)));
+    assert!(
+        world
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::CutStream { stream: cut, .. } if *cut == stream))
+    );
     assert!(world.down(stream).iter().any(disconnected(7, Errno::EBLOCKLISTED)));
     assert!(!world.osd.sessions().iter().any(|session| session.gid == gid));
 }

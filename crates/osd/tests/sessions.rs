@@ -229,7 +229,8 @@ fn what_breaks_a_rule_changes_nothing_and_says_so() {
     let limits = Limits { payload_bytes_max: 8, ..Limits::default() };
     let mut world = World::with(Config { limits, ..Config::default() });
     let gid = world.connect();
-    let garbage = Op::Exec { class: "lock".to_owned(), method: "lock".to_owned(), input: "\u{1}\u{1}\u{1}".into() };
+    let garbage =
+        Op::Exec { class: "lock".to_owned(), method: "lock".to_owned(), input: "\u{1}\u{1}\u{1}".into() };
     let vectors = [
         (exec("no_such_class", "method", &()), Errno::EOPNOTSUPP, "no_such_class"),
         (garbage, Errno::EINVAL, "lock"),

@@ -152,7 +152,9 @@ fn a_reconnected_watch_is_sent_what_it_missed_in_order() {
     assert_eq!(world.heard(again), [(1, "sent".to_owned()), (1, "unsent".to_owned())]);
     world.ack(again, "header", unacked, 1, "");
     world.ack(again, "header", unsent, 1, "");
-    assert!([unacked, unsent].iter().all(|&id| world.answer(id).is_some_and(|answer| answer.replies.len() == 1)));
+    assert!(
+        [unacked, unsent].iter().all(|&id| world.answer(id).is_some_and(|answer| answer.replies.len() == 1))
+    );
     world.pass(29_999);
     assert_eq!(world.watchers("header"), [(gid, 1)], "it has its whole timeout again");
 }
@@ -272,7 +274,11 @@ fn a_disconnected_client_leaves_no_watch() {
     let ended = world.osd.disconnect(world.now, gid);
     world.keep(ended).expect("it was live");
     assert_eq!(world.watchers("header"), []);
-    assert_eq!(world.osd.next_deadline().map(|deadline| deadline.0), Some(601_000), "only the creator's session is due");
+    assert_eq!(
+        world.osd.next_deadline().map(|deadline| deadline.0),
+        Some(601_000),
+        "only the creator's session is due"
+    );
 }
 
 #[test]
@@ -294,7 +300,8 @@ fn a_session_with_a_pending_notify_does_not_end() {
 
 #[test]
 fn limits_of_watches_and_notifies_are_named() {
-    let limits = Limits { watches_per_object_max: 1, pending_notifies_per_object_max: 1, ..Limits::default() };
+    let limits =
+        Limits { watches_per_object_max: 1, pending_notifies_per_object_max: 1, ..Limits::default() };
     let mut world = World::with(Config { limits, ..Config::default() });
     world.create("header");
     let (gid, stream) = world.watcher("header", 1);

@@ -102,7 +102,14 @@ impl World {
         self.keep(started).expect("the object exists")
     }
 
-    pub(crate) fn ack(&mut self, stream: StreamId, object: &str, notify_id: u64, cookie: u64, payload: &'static str) {
+    pub(crate) fn ack(
+        &mut self,
+        stream: StreamId,
+        object: &str,
+        notify_id: u64,
+        cookie: u64,
+        payload: &'static str,
+    ) {
         let (pool, object) = ("rbd".to_owned(), object.to_owned());
         let payload = Bytes::from_static(payload.as_bytes());
         self.up(stream, WatchRequest::Ack { pool, object, notify_id, cookie, payload });
