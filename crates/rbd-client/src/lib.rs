@@ -1,1 +1,72 @@
-//! Placeholder.
+//! The command line of `rbd-client`, and the process that `rbd-client serve` is. No rule of the protocol is decided here:
+//! a verb turns arguments into calls of librbd, and what comes back into output and an exit status.
+
+mod client_name;
+mod console;
+mod duration;
+mod failure;
+mod log;
+mod options;
+mod progress;
+mod serve;
+mod session;
+mod shape;
+mod size;
+mod sparse;
+mod spec;
+mod timing;
+mod verbs;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use errno::Errno;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use console::Console;
+use failure::Failure;
+use options::Options;
+use session::Session;
+
+/// Does what `arguments` (the program's name first) and the environment say, and returns the exit status: 0, or the
+/// number of the errno; EINVAL for a wrong command line. `identity` names this client and seeds its back-off;
+/// cancelling `interrupted` ends the verb in an orderly way, within a bound.
+pub async fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    identity: Uuid,
+    interrupted: CancellationToken,
+) -> u8 {
+    let options = match Options::try_parse_from(arguments) {
+        Ok(options) => options,
+        Err(usage) => return explain_usage(&usage),
+    };
+    log::start(options.log_format);
+    match work(&options, identity, interrupted).await {
+        Ok(()) => 0,
+        Err(failure) => {
+            eprintln!("rbd-client: {}: {failure}", options.verb.attempted(&options.pool));
+            if let Some(advice) = failure.advice() {
+                eprintln!("rbd-client: what next: {advice}");
+            }
+            failure.exit_status()
+        }
+    }
+}
+
+async fn work(options: &Options, identity: Uuid, interrupted: CancellationToken) -> Result<(), Failure> {
+    let console = Console { format: options.format, progress: !options.no_progress };
+    let session = Session::open(options, console, identity, interrupted).await?;
+    let result = options.verb.run(&session).await;
+    session.close().await;
+    result
+}
+
+/// Help and version are no errors.
+fn explain_usage(usage: &clap::Error) -> u8 {
+    let printed = usage.print();
+    match usage.use_stderr() {
+        true => Failure::new(Errno::EINVAL, "usage").exit_status(),
+        false => printed.map_or_else(|error| Failure::io("standard output", &error).exit_status(), |()| 0),
+    }
+}

@@ -1,0 +1,99 @@
+//! The command line.
+
+use clap::{Parser, ValueEnum, builder::FalseyValueParser};
+use rpc::Address;
+
+use crate::{console::Format, timing::Timing, verbs::Verb};
+
+const AFTER_HELP: &str = "\
+Images are named [POOL/]IMAGE[@SNAP]; without POOL it is the one of --pool.
+The exit status is the number of the error: 0 ok, 2 ENOENT, 16 EBUSY, 17 EEXIST, 22 EINVAL
+(also a wrong command line), 30 EROFS, 108 EBLOCKLISTED, 110 ETIMEDOUT, 125 ECANCELED (Ctrl-C).
+
+Examples:
+  export RBD_CLIENT_OSD=127.0.0.1:6800
+  rbd-client create --size 1G vm
+  rbd-client snap create vm@base
+  rbd-client clone vm@base child
+  rbd-client flatten child
+  rbd-client export child - | sha256sum
+  rbd-client serve child --listen 127.0.0.1:0";
+
+/// A client of RADOS block devices: images, snapshots, clones, locks, and maintenance operations that are forwarded
+/// to the owner of an image's exclusive lock.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rbd-client",
+    version,
+    after_help = AFTER_HELP,
+    max_term_width = 120,
+    next_help_heading = "Options of every verb"
+)]
+pub(crate) struct Options {
+    /// Address of the OSD
+    #[arg(long, env = "RBD_CLIENT_OSD", global = true, value_name = "HOST:PORT")]
+    pub(crate) osd: Option<Address>,
+
+    /// Pool of images that are named without one
+    #[arg(long, env = "RBD_CLIENT_POOL", global = true, default_value = "rbd", value_name = "POOL")]
+    pub(crate) pool: String,
+
+    /// Name of this client in `status` and in the OSD's events; without it a random one
+    #[arg(long, env = "RBD_CLIENT_NAME", global = true, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Output of reports
+    #[arg(long, env = "RBD_CLIENT_FORMAT", global = true, default_value = "plain")]
+    pub(crate) format: Format,
+
+    /// Do not show how far long work is
+    #[arg(long, env = "RBD_CLIENT_NO_PROGRESS", global = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_progress: bool,
+
+    /// Format of the log on standard error; RUST_LOG chooses what is logged, e.g. RUST_LOG=librbd=debug
+    #[arg(long, env = "RBD_CLIENT_LOG_FORMAT", global = true, default_value = "plain")]
+    pub(crate) log_format: LogFormat,
+
+    #[command(flatten)]
+    pub(crate) timing: Timing,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_says_what_it_does_and_shows_an_example() {
+        fn check(command: &clap::Command) {
+            for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+                assert!(verb.get_about().is_some(), "{} has no description", verb.get_name());
+                if verb.has_subcommands() {
+                    check(verb);
+                } else {
+                    let examples = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    assert!(examples.contains("rbd-client "), "{} has no example", verb.get_name());
+                }
+            }
+        }
+        check(&Options::command());
+    }
+}

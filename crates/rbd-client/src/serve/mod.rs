@@ -1,0 +1,11 @@
+//! The serving process: one image kept open, and service RbdClient over it.
+
+mod client_events;
+mod held_image;
+mod operation_stream;
+mod server;
+mod service;
+mod wire;
+
+pub(crate) use held_image::HeldImage;
+pub(crate) use server::until;

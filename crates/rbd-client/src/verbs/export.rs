@@ -1,0 +1,197 @@
+use std::{io::SeekFrom, path::PathBuf};
+
+use bytes::Bytes;
+use clap::Args;
+use errno::Errno;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use librbd::{Image, OpenOptions};
+use tokio::{
+    fs::File,
+    io::{AsyncSeekExt, AsyncWrite, AsyncWriteExt},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    failure::Failure, progress::Progress, session::Session, sparse::data_runs, spec::ImageOrSnapSpec,
+};
+
+/// Blocks of zeros of this size become holes of the file.
+const HOLE_BYTES: usize = 4096;
+
+/// Zeros are written to a pipe in pieces of this size.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Write an image, or a snapshot of it, to a file or to standard output
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A file that exists is not overwritten: EEXIST. What is zero becomes a hole of the file. When the export fails or is \
+interrupted, the half-written file is removed. For an image that is written meanwhile, export a snapshot.
+
+Examples:
+  rbd-client export vm@base disk.raw
+  rbd-client export rbd/vm - | sha256sum"
+)]
+pub(crate) struct Export {
+    /// [POOL/]IMAGE[@SNAP]
+    pub(super) image: ImageOrSnapSpec,
+
+    /// File to write; - is standard output; without it the image's name
+    path: Option<PathBuf>,
+}
+
+/// What is exported, and how.
+struct Exported<'a> {
+    image: &'a Image,
+    /// Bytes of the image or snapshot.
+    size: u64,
+    /// Bytes read at once: an object's size.
+    step: u64,
+    /// Reads on their way at once.
+    width: usize,
+    progress: &'a Progress,
+}
+
+/// A part of an image: where it begins, how long it is, and the data in it by offset in the image.
+struct Piece {
+    start: u64,
+    length: u64,
+    extents: Vec<(u64, Bytes)>,
+}
+
+impl Export {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let open = OpenOptions { read_only: true, snapshot: self.image.snap.clone() };
+        let progress = Progress::new("Exporting image", session.console);
+        let path = self.path.clone().unwrap_or_else(|| PathBuf::from(&self.image.image.image));
+        let exported = session
+            .with_image(&self.image.image, open, async |image| {
+                let exported = Exported {
+                    image,
+                    size: image.size().await?,
+                    step: 1 << image.info().await?.order,
+                    width: session.config.rbd_concurrent_management_ops,
+                    progress: &progress,
+                };
+                match path.as_os_str() == "-" {
+                    true => to_stdout(&exported).await,
+                    false => to_file(&exported, &path).await,
+                }
+            })
+            .await;
+        progress.ended(exported)
+    }
+}
+
+async fn to_file(exported: &Exported<'_>, path: &PathBuf) -> Result<(), Failure> {
+    let file = File::create_new(path).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::new(
+            Errno::EEXIST,
+            format!("file '{}' exists: export writes a new file and does not overwrite", path.display()),
+        ),
+        _ => Failure::file(path, &error),
+    })?;
+    let unfinished = Unfinished(Some(path));
+    write_file(exported, file).await.map_err(|failure| match failure {
+        Stopped::Reading(failure) => failure,
+        Stopped::Writing(error) => Failure::file(path, &error),
+    })?;
+    unfinished.finish();
+    Ok(())
+}
+
+/// Why an export stopped.
+enum Stopped {
+    Reading(Failure),
+    Writing(std::io::Error),
+}
+
+impl From<std::io::Error> for Stopped {
+    fn from(error: std::io::Error) -> Self {
+        Self::Writing(error)
+    }
+}
+
+async fn write_file(exported: &Exported<'_>, mut file: File) -> Result<(), Stopped> {
+    file.set_len(exported.size).await?;
+    let mut pieces = pieces(exported);
+    while let Some(piece) = pieces.try_next().await.map_err(Stopped::Reading)? {
+        for (offset, bytes) in &piece.extents {
+            for run in data_runs(bytes, HOLE_BYTES) {
+                file.seek(SeekFrom::Start(offset + run.start as u64)).await?;
+                file.write_all(&bytes[run]).await?;
+            }
+        }
+        exported.progress.at(piece.start + piece.length, exported.size);
+    }
+    Ok(file.flush().await?)
+}
+
+async fn to_stdout(exported: &Exported<'_>) -> Result<(), Failure> {
+    write_stream(exported, &mut tokio::io::stdout()).await.map_err(|stopped| match stopped {
+        Stopped::Reading(failure) => failure,
+        Stopped::Writing(error) => Failure::io("standard output", &error),
+    })
+}
+
+async fn write_stream(exported: &Exported<'_>, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), Stopped> {
+    let mut position = 0;
+    let mut pieces = pieces(exported);
+    while let Some(piece) = pieces.try_next().await.map_err(Stopped::Reading)? {
+        for (offset, bytes) in &piece.extents {
+            write_zeros(out, offset - position).await?;
+            out.write_all(bytes).await?;
+            position = offset + bytes.len() as u64;
+        }
+        write_zeros(out, piece.start + piece.length - position).await?;
+        position = piece.start + piece.length;
+        exported.progress.at(position, exported.size);
+    }
+    Ok(out.flush().await?)
+}
+
+async fn write_zeros(out: &mut (impl AsyncWrite + Unpin), mut length: u64) -> std::io::Result<()> {
+    while length > 0 {
+        let step = usize::try_from(length).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        out.write_all(&ZEROS[..step]).await?;
+        length -= step as u64;
+    }
+    Ok(())
+}
+
+/// The image from its start to its end; some pieces are read ahead.
+fn pieces(exported: &Exported<'_>) -> impl Stream<Item = Result<Piece, Failure>> + use<> {
+    let (size, step, image) = (exported.size, exported.step, exported.image.clone());
+    let starts = (0..size.div_ceil(step)).map(move |number| number * step);
+    let reads = stream::iter(starts).map(move |start| {
+        let image = image.clone();
+        let length = step.min(size - start);
+        let reading =
+            AbortOnDropHandle::new(tokio::spawn(async move { image.read_sparse(start, length).await }));
+        async move {
+            match reading.await {
+                Ok(extents) => Ok(Piece { start, length, extents: extents? }),
+                Err(error) => Err(Failure::new(Errno::EIO, format!("a read did not end: {error}"))),
+            }
+        }
+    });
+    reads.buffered(exported.width)
+}
+
+/// Removes the file unless it was finished: on failure, and when an interrupt drops the export.
+struct Unfinished<'a>(Option<&'a PathBuf>);
+
+impl Unfinished<'_> {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "the half-written file was not removed");
+        }
+    }
+}

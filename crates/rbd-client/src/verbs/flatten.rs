@@ -1,0 +1,33 @@
+use clap::Args;
+
+use super::call::Call;
+use crate::{failure::Failure, progress::Progress, session::Session, spec::ImageOrSnapSpec};
+
+/// Copy all that a clone still has from its parent, and detach it
+#[derive(Args, Debug)]
+#[command(
+    after_help = "It runs at the owner of the exclusive lock: here if the lock is free, else forwarded. When the owner dies or gives \
+the lock away it starts over, here or there, until it is done.
+
+Examples:
+  rbd-client flatten child
+  rbd-client flatten --timeout 5m --no-progress rbd/child"
+)]
+pub(crate) struct Flatten {
+    /// [POOL/]IMAGE; a snapshot is refused with EROFS
+    pub(super) image: ImageOrSnapSpec,
+
+    #[command(flatten)]
+    call: Call,
+}
+
+impl Flatten {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let progress = Progress::new("Image flatten", session.console);
+        let open = self.call.open_options(self.image.snap.as_deref());
+        let call = self.call.options(&progress);
+        let flattened =
+            session.with_image(&self.image.image, open, async |image| Ok(image.flatten(call).await?)).await;
+        progress.ended(flattened)
+    }
+}

@@ -1,0 +1,228 @@
+use std::{path::PathBuf, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use clap::Args;
+use errno::Errno;
+use librbd::{CallOptions, Image, OpenOptions};
+use rados::IoCtx;
+use tokio::{
+    fs::File,
+    io::{AsyncRead, AsyncReadExt},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::create::create_options;
+use crate::{
+    failure::Failure, progress::Progress, session::Session, shape::Shape, size, sparse::data_runs,
+    spec::ImageSpec,
+};
+
+/// Make an image from a file or from standard input
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The image is as large as what was read. From a source whose size is not known, such as standard input, the image grows \
+by doubling while it is written, and is cut to its size at the end. Blocks of zeros are not written. When the import \
+fails or is interrupted, the half-written image is removed again.
+
+Examples:
+  rbd-client import disk.raw vm
+  zstd -dc disk.raw.zst | rbd-client import - rbd/vm --object-size 1M"
+)]
+pub(crate) struct Import {
+    /// File to read; - is standard input
+    pub(super) path: PathBuf,
+
+    /// [POOL/]IMAGE; without it the file's name
+    image: Option<ImageSpec>,
+
+    /// Blocks of this size that are zero are not written
+    #[arg(long, default_value = "4K", value_name = "SIZE", value_parser = sparse_size)]
+    sparse_size: usize,
+
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// How long the removal of a half-written image may take. It is what an interrupt asks for, so no second one ends it.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is read, and its size where it is known.
+struct Source {
+    reader: Box<dyn AsyncRead + Unpin>,
+    name: String,
+    size: Option<u64>,
+}
+
+impl Import {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let spec = self.spec()?;
+        let mut source = self.open().await?;
+        let options = create_options(source.size.unwrap_or(0), &self.shape)?;
+        let io = session.io(&spec).await?;
+        session.until_interrupted(async { Ok(librbd::create(&io, &spec.image, &options).await?) }).await?;
+
+        let progress = Progress::new("Importing image", session.console);
+        let filled = session
+            .with_image(&spec, OpenOptions::default(), async |image| {
+                let mut filling = Filling::new(image, self.sparse_size, session).await?;
+                filling.fill(&mut source, &progress).await
+            })
+            .await;
+        let failure = match progress.ended(filled) {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        Err(remove_unfinished(&io, &spec, session, failure).await)
+    }
+
+    fn spec(&self) -> Result<ImageSpec, Failure> {
+        if let Some(spec) = &self.image {
+            return Ok(spec.clone());
+        }
+        let name = self.path.file_name().and_then(|name| name.to_str()).filter(|&name| name != "-");
+        let name = name.ok_or_else(|| {
+            let text =
+                format!("import from '{}': name the image, e.g. rbd-client import - vm", self.path.display());
+            Failure::new(Errno::EINVAL, text)
+        })?;
+        name.parse()
+            .map_err(|error| Failure::new(Errno::EINVAL, format!("{error}; name the image after the file")))
+    }
+
+    async fn open(&self) -> Result<Source, Failure> {
+        if self.path.as_os_str() == "-" {
+            return Ok(Source {
+                reader: Box::new(tokio::io::stdin()),
+                name: "standard input".to_owned(),
+                size: None,
+            });
+        }
+        let failed = |error| Failure::file(&self.path, &error);
+        let file = File::open(&self.path).await.map_err(failed)?;
+        let metadata = file.metadata().await.map_err(failed)?;
+        if metadata.is_dir() {
+            let text = format!("'{}' is a directory: import reads a file or a device", self.path.display());
+            return Err(Failure::new(Errno::EINVAL, text));
+        }
+        // The size of a device or a pipe is not in its metadata.
+        let size = metadata.is_file().then_some(metadata.len());
+        Ok(Source { reader: Box::new(file), name: format!("file '{}'", self.path.display()), size })
+    }
+}
+
+/// Removes the image after `failure`, and says so when that fails too.
+async fn remove_unfinished(io: &IoCtx, spec: &ImageSpec, session: &Session, failure: Failure) -> Failure {
+    let nobody = CallOptions::default().progress;
+    let removal = timeout(REMOVAL_TIMEOUT, librbd::remove(io, &spec.image, &session.config, nobody));
+    let left = match removal.await {
+        Ok(Ok(())) => return failure,
+        Ok(Err(error)) => Failure::from(error).to_string(),
+        Err(_) => format!("it took more than {REMOVAL_TIMEOUT:?}"),
+    };
+    let text = format!("{failure}; the half-written image {spec} is left, it could not be removed: {left}");
+    Failure::new(failure.errno(), text)
+}
+
+/// The image while it is written.
+struct Filling<'a> {
+    image: &'a Image,
+    /// Of the image.
+    size: u64,
+    /// Bytes read at once.
+    piece: usize,
+    sparse_size: usize,
+    writes: JoinSet<Result<(), librbd::Error>>,
+    writes_max: usize,
+}
+
+impl<'a> Filling<'a> {
+    async fn new(image: &'a Image, sparse_size: usize, session: &Session) -> Result<Self, Failure> {
+        let info = image.info().await?;
+        Ok(Self {
+            image,
+            size: info.size,
+            piece: 1 << info.order,
+            sparse_size,
+            writes: JoinSet::new(),
+            writes_max: session.config.rbd_concurrent_management_ops,
+        })
+    }
+
+    async fn fill(&mut self, source: &mut Source, progress: &Progress) -> Result<(), Failure> {
+        let mut position = 0;
+        loop {
+            let read = read_piece(&mut source.reader, self.piece).await;
+            let bytes = read.map_err(|error| Failure::io(&source.name, &error))?;
+            if bytes.is_empty() {
+                break;
+            }
+            let end = position + bytes.len() as u64;
+            if end > self.size {
+                let doubled = self.size.saturating_mul(2).max(end);
+                self.resize(doubled).await?;
+            }
+            self.write(position, &bytes).await?;
+            position = end;
+            if let Some(size) = source.size {
+                progress.at(position, size);
+            }
+        }
+        while let Some(written) = self.writes.join_next().await {
+            joined(written)?;
+        }
+        if position != self.size {
+            self.resize(position).await?;
+        }
+        Ok(self.image.flush().await?)
+    }
+
+    async fn write(&mut self, position: u64, bytes: &Bytes) -> Result<(), Failure> {
+        for run in data_runs(bytes, self.sparse_size) {
+            while self.writes.len() >= self.writes_max {
+                if let Some(written) = self.writes.join_next().await {
+                    joined(written)?;
+                }
+            }
+            let image = self.image.clone();
+            let offset = position + run.start as u64;
+            let data = bytes.slice(run);
+            self.writes.spawn(async move { image.write(offset, data).await });
+        }
+        Ok(())
+    }
+
+    async fn resize(&mut self, size: u64) -> Result<(), Failure> {
+        self.image.resize(size, true, CallOptions::default()).await?;
+        self.size = size;
+        Ok(())
+    }
+}
+
+fn joined(written: Result<Result<(), librbd::Error>, tokio::task::JoinError>) -> Result<(), Failure> {
+    match written {
+        Ok(result) => Ok(result?),
+        Err(error) => Err(Failure::new(Errno::EIO, format!("a write did not end: {error}"))),
+    }
+}
+
+/// The next `length` bytes, fewer at the end.
+async fn read_piece(reader: &mut (dyn AsyncRead + Unpin), length: usize) -> std::io::Result<Bytes> {
+    let mut piece = BytesMut::with_capacity(length);
+    while piece.len() < length {
+        let left = (length - piece.len()) as u64;
+        if (&mut *reader).take(left).read_buf(&mut piece).await? == 0 {
+            break;
+        }
+    }
+    Ok(piece.freeze())
+}
+
+fn sparse_size(text: &str) -> Result<usize, String> {
+    let size = size::bytes(text)?;
+    let rule = || format!("EINVAL: sparse size '{text}': expected a power of two from 4K to 32M");
+    if !size.is_power_of_two() || !(4 << 10..=32 << 20).contains(&size) {
+        return Err(rule());
+    }
+    usize::try_from(size).map_err(|_| rule())
+}

@@ -1,0 +1,203 @@
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::{
+    client_name,
+    console::{Report, table},
+    failure::Failure,
+    session::Session,
+    spec::ImageSpec,
+};
+
+/// Locks that are taken by hand on an image.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockVerb {
+    Ls(LockLs),
+    Add(LockAdd),
+    Rm(LockRm),
+    Break(LockBreak),
+}
+
+/// Show who locks an image
+#[derive(Args, Debug)]
+#[command(
+    visible_alias = "list",
+    after_help = "Lock ids that begin with \"auto \" are the exclusive lock of a client that has the image open.
+
+Examples:
+  rbd-client lock ls vm --format json"
+)]
+pub(crate) struct LockLs {
+    /// [POOL/]IMAGE
+    image: ImageSpec,
+}
+
+/// Take a lock on an image by hand
+#[derive(Args, Debug)]
+#[command(
+    after_help = "It stays until it is removed, also when this command has ended. EBUSY if somebody else holds it; EEXIST if it is \
+held already by this client with this id.
+
+Examples:
+  rbd-client lock add vm maintenance
+  rbd-client lock add vm reader-1 --shared readers"
+)]
+pub(crate) struct LockAdd {
+    /// [POOL/]IMAGE
+    image: ImageSpec,
+
+    /// Id of the lock, chosen by you
+    id: String,
+
+    /// Take it together with all others that name the same tag
+    #[arg(long, value_name = "TAG")]
+    shared: Option<String>,
+}
+
+/// Remove a lock that was taken by hand, whoever holds it
+#[derive(Args, Debug)]
+#[command(
+    visible_alias = "remove",
+    after_help = "The exclusive lock that a client took by itself is not removed (EBUSY): `lock break` fences its owner first.
+
+Examples:
+  rbd-client lock rm vm maintenance client.4107"
+)]
+pub(crate) struct LockRm {
+    /// [POOL/]IMAGE
+    image: ImageSpec,
+
+    /// Id of the lock, as `lock ls` shows it
+    id: String,
+
+    /// The holder: client.GID, as `lock ls` shows it
+    #[arg(value_parser = client_name::gid)]
+    locker: u64,
+}
+
+/// Break the exclusive lock of an image whose owner is dead
+#[derive(Args, Debug)]
+#[command(
+    after_help = "An owner that still watches the image is alive: EBUSY, unless --force. Before its lock is broken the owner is \
+fenced (unless --rbd-blocklist-on-break-lock false), so that nothing it sends is applied any more.
+
+Examples:
+  rbd-client lock break vm
+  rbd-client lock break vm --force"
+)]
+pub(crate) struct LockBreak {
+    /// [POOL/]IMAGE
+    image: ImageSpec,
+
+    /// Break it although the owner is alive
+    #[arg(long)]
+    force: bool,
+}
+
+impl LockVerb {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        match self {
+            Self::Ls(verb) => format!("lock ls {}", verb.image.in_pool(pool)),
+            Self::Add(verb) => format!("lock add {} '{}'", verb.image.in_pool(pool), verb.id),
+            Self::Rm(verb) => {
+                format!("lock rm {} '{}' client.{}", verb.image.in_pool(pool), verb.id, verb.locker)
+            }
+            Self::Break(verb) => format!("lock break {}", verb.image.in_pool(pool)),
+        }
+    }
+
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Ls(verb) => verb.run(session).await,
+            Self::Add(verb) => verb.run(session).await,
+            Self::Rm(verb) => verb.run(session).await,
+            Self::Break(verb) => verb.run(session).await,
+        }
+    }
+}
+
+impl LockLs {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let io = session.io(&self.image).await?;
+        let listing = async { Ok(librbd::locks::lock_list(&io, &self.image.image).await?) };
+        let lockers = session.until_interrupted(listing).await?;
+        session.console.report(&Lockers::new(lockers))
+    }
+}
+
+impl LockAdd {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let io = session.io(&self.image).await?;
+        let (image, tag) = (&self.image.image, self.shared.as_deref());
+        session
+            .until_interrupted(async { Ok(librbd::locks::lock_add(&io, image, &self.id, tag).await?) })
+            .await
+    }
+}
+
+impl LockRm {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let io = session.io(&self.image).await?;
+        let image = &self.image.image;
+        session
+            .until_interrupted(async {
+                Ok(librbd::locks::lock_remove(&io, image, self.locker, &self.id).await?)
+            })
+            .await
+    }
+}
+
+impl LockBreak {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let io = session.io(&self.image).await?;
+        let image = &self.image.image;
+        session
+            .until_interrupted(async {
+                Ok(librbd::locks::lock_break(&io, image, self.force, &session.config).await?)
+            })
+            .await
+    }
+}
+
+#[derive(Serialize)]
+struct Lockers {
+    exclusive: bool,
+    tag: String,
+    lockers: Vec<Locker>,
+}
+
+#[derive(Serialize)]
+struct Locker {
+    id: String,
+    locker: String,
+    address: String,
+}
+
+impl Lockers {
+    fn new(list: librbd::locks::LockList) -> Self {
+        let lockers = list.lockers.into_iter().map(|locker| Locker {
+            id: locker.cookie,
+            locker: format!("client.{}", locker.gid),
+            address: locker.address,
+        });
+        Self { exclusive: list.exclusive, tag: list.tag, lockers: lockers.collect() }
+    }
+}
+
+impl Report for Lockers {
+    fn plain(&self) -> String {
+        if self.lockers.is_empty() {
+            return String::new();
+        }
+        let rows = self
+            .lockers
+            .iter()
+            .map(|locker| [locker.locker.clone(), locker.id.clone(), locker.address.clone()]);
+        let kind = if self.exclusive {
+            "There is 1 exclusive lock on this image.".to_owned()
+        } else {
+            format!("There are {} shared locks on this image.\nLock tag: {}", self.lockers.len(), self.tag)
+        };
+        format!("{kind}\n{}", table(["LOCKER", "ID", "ADDRESS"], rows))
+    }
+}

@@ -1,0 +1,23 @@
+//! The verbs of the command line: each module holds a verb's arguments and what it does.
+
+mod blocklist;
+mod call;
+mod children;
+mod clone;
+mod create;
+mod export;
+mod flatten;
+mod import;
+mod info;
+mod lock;
+mod ls;
+mod pool;
+mod resize;
+mod rm;
+mod serve;
+mod snap;
+mod status;
+mod verb;
+mod watch;
+
+pub(crate) use verb::Verb;

@@ -1,0 +1,47 @@
+use clap::{Args, Subcommand};
+
+use super::ls::Names;
+use crate::{failure::Failure, session::Session};
+
+/// Pools of the OSD.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolVerb {
+    Ls(PoolLs),
+    Create(PoolCreate),
+}
+
+/// List the pools
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  rbd-client pool ls")]
+pub(crate) struct PoolLs {}
+
+/// Make a pool
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  rbd-client pool create scratch")]
+pub(crate) struct PoolCreate {
+    /// Name of the new pool
+    #[arg(value_name = "POOL")]
+    name: String,
+}
+
+impl PoolVerb {
+    pub(super) fn attempted(&self) -> String {
+        match self {
+            Self::Ls(_) => "pool ls".to_owned(),
+            Self::Create(verb) => format!("pool create {}", verb.name),
+        }
+    }
+
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Ls(_) => {
+                let pools = session.until_interrupted(async { Ok(session.rados.pools().await?) }).await?;
+                session.console.report(&Names(pools.into_iter().map(|pool| pool.name).collect()))
+            }
+            Self::Create(verb) => {
+                session.until_interrupted(async { Ok(session.rados.create_pool(&verb.name).await?) }).await?;
+                Ok(())
+            }
+        }
+    }
+}

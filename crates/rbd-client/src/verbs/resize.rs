@@ -1,0 +1,41 @@
+use clap::Args;
+
+use super::call::Call;
+use crate::{failure::Failure, progress::Progress, session::Session, size, spec::ImageOrSnapSpec};
+
+/// Make an image larger or smaller
+#[derive(Args, Debug)]
+#[command(after_help = "What is cut off is gone, also when the image grows again.
+
+Examples:
+  rbd-client resize --size 2G vm
+  rbd-client resize --size 512M --allow-shrink vm")]
+pub(crate) struct Resize {
+    /// [POOL/]IMAGE; a snapshot is refused with EROFS
+    pub(super) image: ImageOrSnapSpec,
+
+    /// New size with B, K, M, G, T or P; a plain number is in MiB
+    #[arg(long, short, value_parser = size::image_size)]
+    size: u64,
+
+    /// Allow a size below the present one; without it that is EINVAL
+    #[arg(long)]
+    allow_shrink: bool,
+
+    #[command(flatten)]
+    call: Call,
+}
+
+impl Resize {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let progress = Progress::new("Resizing image", session.console);
+        let open = self.call.open_options(self.image.snap.as_deref());
+        let call = self.call.options(&progress);
+        let resized = session
+            .with_image(&self.image.image, open, async |image| {
+                Ok(image.resize(self.size, self.allow_shrink, call).await?)
+            })
+            .await;
+        progress.ended(resized)
+    }
+}

@@ -1,0 +1,27 @@
+use clap::Args;
+
+use crate::{failure::Failure, progress::Progress, session::Session, spec::ImageSpec};
+
+/// Remove an image and its data
+#[derive(Args, Debug)]
+#[command(
+    visible_alias = "remove",
+    after_help = "An image with snapshots, or with a watcher, is not removed: EBUSY.
+
+Examples:
+  rbd-client rm vm"
+)]
+pub(crate) struct Rm {
+    /// [POOL/]IMAGE
+    pub(super) image: ImageSpec,
+}
+
+impl Rm {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let io = session.io(&self.image).await?;
+        let progress = Progress::new("Removing image", session.console);
+        let removing =
+            async { Ok(librbd::remove(&io, &self.image.image, &session.config, progress.sink()).await?) };
+        progress.ended(session.until_interrupted(removing).await)
+    }
+}

@@ -1,0 +1,71 @@
+use std::net::SocketAddr;
+
+use clap::Args;
+use librbd::OpenOptions;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::{
+    failure::Failure,
+    serve::{self, HeldImage},
+    session::Session,
+    spec::ImageOrSnapSpec,
+};
+
+/// Keep an image open and do what is asked over gRPC
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Offers service rbd.v1.RbdClient with health and reflection: read, write, discard, flush, flatten, resize, snapshots, \
+the lock, a stream of events, and reopen. When it serves it prints one line of JSON on standard output:
+  {\"program\":\"rbd-client\",\"address\":\"127.0.0.1:41235\",\"pid\":71,\"gid\":4107,\"image\":\"rbd/vm\"}
+It ends on SIGTERM or Ctrl-C: open streams end, the lock and the watch are given back. A client that was fenced stays up \
+and answers EBLOCKLISTED until Reopen.
+
+Examples:
+  rbd-client serve vm --listen 127.0.0.1:0
+  grpcurl -plaintext -d '{}' 127.0.0.1:41235 rbd.v1.RbdClient/Flatten"
+)]
+pub(crate) struct Serve {
+    /// [POOL/]IMAGE[@SNAP]; a snapshot is read-only
+    pub(super) image: ImageOrSnapSpec,
+
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "RBD_CLIENT_LISTEN", default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    listen: SocketAddr,
+
+    /// Open the image read-only: whatever would change it is refused with EROFS
+    #[arg(long)]
+    read_only: bool,
+}
+
+/// The line that says where it serves.
+#[derive(Serialize)]
+struct Serving<'a> {
+    program: &'a str,
+    address: String,
+    pid: u32,
+    gid: u64,
+    image: String,
+}
+
+impl Serve {
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .map_err(|error| Failure::io(&format!("listen on {}", self.listen), &error))?;
+        let address = listener.local_addr().map_err(|error| Failure::io("the listener", &error))?;
+        let io = session.io(&self.image.image).await?;
+        let options = OpenOptions { read_only: self.read_only, snapshot: self.image.snap.clone() };
+        let image = self.image.in_pool(io.pool()).to_string();
+        let opening = HeldImage::open(session, &io, &self.image.image.image, options);
+        let held = session.until_interrupted(opening).await?;
+        session.console.json(&Serving {
+            program: "rbd-client",
+            address: address.to_string(),
+            pid: std::process::id(),
+            gid: session.rados.gid(),
+            image,
+        })?;
+        serve::until(held, listener, session.interrupted.clone()).await
+    }
+}

@@ -1,0 +1,211 @@
+use clap::{Args, Subcommand};
+use librbd::{OpenOptions, Protection};
+use serde::Serialize;
+
+use super::call::Call;
+use crate::{
+    console::{Report, table},
+    failure::Failure,
+    progress::Progress,
+    session::Session,
+    size::Human,
+    spec::{ImageSpec, SnapSpec},
+};
+
+/// Snapshots of an image.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapVerb {
+    Create(SnapCreate),
+    Ls(SnapLs),
+    Rm(SnapRm),
+    Protect(SnapProtect),
+    Unprotect(SnapUnprotect),
+    Rollback(SnapRollback),
+}
+
+/// Take a snapshot
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  rbd-client snap create vm@base")]
+pub(crate) struct SnapCreate {
+    /// [POOL/]IMAGE@SNAP
+    snap: SnapSpec,
+    #[command(flatten)]
+    call: Call,
+}
+
+/// List the snapshots of an image
+#[derive(Args, Debug)]
+#[command(visible_alias = "list", after_help = "Examples:\n  rbd-client snap ls vm --format json")]
+pub(crate) struct SnapLs {
+    /// [POOL/]IMAGE
+    image: ImageSpec,
+}
+
+/// Remove a snapshot
+#[derive(Args, Debug)]
+#[command(
+    visible_alias = "remove",
+    after_help = "A protected snapshot, or one with clones, is not removed: EBUSY.
+
+Examples:
+  rbd-client snap rm vm@base"
+)]
+pub(crate) struct SnapRm {
+    /// [POOL/]IMAGE@SNAP
+    snap: SnapSpec,
+    #[command(flatten)]
+    call: Call,
+}
+
+/// Protect a snapshot from being removed
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  rbd-client snap protect vm@base")]
+pub(crate) struct SnapProtect {
+    /// [POOL/]IMAGE@SNAP
+    snap: SnapSpec,
+}
+
+/// Allow a snapshot to be removed again
+#[derive(Args, Debug)]
+#[command(after_help = "A snapshot with clones stays protected: EBUSY.
+
+Examples:
+  rbd-client snap unprotect vm@base")]
+pub(crate) struct SnapUnprotect {
+    /// [POOL/]IMAGE@SNAP
+    snap: SnapSpec,
+}
+
+/// Put an image back to what a snapshot holds
+#[derive(Args, Debug)]
+#[command(
+    after_help = "It is not forwarded: it takes the lock, and is refused with EROFS if the lock's owner keeps it.
+
+Examples:
+  rbd-client snap rollback vm@base"
+)]
+pub(crate) struct SnapRollback {
+    /// [POOL/]IMAGE@SNAP
+    snap: SnapSpec,
+    #[command(flatten)]
+    call: Call,
+}
+
+impl SnapVerb {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        match self {
+            Self::Create(verb) => format!("snap create {}", verb.snap.in_pool(pool)),
+            Self::Ls(verb) => format!("snap ls {}", verb.image.in_pool(pool)),
+            Self::Rm(verb) => format!("snap rm {}", verb.snap.in_pool(pool)),
+            Self::Protect(verb) => format!("snap protect {}", verb.snap.in_pool(pool)),
+            Self::Unprotect(verb) => format!("snap unprotect {}", verb.snap.in_pool(pool)),
+            Self::Rollback(verb) => format!("snap rollback {}", verb.snap.in_pool(pool)),
+        }
+    }
+
+    pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(verb) => verb.run(session).await,
+            Self::Ls(verb) => verb.run(session).await,
+            Self::Rm(verb) => verb.run(session).await,
+            Self::Protect(verb) => verb.run(session).await,
+            Self::Unprotect(verb) => verb.run(session).await,
+            Self::Rollback(verb) => verb.run(session).await,
+        }
+    }
+}
+
+impl SnapCreate {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let progress = Progress::new("Creating snap", session.console);
+        let call = self.call.options(&progress);
+        let work = session.with_image(&self.snap.image, self.call.open_options(None), async |image| {
+            Ok(image.snap_create(&self.snap.snap, call).await?)
+        });
+        progress.ended(work.await)
+    }
+}
+
+impl SnapRm {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let progress = Progress::new("Removing snap", session.console);
+        let call = self.call.options(&progress);
+        let work = session.with_image(&self.snap.image, self.call.open_options(None), async |image| {
+            Ok(image.snap_remove(&self.snap.snap, call).await?)
+        });
+        progress.ended(work.await)
+    }
+}
+
+impl SnapRollback {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let progress = Progress::new("Rolling back to snapshot", session.console);
+        let call = self.call.options(&progress);
+        let work = session.with_image(&self.snap.image, self.call.open_options(None), async |image| {
+            Ok(image.snap_rollback(&self.snap.snap, call).await?)
+        });
+        progress.ended(work.await)
+    }
+}
+
+impl SnapProtect {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let work = async |image: &librbd::Image| Ok(image.snap_protect(&self.snap.snap).await?);
+        session.with_image(&self.snap.image, OpenOptions::default(), work).await
+    }
+}
+
+impl SnapUnprotect {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let work = async |image: &librbd::Image| Ok(image.snap_unprotect(&self.snap.snap).await?);
+        session.with_image(&self.snap.image, OpenOptions::default(), work).await
+    }
+}
+
+impl SnapLs {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let open = OpenOptions { read_only: true, snapshot: None };
+        let work = async |image: &librbd::Image| Ok(image.snapshots().await?);
+        let snapshots = session.with_image(&self.image, open, work).await?;
+        let mut rows: Vec<_> = snapshots
+            .iter()
+            .map(|snapshot| Snapshot {
+                id: snapshot.id,
+                name: snapshot.name.clone(),
+                size: snapshot.size,
+                protected: snapshot.protection != Protection::Unprotected,
+                children: snapshot.child_count,
+            })
+            .collect();
+        rows.sort_by_key(|snapshot| snapshot.id);
+        session.console.report(&Snapshots(rows))
+    }
+}
+
+#[derive(Serialize)]
+struct Snapshots(Vec<Snapshot>);
+
+#[derive(Serialize)]
+struct Snapshot {
+    id: u64,
+    name: String,
+    size: u64,
+    protected: bool,
+    children: u32,
+}
+
+impl Report for Snapshots {
+    fn plain(&self) -> String {
+        let rows = self.0.iter().map(|snapshot| {
+            let protected = if snapshot.protected { "yes" } else { "" };
+            [
+                snapshot.id.to_string(),
+                snapshot.name.clone(),
+                Human(snapshot.size).to_string(),
+                protected.to_owned(),
+                snapshot.children.to_string(),
+            ]
+        });
+        table(["SNAPID", "NAME", "SIZE", "PROTECTED", "CHILDREN"], rows)
+    }
+}

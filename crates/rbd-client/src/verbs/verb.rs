@@ -1,0 +1,86 @@
+use clap::Subcommand;
+
+use super::{
+    blocklist::BlocklistVerb, children::Children, clone::Clone, create::Create, export::Export,
+    flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls, pool::PoolVerb, resize::Resize,
+    rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
+};
+use crate::{failure::Failure, session::Session};
+
+/// What the program is asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Create(Create),
+    Ls(Ls),
+    Info(Info),
+    /// Snapshots of an image
+    #[command(subcommand)]
+    Snap(SnapVerb),
+    Clone(Clone),
+    Children(Children),
+    Flatten(Flatten),
+    Resize(Resize),
+    Rm(Rm),
+    Import(Import),
+    Export(Export),
+    /// Locks that are taken by hand on an image
+    #[command(subcommand)]
+    Lock(LockVerb),
+    Status(Status),
+    Watch(Watch),
+    Serve(Serve),
+    /// Pools of the OSD
+    #[command(subcommand)]
+    Pool(PoolVerb),
+    /// Client instances that the OSD has fenced
+    #[command(subcommand)]
+    Blocklist(BlocklistVerb),
+}
+
+impl Verb {
+    /// What is attempted, for messages: "flatten rbd/child". `pool` is that of `--pool`.
+    pub(crate) fn attempted(&self, pool: &str) -> String {
+        match self {
+            Self::Create(verb) => format!("create {}", verb.image.in_pool(pool)),
+            Self::Ls(verb) => format!("ls {}", verb.pool.as_deref().unwrap_or(pool)),
+            Self::Info(verb) => format!("info {}", verb.image.in_pool(pool)),
+            Self::Snap(verb) => verb.attempted(pool),
+            Self::Clone(verb) => format!("clone {} {}", verb.parent.in_pool(pool), verb.child.in_pool(pool)),
+            Self::Children(verb) => format!("children {}", verb.image.in_pool(pool)),
+            Self::Flatten(verb) => format!("flatten {}", verb.image.in_pool(pool)),
+            Self::Resize(verb) => format!("resize {}", verb.image.in_pool(pool)),
+            Self::Rm(verb) => format!("rm {}", verb.image.in_pool(pool)),
+            Self::Import(verb) => format!("import {}", verb.path.display()),
+            Self::Export(verb) => format!("export {}", verb.image.in_pool(pool)),
+            Self::Lock(verb) => verb.attempted(pool),
+            Self::Status(verb) => format!("status {}", verb.image.in_pool(pool)),
+            Self::Watch(verb) => format!("watch {}", verb.image.in_pool(pool)),
+            Self::Serve(verb) => format!("serve {}", verb.image.in_pool(pool)),
+            Self::Pool(verb) => verb.attempted(),
+            Self::Blocklist(verb) => verb.attempted(),
+        }
+    }
+
+    /// Does it.
+    pub(crate) async fn run(&self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(verb) => verb.run(session).await,
+            Self::Ls(verb) => verb.run(session).await,
+            Self::Info(verb) => verb.run(session).await,
+            Self::Snap(verb) => verb.run(session).await,
+            Self::Clone(verb) => verb.run(session).await,
+            Self::Children(verb) => verb.run(session).await,
+            Self::Flatten(verb) => verb.run(session).await,
+            Self::Resize(verb) => verb.run(session).await,
+            Self::Rm(verb) => verb.run(session).await,
+            Self::Import(verb) => verb.run(session).await,
+            Self::Export(verb) => verb.run(session).await,
+            Self::Lock(verb) => verb.run(session).await,
+            Self::Status(verb) => verb.run(session).await,
+            Self::Watch(verb) => verb.run(session).await,
+            Self::Serve(verb) => verb.run(session).await,
+            Self::Pool(verb) => verb.run(session).await,
+            Self::Blocklist(verb) => verb.run(session).await,
+        }
+    }
+}

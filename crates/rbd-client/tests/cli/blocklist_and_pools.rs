@@ -1,0 +1,28 @@
+use serde_json::json;
+
+use crate::harness::Lab;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_is_created_and_holds_images_of_its_own() {
+    let lab = Lab::start().await;
+    lab.ok(&["pool", "create", "scratch"]).await;
+    assert_eq!(lab.json(&["pool", "ls"]).await, json!(["rbd", "scratch"]));
+    lab.ok(&["create", "--size", "4M", "scratch/vm"]).await;
+    assert_eq!(lab.ok(&["ls"]).await, "");
+    assert_eq!(lab.ok(&["ls", "scratch"]).await, "vm\n");
+    assert_eq!(lab.ok(&["--pool", "scratch", "ls"]).await, "vm\n");
+    lab.fails(&["pool", "create", "scratch"], 17).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_put_on_the_blocklist_and_taken_off() {
+    let lab = Lab::start().await;
+    lab.ok(&["blocklist", "add", "client.4000000", "--expire", "10m"]).await;
+    let entries = lab.json(&["blocklist", "ls"]).await;
+    assert_eq!(entries[0]["client"], 4_000_000);
+    let left = entries[0]["expires_in_ms"].as_u64().expect("a number");
+    assert!((1..=600_000).contains(&left), "{left}");
+    assert!(lab.ok(&["blocklist", "ls"]).await.contains("client.4000000"));
+    lab.ok(&["blocklist", "rm", "4000000"]).await;
+    assert_eq!(lab.json(&["blocklist", "ls"]).await, json!([]));
+}

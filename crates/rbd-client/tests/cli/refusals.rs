@@ -1,0 +1,108 @@
+use crate::harness::Lab;
+
+/// Runs each line and checks its exit status, and that the message says what was attempted, the errno and the input.
+async fn refused(lab: &Lab, arguments: &[&str], status: i32, message: &[&str]) {
+    let err = lab.fails(arguments, status).await;
+    for part in message {
+        assert!(err.contains(part), "{arguments:?}: no {part:?} in: {err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_exist_is_enoent() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    refused(&lab, &["info", "vmm"], 2, &["rbd-client: info rbd/vmm: ENOENT: ", "vmm", "rbd-client ls"]).await;
+    refused(&lab, &["flatten", "vmm"], 2, &["rbd-client: flatten rbd/vmm: ENOENT: "]).await;
+    refused(&lab, &["rm", "vmm"], 2, &["rbd-client: rm rbd/vmm: ENOENT: "]).await;
+    refused(&lab, &["export", "vmm", "-"], 2, &["ENOENT"]).await;
+    refused(&lab, &["serve", "vmm"], 2, &["rbd-client: serve rbd/vmm: ENOENT: "]).await;
+    refused(&lab, &["snap", "rm", "vm@none"], 2, &["snap rm rbd/vm@none: ENOENT: "]).await;
+    refused(&lab, &["info", "vm@none"], 2, &["ENOENT", "none"]).await;
+    refused(&lab, &["clone", "vm@none", "child"], 2, &["ENOENT", "none"]).await;
+    refused(&lab, &["import", "/nowhere/disk.raw", "x"], 2, &["ENOENT", "'/nowhere/disk.raw'"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_does_not_exist_is_enoent() {
+    let lab = Lab::start().await;
+    refused(&lab, &["ls", "nopool"], 2, &["rbd-client: ls nopool: ENOENT: ", "'nopool'"]).await;
+    refused(&lab, &["create", "--size", "4M", "nopool/vm"], 2, &["create nopool/vm: ENOENT: ", "'nopool'"])
+        .await;
+    refused(&lab, &["--pool", "nopool", "flatten", "vm"], 2, &["flatten nopool/vm: ENOENT: "]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_image_of_the_same_name_is_eexist() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    refused(&lab, &["create", "--size", "8M", "vm"], 17, &["create rbd/vm: EEXIST: ", "vm"]).await;
+    assert_eq!(lab.json(&["info", "vm"]).await["size"], 4 << 20);
+    lab.ok(&["snap", "create", "vm@base"]).await;
+    refused(&lab, &["snap", "create", "vm@base"], 17, &["snap create rbd/vm@base: EEXIST: "]).await;
+    refused(&lab, &["clone", "vm@base", "vm"], 17, &["EEXIST"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_is_einval_and_names_the_input_and_the_rule() {
+    let lab = Lab::start().await;
+    refused(&lab, &["create", "--size", "1X", "vm"], 22, &["EINVAL: '1X'", "whole number"]).await;
+    refused(&lab, &["create", "--size", "16384P", "vm"], 22, &["'16384P'", "largest size"]).await;
+    refused(&lab, &["create", "--size", "4M", "a/b/c"], 22, &["image spec 'a/b/c'", "at most one '/'"]).await;
+    refused(&lab, &["snap", "create", "vm"], 22, &["image spec 'vm'", "'@SNAP' is missing"]).await;
+    refused(&lab, &["create", "--size", "4M", "--object-size", "3M", "vm"], 22, &["'3M'", "power of two"])
+        .await;
+    refused(&lab, &["create", "--size", "4M", "--image-feature", "magic", "vm"], 22, &["EINVAL", "magic"])
+        .await;
+    refused(&lab, &["flatten", "--timeout", "soon", "vm"], 22, &["'soon'", "30s"]).await;
+    refused(&lab, &["nonsense"], 22, &["nonsense"]).await;
+    refused(&lab, &["import", "-"], 22, &["EINVAL", "name the image"]).await;
+    assert_eq!(lab.ok(&["ls"]).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flatten_of_an_image_without_parent_is_einval() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    refused(&lab, &["flatten", "vm"], 22, &["rbd-client: flatten rbd/vm: EINVAL: ", "parent"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_change_a_snapshot_or_a_read_only_image_is_erofs() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    lab.ok(&["snap", "create", "vm@base"]).await;
+    lab.ok(&["clone", "vm@base", "child"]).await;
+    lab.ok(&["snap", "create", "child@now"]).await;
+    refused(&lab, &["flatten", "child@now"], 30, &["flatten rbd/child@now: EROFS: "]).await;
+    refused(&lab, &["flatten", "--read-only", "child"], 30, &["flatten rbd/child: EROFS: "]).await;
+    refused(&lab, &["resize", "--size", "8M", "child@now"], 30, &["EROFS"]).await;
+    refused(&lab, &["snap", "create", "--read-only", "child@later"], 30, &["EROFS"]).await;
+    assert_ne!(lab.json(&["info", "child"]).await["parent"], serde_json::Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_open_or_has_snapshots_is_not_removed() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let mut serving = lab.serve(&["vm"]).await;
+    refused(&lab, &["rm", "vm"], 16, &["rm rbd/vm: EBUSY: "]).await;
+    assert_eq!(serving.terminate().await, 0);
+    lab.ok(&["snap", "create", "vm@base"]).await;
+    refused(&lab, &["rm", "vm"], 16, &["rm rbd/vm: EBUSY: ", "snapshots"]).await;
+    lab.ok(&["snap", "rm", "vm@base"]).await;
+    lab.ok(&["rm", "vm"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_osd_it_says_how_to_name_one() {
+    let lab = Lab::start().await;
+    let unset = lab.command(["ls"]).env_remove("RBD_CLIENT_OSD").output().await.expect("the program runs");
+    assert_eq!(unset.status.code(), Some(22));
+    assert!(String::from_utf8_lossy(&unset.stderr).contains("--osd HOST:PORT"));
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    refused(&lab, &["--osd", &address, "ls"], 107, &["ls rbd: ENOTCONN: ", &address]).await;
+}
