@@ -1,1 +1,49 @@
-//! Placeholder.
+//! An RBD image: open, read, write, copy-up, snapshots, clones, the exclusive lock, and maintenance operations that go to
+//! whoever owns it.
+//!
+//! * [`Image`] is an open image. Behind it stands one owner task (`owner`) that feeds the machines of `rbd-protocol` and
+//!   performs their effects; nobody else changes lock or watcher state.
+//! * Block I/O passes one gate (`gate`), captures one immutable [`ImageState`] and works under it to its end (`data`).
+//! * A maintenance operation goes through `invoke`: take the lock and run it (`operations`), or forward it to the owner.
+//! * [`create`], [`clone`], [`list`], [`remove`] and the manual [`locks`] need no open image.
+
+mod config;
+mod copyup;
+mod data;
+mod done;
+mod error;
+mod event;
+mod features;
+mod gate;
+mod header;
+mod image;
+mod images;
+mod info;
+mod invoke;
+pub mod locks;
+pub mod names;
+mod object_io;
+mod opened;
+mod operations;
+mod owner;
+mod parent;
+mod progress;
+mod requests;
+mod state;
+pub mod striping;
+mod throttle;
+mod wire;
+
+pub use config::Config;
+pub use data::{DataIo, ObjectFlattened};
+pub use error::{Error, IoError, Result};
+pub use event::ImageEvent;
+pub use features::Features;
+pub use header::{Header, load_state, read_header};
+pub use images::{Child, CloneOptions, CreateOptions, children, clone, create, image_id, list, remove, watchers};
+pub use image::{Image, OpenOptions};
+pub use info::{Info, LockOwner, ParentInfo};
+pub use parent::ParentImage;
+pub use progress::{CallOptions, OperationEvent, ProgressSink};
+pub use striping::{Extent, Layout, ObjectExtent};
+pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, View};

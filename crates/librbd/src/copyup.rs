@@ -1,0 +1,211 @@
+//! Copy-up: a clone's missing object is created with the parent's data, at most once per object at a time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use errno::Errno;
+use proto::cls::rbd::v1 as wire;
+use rados::{IoCtx, ObjectOp};
+use tokio::sync::watch;
+
+use crate::error::{Error, IoError};
+use crate::names;
+use crate::object_io::{Detail, ReadOutcome, Window, parent_data};
+use crate::state::ImageState;
+use crate::striping::Extent;
+
+/// How a copy-up ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copyup {
+    /// The object exists: with the parent's data, or as somebody else made it in the meantime.
+    Copied,
+    /// The parent has only zeros: nothing was written.
+    Hole,
+    /// The parent has no part in this object.
+    NoParent,
+}
+
+type Ended = watch::Receiver<Option<Result<Copyup, IoError>>>;
+
+/// The copy-ups of one open image. Each is a task of the image: it ends also when the I/O that needed it went away.
+#[derive(Debug)]
+pub(crate) struct Copyups {
+    window: Window,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By object number; a task enters itself here before it starts and leaves before it reports.
+    running: BTreeMap<u64, Ended>,
+    /// Size that the image is shrinking to: set by resize before it trims, cleared when the state has the new size.
+    shrinking_to: Option<u64>,
+    /// Whether reads may start copy-ups: only while this client owns the lock.
+    on_read: bool,
+    /// States of a lower generation were replaced.
+    generation: u64,
+}
+
+impl Copyups {
+    pub(crate) fn new(window: Window) -> Arc<Self> {
+        Arc::new(Self { window, table: Mutex::default() })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies an object up, or joins the copy-up of it that runs, and waits for its end.
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        io: &IoCtx,
+        state: &Arc<ImageState>,
+        object_no: u64,
+    ) -> Result<Copyup, IoError> {
+        let ended = self.start(&mut self.table(), io, state, object_no);
+        wait(ended).await
+    }
+
+    /// Copy-on-read: begins a copy-up that nobody waits for, if reads may do so and the state is the current one.
+    pub(crate) fn run_on_read(self: &Arc<Self>, io: &IoCtx, state: &Arc<ImageState>, object_no: u64) {
+        let mut table = self.table();
+        if table.on_read && state.generation >= table.generation {
+            drop(self.start(&mut table, io, state, object_no));
+        }
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        table: &mut Table,
+        io: &IoCtx,
+        state: &Arc<ImageState>,
+        object_no: u64,
+    ) -> Ended {
+        if let Some(ended) = table.running.get(&object_no) {
+            return ended.clone();
+        }
+        let (report, ended) = watch::channel(None);
+        table.running.insert(object_no, ended.clone());
+        let part = part_of(state, object_no, table.shrinking_to);
+        let (copyups, io, state) = (self.clone(), io.clone(), state.clone());
+        tokio::spawn(async move {
+            let result = copy_up(&io, &state, object_no, part, &copyups.window).await;
+            copyups.table().running.remove(&object_no);
+            report.send_replace(Some(result));
+        });
+        ended
+    }
+
+    /// Returns when no copy-up of this object runs that ran when it was called.
+    pub(crate) async fn wait_for(&self, object_no: u64) {
+        let running = self.table().running.get(&object_no).cloned();
+        if let Some(ended) = running {
+            drop(wait(ended).await);
+        }
+    }
+
+    /// Returns when no copy-up runs that ran when it was called.
+    pub(crate) async fn drain(&self) {
+        let running: Vec<_> = self.table().running.values().cloned().collect();
+        for ended in running {
+            drop(wait(ended).await);
+        }
+    }
+
+    pub(crate) fn allow_on_read(&self, allowed: bool) {
+        self.table().on_read = allowed;
+    }
+
+    pub(crate) fn set_shrinking_to(&self, size: Option<u64>) {
+        self.table().shrinking_to = size;
+    }
+
+    pub(crate) fn supersede(&self, generation: u64) {
+        let mut table = self.table();
+        table.generation = table.generation.max(generation);
+    }
+
+    pub(crate) fn is_superseded(&self, state: &ImageState) -> bool {
+        state.generation < self.table().generation
+    }
+}
+
+async fn wait(mut ended: Ended) -> Result<Copyup, IoError> {
+    let result = ended.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
+    // The reporting half is dropped early only when the runtime shuts down.
+    result.unwrap_or_else(|| {
+        Err(Error::refused(Errno::ESHUTDOWN, "copy-up: the client is shutting down").into())
+    })
+}
+
+/// Bytes at the object's start that the parent may have. While an image without snapshots shrinks, the smaller size counts,
+/// so that trimmed data does not come back; with snapshots the object is copied as a whole, because trim leaves it in place
+/// for them and cuts it afterwards.
+fn part_of(state: &ImageState, object_no: u64, shrinking_to: Option<u64>) -> u64 {
+    let bound = shrinking_to.filter(|_| state.snapshots.is_empty()).unwrap_or(u64::MAX);
+    state.layout.object_bytes(object_no, state.head_overlap().min(bound))
+}
+
+async fn copy_up(
+    io: &IoCtx,
+    state: &ImageState,
+    object_no: u64,
+    part: u64,
+    window: &Window,
+) -> Result<Copyup, IoError> {
+    if part == 0 {
+        return Ok(Copyup::NoParent);
+    }
+    let whole = Extent { offset: 0, length: part };
+    let data = parent_data(state, object_no, whole, Detail::Sparse, window).await?;
+    let mut extents: Vec<_> =
+        data.into_iter().filter(|(_, data)| data.iter().any(|byte| *byte != 0)).collect();
+    if extents.is_empty() {
+        return Ok(Copyup::Hole);
+    }
+    for (offset, data) in &mut extents {
+        let here = state.layout.objects(Extent { offset: *offset, length: data.len() as u64 });
+        debug_assert!(
+            here.len() == 1 && here[0].object_no == object_no,
+            "parent data of one object stays in it"
+        );
+        *offset = here[0].offset;
+    }
+    extents.sort_by_key(|(offset, _)| *offset);
+    let name = names::data(&state.object_prefix, object_no);
+    create(io, &name, extents, window).await.map_err(Error::osd(format!("copy up {name}")))?;
+    Ok(Copyup::Copied)
+}
+
+/// Creates the object with an *empty* snap context, so that it looks as if it had existed before all snapshots: they see the
+/// parent's data in it. The class writes nothing when the object exists, so newer data is never overwritten.
+async fn create(
+    io: &IoCtx,
+    name: &str,
+    extents: Vec<(u64, Bytes)>,
+    window: &Window,
+) -> Result<(), rados::Error> {
+    let message = wire::SparseCopyup {
+        extents: extents
+            .iter()
+            .map(|(offset, data)| wire::CopyupExtent { offset: *offset, data: data.clone() })
+            .collect(),
+    };
+    let result = match &extents[..] {
+        [(0, data)] => window.operate(io, name, plain(data.clone())).await,
+        _ => match window.operate(io, name, ObjectOp::new().exec("rbd", "sparse_copyup", &message)).await {
+            Err(error) if error.errno() == Errno::EOPNOTSUPP => {
+                let end = extents.last().map_or(0, |(offset, data)| offset + data.len() as u64);
+                let whole = ReadOutcome { extents, missing: Vec::new() }.assemble(0, end);
+                window.operate(io, name, plain(whole)).await
+            }
+            result => result,
+        },
+    };
+    result.map(drop)
+}
+
+fn plain(data: Bytes) -> ObjectOp {
+    ObjectOp::new().exec("rbd", "copyup", &wire::Copyup { data })
+}

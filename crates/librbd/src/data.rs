@@ -1,0 +1,297 @@
+//! Block I/O on an image: splits an extent into ops on objects.
+//!
+//! Nothing here takes the gate's permit or the exclusive lock: the caller has them, and holds the permit until the call
+//! returns, because it returns only when every op it sent has been answered. A copy-up alone may outlive a dropped call: see
+//! [`DataIo::drain_copyups`].
+//!
+//! Calls work under the [`ImageState`] they are given. One that ends with [`IoError::Superseded`] or
+//! [`IoError::StaleParent`] has found that state out of date. The caller then refreshes the state and asks
+//! [`IoError::redo_on`] whether the fresh one is worth another try; writes and discards may be made again as a whole.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use errno::Errno;
+use rados::IoCtx;
+
+use crate::config::Config;
+use crate::copyup::Copyups;
+use crate::error::{Error, IoError, Result};
+use crate::object_io::{
+    Change, Detail, Guard, ObjectWriter, PIECE_BYTES_MAX, ReadOutcome, Source, Window, Written, read_extent,
+};
+use crate::state::{ImageState, View};
+use crate::striping::{Extent, ObjectExtent};
+
+/// The data objects of one open image. Cheap to clone; clones share the table of copy-ups.
+#[derive(Clone, Debug)]
+pub struct DataIo {
+    objects: ObjectWriter,
+    copy_on_read: bool,
+}
+
+/// What flatten found for one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectFlattened {
+    /// The parent's data was copied.
+    Copied,
+    /// The object existed.
+    Existed,
+    /// The parent has no part in it: never, or no more since a resize or another flatten.
+    NoParent,
+    /// The parent has only zeros for it: nothing was written.
+    ParentHole,
+}
+
+impl IoError {
+    /// Whether I/O that failed with this under `used` is to be made again under `fresh`, which was loaded after the failure.
+    /// If not, the error is final (`Error::from`).
+    pub fn redo_on(&self, used: &ImageState, fresh: &ImageState) -> bool {
+        match self {
+            Self::Failed(_) => false,
+            Self::Superseded => fresh.generation > used.generation,
+            Self::StaleParent { .. } => {
+                fresh.header_version != used.header_version || !fresh.has_same_parent(used)
+            }
+        }
+    }
+}
+
+impl DataIo {
+    /// `io` is the pool of the image's data objects.
+    pub fn new(io: IoCtx, config: &Config) -> Self {
+        let window = Window::new(config.rbd_concurrent_object_ops);
+        let copyups = Copyups::new(window.clone());
+        Self { objects: ObjectWriter { io, window, copyups }, copy_on_read: config.rbd_clone_copy_on_read }
+    }
+
+    /// Reads HEAD, or a snapshot by its id. Shorter at the end of the image or snapshot; EINVAL when `offset` lies beyond
+    /// it; ENOENT for an unknown snapshot.
+    pub async fn read(
+        &self,
+        state: &Arc<ImageState>,
+        snap: Option<u64>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, IoError> {
+        let view = state.view(snap)?;
+        let extent = clip(view, offset, length)?;
+        let outcome = self.read_view(state, view, extent, Detail::Dense).await?;
+        Ok(outcome.assemble(extent.offset, extent.length))
+    }
+
+    /// Like [`DataIo::read`], only the extents that hold data, ascending; the rest is zeros.
+    pub async fn read_sparse(
+        &self,
+        state: &Arc<ImageState>,
+        snap: Option<u64>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<(u64, Bytes)>, IoError> {
+        let view = state.view(snap)?;
+        Ok(self.read_view(state, view, clip(view, offset, length)?, Detail::Sparse).await?.extents)
+    }
+
+    async fn read_view(
+        &self,
+        state: &Arc<ImageState>,
+        view: View,
+        extent: Extent,
+        detail: Detail,
+    ) -> Result<ReadOutcome, IoError> {
+        let ObjectWriter { io, window, copyups } = &self.objects;
+        let source = Source { io: io.clone(), state: state.clone(), view };
+        let mut outcome = ReadOutcome::default();
+        for batch in state.layout.batches(extent) {
+            outcome.append(read_extent(source.clone(), batch, detail, window.clone()).await?);
+        }
+        if !outcome.missing.is_empty() && copyups.is_superseded(state) {
+            return Err(IoError::Superseded);
+        }
+        if self.copy_on_read && view.snap.is_none() {
+            outcome.missing.iter().for_each(|object_no| copyups.run_on_read(io, state, *object_no));
+        }
+        Ok(outcome)
+    }
+
+    /// Writes to HEAD. EINVAL unless all of it lies within the image.
+    pub async fn write(&self, state: &Arc<ImageState>, offset: u64, data: Bytes) -> Result<(), IoError> {
+        let extent = within(state, offset, data.len() as u64)?;
+        let objects = state.layout.objects(extent).into_iter();
+        let writes = objects.map(|object| self.write_object(state, extent.offset, &data, object)).collect();
+        self.objects.window.run_all::<_, (), IoError>(writes).await?;
+        Ok(())
+    }
+
+    async fn write_object(
+        &self,
+        state: &Arc<ImageState>,
+        start: u64,
+        data: &Bytes,
+        object: ObjectExtent,
+    ) -> Result<(), IoError> {
+        let mut data = gather(data, start, &object.image);
+        let part = state.layout.object_bytes(object.object_no, state.head_overlap());
+        let hides_parent = object.offset == 0 && object.length >= part && state.snapshots.is_empty();
+        let mut offset = object.offset;
+        while !data.is_empty() {
+            let piece = data.split_to(data.len().min(PIECE_BYTES_MAX as usize));
+            let is_whole = piece.len() as u64 == object.length;
+            let guard = if part == 0 || (hides_parent && is_whole) { Guard::None } else { Guard::CopyUp };
+            let length = piece.len() as u64;
+            let change = Change::Write { offset, data: piece };
+            self.objects.apply(state, object.object_no, &[change], guard).await?;
+            offset += length;
+        }
+        Ok(())
+    }
+
+    /// Makes a range of HEAD read as zeros and gives space back where that is possible. EINVAL unless all of it lies within
+    /// the image.
+    pub async fn discard(&self, state: &Arc<ImageState>, offset: u64, length: u64) -> Result<(), IoError> {
+        let extent = within(state, offset, length)?;
+        for batch in state.layout.batches(extent) {
+            let objects = state.layout.objects(batch).into_iter();
+            let discards = objects.map(|object| self.discard_object(state, object)).collect();
+            self.objects.window.run_all::<_, Written, IoError>(discards).await?;
+        }
+        Ok(())
+    }
+
+    /// An object below the overlap must not vanish at HEAD: the parent would shine through.
+    async fn discard_object(
+        &self,
+        state: &Arc<ImageState>,
+        ObjectExtent { object_no, offset, length, .. }: ObjectExtent,
+    ) -> Result<Written, IoError> {
+        let part = state.layout.object_bytes(object_no, state.head_overlap());
+        let end = offset + length;
+        let reaches_the_end = end >= state.layout.object_bytes(object_no, state.size);
+        let clear =
+            if reaches_the_end { Change::Truncate { size: offset } } else { Change::Zero { offset, length } };
+        let (changes, guard) = if part <= offset && part > 0 {
+            (vec![clear], Guard::SkipIfMissing)
+        } else if part > 0 && (offset > 0 || end < part || !state.snapshots.is_empty()) {
+            (vec![clear], Guard::CopyUpOrSkip)
+        } else if part > 0 {
+            (vec![Change::Create, clear], Guard::None)
+        } else if offset == 0 && reaches_the_end {
+            (vec![Change::Remove], Guard::SkipIfMissing)
+        } else {
+            (vec![clear], Guard::SkipIfMissing)
+        };
+        self.objects.apply(state, object_no, &changes, guard).await
+    }
+
+    /// Makes one object independent of the parent: a guarded empty write (facts 6.4). Only the OSD's answer proves that an
+    /// object exists.
+    pub async fn flatten_object(
+        &self,
+        state: &Arc<ImageState>,
+        object_no: u64,
+    ) -> Result<ObjectFlattened, IoError> {
+        if state.layout.object_bytes(object_no, state.head_overlap()) == 0 {
+            return Ok(ObjectFlattened::NoParent);
+        }
+        Ok(match self.objects.apply(state, object_no, &[], Guard::CopyUpOrSkip).await? {
+            Written::Changed => ObjectFlattened::Existed,
+            Written::Copied => ObjectFlattened::Copied,
+            Written::Hole => ObjectFlattened::ParentHole,
+            Written::NoParent => ObjectFlattened::NoParent,
+        })
+    }
+
+    /// Cuts one object to what remains of it in an image of `new_size` bytes (facts 7.2). Call
+    /// [`DataIo::set_shrinking_to`] first. Where snapshots read parent data through the object it is copied up before it is
+    /// cut, and stays as an empty object if nothing remains of it.
+    pub async fn trim_object(
+        &self,
+        state: &Arc<ImageState>,
+        object_no: u64,
+        new_size: u64,
+    ) -> Result<(), IoError> {
+        let keep = state.layout.object_bytes(object_no, new_size);
+        let part = state.layout.object_bytes(object_no, state.head_overlap());
+        let snapshots_need_parent = part > keep && !state.snapshots.is_empty();
+        let (change, guard) = match (keep, snapshots_need_parent) {
+            (_, true) => (Change::Truncate { size: keep }, Guard::CopyUpOrSkip),
+            (0, false) => (Change::Remove, Guard::SkipIfMissing),
+            (_, false) => (Change::Truncate { size: keep }, Guard::SkipIfMissing),
+        };
+        self.objects.copyups.wait_for(object_no).await;
+        self.objects.apply(state, object_no, &[change], guard).await?;
+        Ok(())
+    }
+
+    /// Makes one object of HEAD as it is at a snapshot. The gate must be closed and copy-ups drained.
+    pub async fn rollback_object(
+        &self,
+        state: &Arc<ImageState>,
+        object_no: u64,
+        snap_id: u64,
+    ) -> Result<(), IoError> {
+        match self.objects.apply(state, object_no, &[Change::Rollback { snap_id }], Guard::None).await {
+            // Neither HEAD nor the snapshot has it.
+            Err(IoError::Failed(error)) if error.errno() == Errno::ENOENT => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Says that states below this generation were replaced: parent data read under one of them is no longer returned
+    /// ([`IoError::Superseded`]). To be called when a new state is put in place, before I/O starts under it.
+    pub fn supersede(&self, generation: u64) {
+        self.objects.copyups.supersede(generation);
+    }
+
+    /// Says the size that the image is being shrunk to, before the first [`DataIo::trim_object`]; `None` when the shrunk
+    /// state is in place or the resize was given up. Copy-ups that start in between bring no trimmed data back.
+    pub fn set_shrinking_to(&self, size: Option<u64>) {
+        self.objects.copyups.set_shrinking_to(size);
+    }
+
+    /// Whether reads may copy parent data up: true only while the client owns the exclusive lock (or the image has none).
+    /// Without `rbd_clone_copy_on_read` they never do.
+    pub fn allow_copy_on_read(&self, allowed: bool) {
+        self.objects.copyups.allow_on_read(allowed);
+    }
+
+    /// Returns when every copy-up that runs now has ended. Before the lock is released and before a snapshot is rolled back:
+    /// close the gate, forbid copy-on-read, then drain.
+    pub async fn drain_copyups(&self) {
+        self.objects.copyups.drain().await;
+    }
+}
+
+/// The part of a read that lies within the view.
+fn clip(view: View, offset: u64, length: u64) -> Result<Extent> {
+    if offset > view.size {
+        return Err(Error::invalid(format!(
+            "read at {offset}: beyond the end of the image at {}",
+            view.size
+        )));
+    }
+    Ok(Extent { offset, length: length.min(view.size - offset) })
+}
+
+/// A write must lie within the image.
+fn within(state: &ImageState, offset: u64, length: u64) -> Result<Extent> {
+    match offset.checked_add(length) {
+        Some(end) if end <= state.size => Ok(Extent { offset, length }),
+        _ => Err(Error::invalid(format!(
+            "{length} bytes at {offset}: reach beyond the end of the image at {}",
+            state.size
+        ))),
+    }
+}
+
+/// The bytes of `data` (which begins at `start` in the image) for one object: a slice when they are one piece.
+fn gather(data: &Bytes, start: u64, extents: &[Extent]) -> Bytes {
+    let slice = |extent: &Extent| {
+        let at = usize::try_from(extent.offset - start).expect("the extent lies within the data");
+        data.slice(at..at + usize::try_from(extent.length).expect("the extent lies within the data"))
+    };
+    match extents {
+        [one] => slice(one),
+        many => many.iter().flat_map(slice).collect(),
+    }
+}

@@ -1,0 +1,126 @@
+use std::{fmt, str::FromStr};
+
+use errno::Errno;
+
+use crate::error::{Error, Result};
+
+/// What an image can do: Ceph's feature bits, the part of them that exists here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features(u64);
+
+const NAMES: [(Features, &str); 4] = [
+    (Features::LAYERING, "layering"),
+    (Features::STRIPING, "striping"),
+    (Features::EXCLUSIVE_LOCK, "exclusive-lock"),
+    (Features::DEEP_FLATTEN, "deep-flatten"),
+];
+
+impl Features {
+    /// May have a parent.
+    pub const LAYERING: Self = Self(1);
+    /// Has a stripe unit and count of its own.
+    pub const STRIPING: Self = Self(1 << 1);
+    /// At most one client writes at a time.
+    pub const EXCLUSIVE_LOCK: Self = Self(1 << 2);
+    /// Flatten takes the parent from the snapshots too.
+    pub const DEEP_FLATTEN: Self = Self(1 << 5);
+    /// Internal: set by the header class while `op_features` is not 0.
+    const OPERATIONS: Self = Self(1 << 8);
+
+    /// No feature.
+    pub const fn none() -> Self {
+        Self(0)
+    }
+
+    /// The features of an image header. ENOSYS if it uses one that this client does not know: such an image must not be
+    /// opened.
+    pub fn from_header(bits: u64) -> Result<Self> {
+        let known = NAMES.iter().fold(Self::OPERATIONS.0, |bits, (feature, _)| bits | feature.0);
+        match bits & !known {
+            0 => Ok(Self(bits & !Self::OPERATIONS.0)),
+            unknown => Err(Error::refused(
+                Errno::ENOSYS,
+                format!("the image uses feature bits {unknown:#x}, which this client does not know"),
+            )),
+        }
+    }
+
+    /// As the header keeps them.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether all of `other` are in.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both together.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Without those of `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Ceph's names, in the order of the bits.
+    pub fn names(self) -> Vec<&'static str> {
+        NAMES.iter().filter(|(feature, _)| self.contains(*feature)).map(|(_, name)| *name).collect()
+    }
+}
+
+impl Default for Features {
+    /// layering, exclusive-lock, deep-flatten.
+    fn default() -> Self {
+        Self::LAYERING.union(Self::EXCLUSIVE_LOCK).union(Self::DEEP_FLATTEN)
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().join(","))
+    }
+}
+
+impl FromStr for Features {
+    type Err = Error;
+
+    /// From "layering,exclusive-lock". EINVAL names the unknown one. The empty string is no feature.
+    fn from_str(text: &str) -> Result<Self> {
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).try_fold(Self::none(), |all, name| {
+            let known = NAMES.iter().find(|(_, known)| *known == name);
+            known.map(|(feature, _)| all.union(*feature)).ok_or_else(|| {
+                let names = NAMES.map(|(_, name)| name).join(", ");
+                Error::invalid(format!("unknown feature \"{name}\": must be one of {names}"))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_the_features() {
+        let features = Features::default();
+        assert_eq!(features.to_string(), "layering,exclusive-lock,deep-flatten");
+        assert_eq!(features.to_string().parse::<Features>().unwrap(), features);
+        assert_eq!("".parse::<Features>().unwrap(), Features::none());
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_by_name() {
+        let error = "layering,journaling".parse::<Features>().unwrap_err();
+        assert_eq!(error.errno(), Errno::EINVAL);
+        assert!(error.to_string().contains("\"journaling\""), "{error}");
+    }
+
+    #[test]
+    fn a_header_with_an_unknown_bit_is_refused_and_the_internal_bit_is_hidden() {
+        assert_eq!(Features::from_header(1 << 6).unwrap_err().errno(), Errno::ENOSYS);
+        assert_eq!(Features::from_header(1 | 1 << 8).unwrap(), Features::LAYERING);
+    }
+}

@@ -1,0 +1,139 @@
+//! From an image's header object to its state.
+
+use std::sync::Arc;
+
+use proto::cls::rbd::v1 as wire;
+use rados::{IoCtx, ObjectOp};
+
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::names;
+use crate::parent;
+use crate::state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot};
+use crate::striping::Layout;
+
+/// What class `rbd` method `get_header` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of HEAD.
+    pub size: u64,
+    /// log2 of the object size.
+    pub order: u32,
+    /// All bits, the internal ones included.
+    pub features: u64,
+    /// Start of the data objects' names.
+    pub object_prefix: String,
+    /// Bytes; 0 = no striping.
+    pub stripe_unit: u64,
+    /// Objects; 0 = no striping.
+    pub stripe_count: u64,
+    /// Newest snapshot id ever used.
+    pub snap_seq: u64,
+    /// Descending by id.
+    pub snapshots: Vec<Snapshot>,
+    /// The parent and the overlap of HEAD.
+    pub parent: Option<(ParentSpec, Option<u64>)>,
+    /// Operation features.
+    pub op_features: u64,
+    /// Ceph's flags.
+    pub flags: u64,
+    /// Version of the header object that was read.
+    pub version: u64,
+}
+
+impl From<wire::Header> for Header {
+    fn from(header: wire::Header) -> Self {
+        let mut snapshots: Vec<_> = header.snapshots.into_iter().map(Snapshot::from).collect();
+        snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.id));
+        Self {
+            size: header.size,
+            order: header.order,
+            features: header.features,
+            object_prefix: header.object_prefix,
+            stripe_unit: header.stripe_unit,
+            stripe_count: header.stripe_count,
+            snap_seq: header.snap_seq,
+            snapshots,
+            parent: header.parent.and_then(|parent| Some((parent.spec?.into(), parent.head_overlap))),
+            op_features: header.op_features,
+            flags: header.flags,
+            version: header.version,
+        }
+    }
+}
+
+impl From<wire::Snapshot> for Snapshot {
+    fn from(snapshot: wire::Snapshot) -> Self {
+        let protection = match snapshot.protection() {
+            wire::Protection::Unprotected => Protection::Unprotected,
+            wire::Protection::Unprotecting => Protection::Unprotecting,
+            wire::Protection::Protected => Protection::Protected,
+        };
+        Self {
+            id: snapshot.id,
+            name: snapshot.name,
+            size: snapshot.size,
+            protection,
+            parent_overlap: snapshot.parent_overlap,
+            created_unix_ms: snapshot.created_unix_ms,
+            child_count: snapshot.child_count,
+        }
+    }
+}
+
+impl From<wire::ParentSpec> for ParentSpec {
+    fn from(spec: wire::ParentSpec) -> Self {
+        Self { pool: spec.pool, image_id: spec.image_id, snap_id: spec.snap_id }
+    }
+}
+
+impl From<&ParentSpec> for wire::ParentSpec {
+    fn from(spec: &ParentSpec) -> Self {
+        Self { pool: spec.pool.clone(), image_id: spec.image_id.clone(), snap_id: spec.snap_id }
+    }
+}
+
+/// Reads the header of the image with this id. ENOENT if there is none.
+pub async fn read_header(io: &IoCtx, id: &str) -> Result<Header> {
+    let failed = || format!("read the header of image id {id} in pool {}", io.pool());
+    let op = ObjectOp::new().exec_empty("rbd", "get_header");
+    let reply = io.operate(&names::header(id), op).await.map_err(Error::osd(failed()))?;
+    reply.exec::<wire::Header>(0).map(Header::from).map_err(Error::osd(failed()))
+}
+
+/// Makes the state that follows `previous` from a header, which may also come from the op vector that took the lock. Opens
+/// the chain of parents, or keeps those of `previous` whose headers did not change. ENOSYS if the image uses features that
+/// this client does not know.
+pub async fn load_state(
+    io: &IoCtx,
+    id: &str,
+    header: Header,
+    previous: Option<&ImageState>,
+) -> Result<Arc<ImageState>> {
+    let features = Features::from_header(header.features)?;
+    let layout = Layout::new(header.order, header.stripe_unit, header.stripe_count)?;
+    let parent = match header.parent {
+        None => None,
+        Some((spec, head_overlap)) => {
+            let known =
+                previous.and_then(|state| state.parent.as_ref()).and_then(|parent| parent.image.clone());
+            let image = parent::open(io.rados().clone(), spec.clone(), known).await?;
+            Some(ParentLink { spec, head_overlap, image })
+        }
+    };
+    Ok(Arc::new(ImageState {
+        generation: previous.map_or(1, |state| state.generation + 1),
+        header_version: header.version,
+        id: id.to_owned(),
+        size: header.size,
+        order: header.order,
+        features,
+        layout,
+        object_prefix: header.object_prefix,
+        snap_seq: header.snap_seq,
+        snapshots: header.snapshots,
+        parent,
+        op_features: header.op_features,
+        flags: header.flags,
+    }))
+}

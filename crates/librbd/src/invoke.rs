@@ -1,0 +1,300 @@
+//! The loop that every maintenance operation goes through: take the lock and run it here, else forward it to the owner,
+//! else start over (facts 5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use errno::Errno;
+use rbd_protocol::invoke::{Decision, Place, decide, decide_local, place};
+use rbd_protocol::lock::Purpose;
+use rbd_protocol::retry::Backoff;
+use rbd_protocol::{Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::event::ImageEvent;
+use crate::opened::OpenImage;
+use crate::operations::{Maintenance, Origin, execute};
+use crate::owner::{self, Answer, Ask, Forwarded, seed};
+use crate::progress::{CallOptions, OperationEvent, ProgressSink};
+
+/// Longest pause between two rounds, as a multiple of the retry delay.
+const PAUSE_MAX_RETRY_DELAYS: u64 = 4;
+
+/// Runs one maintenance operation, wherever the lock is. Every re-send of this call carries the same id.
+///
+/// EROFS: the image is not writable, or the lock cannot be had. EBLOCKLISTED: this client is fenced. EIO: two clients claim
+/// to own the lock. With limits: ETIMEDOUT at the deadline; the last reason (ERESTART, ETIMEDOUT, EOPNOTSUPP) when the
+/// attempts are used up. Otherwise the errors of the operation.
+#[tracing::instrument(
+    name = "call",
+    level = "info",
+    skip_all,
+    fields(image = image.name, operation = operation.name(), id, attempts, result)
+)]
+pub(crate) async fn invoke(
+    image: &Arc<OpenImage>,
+    operation: Maintenance,
+    options: &CallOptions,
+) -> Result<()> {
+    let numbered = image.requests.begin();
+    let id = numbered.id();
+    tracing::Span::current().record("id", id.to_string());
+    let mut call = Call::new(image, operation, options, id);
+    let result = match options.deadline {
+        None => call.run().await,
+        Some(deadline) => match tokio::time::timeout(deadline, call.run()).await {
+            Ok(result) => result,
+            Err(_) => Err(call.deadline_passed(deadline)),
+        },
+    };
+    let number = result.as_ref().map_or_else(|error| error.errno().result(), |()| 0);
+    tracing::Span::current().record("attempts", call.attempt).record("result", number);
+    tracing::info!("call ended");
+    result
+}
+
+/// One call, over all of its attempts.
+struct Call<'a> {
+    image: &'a Arc<OpenImage>,
+    operation: Maintenance,
+    options: &'a CallOptions,
+    id: RequestId,
+    attempt: u32,
+    /// The owner does not know the operation: ask for the lock and run it here.
+    asks_for_lock: bool,
+    backoff: Backoff,
+}
+
+/// Why an attempt did not decide the call.
+struct Undecided {
+    decision: Decision,
+    /// What the caller gets if this was the last attempt.
+    error: Error,
+}
+
+impl<'a> Call<'a> {
+    fn new(
+        image: &'a Arc<OpenImage>,
+        operation: Maintenance,
+        options: &'a CallOptions,
+        id: RequestId,
+    ) -> Self {
+        let delay = owner::millis(image.config.retry_delay);
+        let pause_max = Millis(delay.0.saturating_mul(PAUSE_MAX_RETRY_DELAYS));
+        let backoff = Backoff::new(Millis(delay.0 / 10), pause_max, seed(image) ^ id.number.rotate_left(32));
+        // A rollback is never forwarded.
+        let asks_for_lock = matches!(operation, Maintenance::Rollback { .. });
+        Self { image, operation, options, id, attempt: 0, asks_for_lock, backoff }
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        loop {
+            self.attempt += 1;
+            let Undecided { decision, error } = match self.place().await? {
+                Place::Local => match self.run_locally().await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => {
+                        let decision = decide_local(Err(error.errno()), &mut self.backoff);
+                        Undecided { decision, error }
+                    }
+                },
+                Place::Remote => {
+                    let outcome = self.forward().await;
+                    let decision = decide(&outcome, &mut self.backoff);
+                    Undecided { decision, error: self.describe(&outcome) }
+                }
+                Place::Nowhere(errno) => return Err(self.no_lock(errno)),
+            };
+            match decision {
+                Decision::Done => {
+                    // The own image learns of it before the call returns, with or without a HeaderUpdate.
+                    self.image.mark_stale();
+                    return Ok(());
+                }
+                Decision::GiveUp(_) => return Err(error),
+                Decision::AskForLock => self.asks_for_lock = true,
+                Decision::RestartAfter(_) => {}
+            }
+            if self.options.attempts_max.is_some_and(|max| self.attempt >= max) {
+                return Err(error);
+            }
+            self.restart(&error);
+            if let Decision::RestartAfter(delay) = decision {
+                tokio::time::sleep(Duration::from_millis(delay.0)).await;
+            }
+        }
+    }
+
+    /// Where this attempt runs. Everything is looked at again in each round.
+    async fn place(&self) -> Result<Place> {
+        self.image.check_writable()?;
+        self.image.refresh_if_stale().await?;
+        if !self.image.uses_lock() {
+            return Ok(Place::Local);
+        }
+        let ask = if self.asks_for_lock { Ask::Acquire(Purpose::Operation) } else { Ask::Try };
+        let Answer { result, is_owner } = ask_lock(self.image, ask).await?;
+        Ok(place(result, is_owner))
+    }
+
+    /// The run is a task of its own: when this call goes away, it stops at the next safe point.
+    async fn run_locally(&self) -> Result<()> {
+        self.emit(OperationEvent::Placed { attempt: self.attempt, forwarded: false, owner_gid: 0 });
+        let abandoned = CancellationToken::new();
+        let _abandon = abandoned.clone().drop_guard();
+        let (image, operation) = (self.image.clone(), self.operation.clone());
+        let origin = Origin { id: self.id, attempt: self.attempt, forwarded: None };
+        let progress = self.progress_of_attempt();
+        let run = async move { execute(&image, &operation, &origin, &abandoned, progress).await.result };
+        let run = tracing::Instrument::in_current_span(run);
+        tokio::spawn(run).await.unwrap_or_else(|error| Err(crate::image::task_failed(error)))
+    }
+
+    /// Sends it to the owner and waits for the end of the attempt.
+    async fn forward(&self) -> OpOutcome {
+        let Maintenance::Forwardable(operation) = self.operation.clone() else {
+            return OpOutcome::NotPlaced(RpcOutcome::NotSupported);
+        };
+        let (token, mut heard) = self.send(operation);
+        let _forget = Forget { image: self.image, token };
+        let progress = self.progress_of_attempt();
+        loop {
+            match heard.recv().await {
+                Some(Forwarded::Placed(owner)) => self.emit(OperationEvent::Placed {
+                    attempt: self.attempt,
+                    forwarded: true,
+                    owner_gid: owner.gid,
+                }),
+                Some(Forwarded::Progress { offset, total }) => progress(offset, total),
+                Some(Forwarded::Ended(outcome)) => return outcome,
+                None => return OpOutcome::Closed,
+            }
+        }
+    }
+
+    fn send(&self, operation: Operation) -> (Token, mpsc::UnboundedReceiver<Forwarded>) {
+        self.image.requests.forwarded();
+        let request = Request {
+            id: self.id,
+            handle: 0,
+            attempt: self.attempt,
+            low_water_mark: self.image.requests.low_water_mark(),
+            operation,
+        };
+        let token = self.image.next_token();
+        let (to, heard) = mpsc::unbounded_channel();
+        self.image.tell(owner::Event::Forward { token, request, to });
+        (token, heard)
+    }
+
+    fn progress_of_attempt(&self) -> impl Fn(u64, u64) + Send + Sync + 'static {
+        let (image, sink, attempt) =
+            (self.image.clone(), ProgressSink::clone(&self.options.progress), self.attempt);
+        move |offset, total| {
+            image.report(ImageEvent::Progress { offset, total, attempt });
+            sink(OperationEvent::Progress { offset, total, attempt });
+        }
+    }
+
+    fn emit(&self, event: OperationEvent) {
+        (self.options.progress)(event);
+    }
+
+    fn restart(&self, reason: &Error) {
+        let attempt = self.attempt + 1;
+        let reason = match reason {
+            Error::Refused { errno, text } => format!("{errno}: {text}"),
+            Error::Osd { .. } => format!("{}: {reason}", reason.errno()),
+        };
+        tracing::info!(attempt, reason, "starting over");
+        self.image.report(ImageEvent::Restarted { reason: reason.clone(), attempt });
+        self.emit(OperationEvent::Restarted { reason, attempt });
+    }
+
+    /// An outcome as the caller sees it: this is where outcomes become Ceph's numbers.
+    fn describe(&self, outcome: &OpOutcome) -> Error {
+        let (errno, text) = match outcome {
+            OpOutcome::Done => (Errno::ERESTART, "the lock owner finished it".to_owned()),
+            OpOutcome::Failed(errno) => {
+                (*errno, format!("{} at the lock owner: {}", self.what(), errno.text()))
+            }
+            OpOutcome::Interrupted => {
+                (Errno::ERESTART, "the lock owner stopped it at a safe point".to_owned())
+            }
+            OpOutcome::NoProgress => {
+                let waited = self.image.config.rbd_request_timed_out_seconds;
+                (Errno::ERESTART, format!("no progress at the lock owner for {waited:?}"))
+            }
+            OpOutcome::OwnerChanged => (Errno::ERESTART, "the exclusive lock changed hands".to_owned()),
+            OpOutcome::WatchRenewed => (Errno::ERESTART, "the own watch was registered anew".to_owned()),
+            OpOutcome::Closed => (Errno::ESHUTDOWN, format!("image {} is closed", self.image.name)),
+            OpOutcome::Dead(errno) => {
+                (*errno, format!("image {} can no longer be used: its watch is lost", self.image.name))
+            }
+            OpOutcome::NotPlaced(outcome) => self.describe_not_placed(outcome),
+        };
+        Error::refused(errno, text)
+    }
+
+    fn describe_not_placed(&self, outcome: &RpcOutcome) -> (Errno, String) {
+        match outcome {
+            RpcOutcome::Accepted { owner } => (Errno::ERESTART, format!("{owner} accepted it")),
+            RpcOutcome::NoOwner => (Errno::ETIMEDOUT, "nobody claims to own the exclusive lock".to_owned()),
+            RpcOutcome::TwoOwners { a, b } => {
+                (Errno::EIO, format!("{}: both {a} and {b} claim to own the exclusive lock", self.what()))
+            }
+            RpcOutcome::Undecodable => (Errno::EBADMSG, format!("{}: the lock owner's answer", self.what())),
+            RpcOutcome::NotSupported => {
+                (Errno::EOPNOTSUPP, format!("the lock owner does not know {}", self.operation.name()))
+            }
+            RpcOutcome::Refused(errno) => (*errno, format!("{}: refused by the lock owner", self.what())),
+            RpcOutcome::NotifyFailed(errno) => {
+                (*errno, format!("{}: the lock owner cannot be asked", self.what()))
+            }
+        }
+    }
+
+    /// "flatten of image x".
+    fn what(&self) -> String {
+        format!("{} of image {}", self.operation.name(), self.image.name)
+    }
+
+    fn no_lock(&self, errno: Errno) -> Error {
+        self.image.check_alive().err().unwrap_or_else(|| {
+            Error::refused(errno, format!("{}: the exclusive lock cannot be had", self.what()))
+        })
+    }
+
+    fn deadline_passed(&self, deadline: Duration) -> Error {
+        let text =
+            format!("{} was not decided within {deadline:?}, in attempt {}", self.what(), self.attempt);
+        Error::refused(Errno::ETIMEDOUT, text)
+    }
+}
+
+/// Asks the owner task for the lock. The error is that of an image that has ended.
+pub(crate) async fn ask_lock(image: &OpenImage, ask: Ask) -> Result<Answer> {
+    let (done, answer) = oneshot::channel();
+    image.tell(owner::Event::Lock { ask, done });
+    match answer.await {
+        Ok(answer) => Ok(answer),
+        Err(_) => Err(image
+            .check_alive()
+            .err()
+            .unwrap_or_else(|| Error::refused(Errno::ESHUTDOWN, format!("image {} is closed", image.name)))),
+    }
+}
+
+/// A caller that goes away is no longer waited for.
+struct Forget<'a> {
+    image: &'a OpenImage,
+    token: Token,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.image.tell(owner::Event::ToWatcher(watcher::Event::Forget { token: self.token }));
+    }
+}

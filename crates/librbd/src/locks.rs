@@ -1,0 +1,162 @@
+//! The lock on an image's header as people handle it: `lock ls`, `lock add`, `lock rm`, `lock break`. It has the same name as
+//! the automatic exclusive lock, so one keeps the other out.
+
+use errno::Errno;
+use proto::cls::lock::v1 as wire;
+use rados::{IoCtx, ObjectOp, Watcher};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::images::image_id;
+use crate::names;
+
+/// Name of the lock (class `lock`).
+pub const NAME: &str = "rbd_lock";
+/// Tag of the automatic exclusive lock; locks by hand have another one.
+pub const AUTOMATIC_TAG: &str = "internal";
+const COOKIE_PREFIX: &str = "auto ";
+
+/// Who holds the lock of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockList {
+    /// False: shared by all holders of the tag.
+    pub exclusive: bool,
+    /// "internal" = the automatic exclusive lock.
+    pub tag: String,
+    /// Empty = nobody.
+    pub lockers: Vec<Locker>,
+}
+
+/// A holder of the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locker {
+    /// Instance of the client.
+    pub gid: u64,
+    /// Chosen by the client; "auto HANDLE" of the automatic lock.
+    pub cookie: String,
+    /// "peer address/gid" when it took the lock.
+    pub address: String,
+}
+
+/// Cookie of the automatic lock of a client whose watch has this handle.
+pub fn automatic_cookie(handle: u64) -> String {
+    format!("{COOKIE_PREFIX}{handle}")
+}
+
+/// The watch handle in a cookie of the automatic lock.
+pub fn cookie_handle(cookie: &str) -> Option<u64> {
+    cookie.strip_prefix(COOKIE_PREFIX)?.parse().ok()
+}
+
+/// Who holds the lock. ENOENT if there is no such image.
+pub async fn lock_list(io: &IoCtx, image: &str) -> Result<LockList> {
+    info(io, &image_id(io, image).await?).await
+}
+
+/// Takes the lock by hand, for good: exclusively, or shared with all who use the same tag. EBUSY while it is held otherwise,
+/// EEXIST if this client holds it under the cookie already.
+pub async fn lock_add(io: &IoCtx, image: &str, cookie: &str, shared_tag: Option<&str>) -> Result<()> {
+    if shared_tag == Some(AUTOMATIC_TAG) {
+        return Err(Error::invalid(format!("tag {AUTOMATIC_TAG:?} belongs to the automatic exclusive lock")));
+    }
+    let kind = if shared_tag.is_some() { wire::LockType::Shared } else { wire::LockType::Exclusive };
+    let lock = wire::Lock {
+        name: NAME.to_owned(),
+        r#type: kind.into(),
+        cookie: cookie.to_owned(),
+        tag: shared_tag.unwrap_or_default().to_owned(),
+        ..wire::Lock::default()
+    };
+    let header = names::header(&image_id(io, image).await?);
+    // The class would make a missing header; an image that is being removed must stay gone.
+    let op = ObjectOp::new().assert_exists().exec("lock", "lock", &lock);
+    let attempted = format!("lock image {}/{image} with cookie {cookie:?}", io.pool());
+    io.operate(&header, op).await.map(drop).map_err(Error::osd(attempted))
+}
+
+/// Takes the lock by hand from one holder. ENOENT if (gid, cookie) does not hold it; EBUSY for the automatic lock, whose
+/// owner must be fenced: see [`lock_break`].
+pub async fn lock_remove(io: &IoCtx, image: &str, gid: u64, cookie: &str) -> Result<()> {
+    let id = image_id(io, image).await?;
+    let list = info(io, &id).await?;
+    if list.tag == AUTOMATIC_TAG && !list.lockers.is_empty() {
+        let text = format!("image {}/{image} has the automatic lock, which can only be broken", io.pool());
+        return Err(Error::refused(Errno::EBUSY, text));
+    }
+    break_lock(io, &id, gid, cookie).await.map_err(Error::osd(format!(
+        "remove lock {cookie:?} of client.{gid} from image {}/{image}",
+        io.pool()
+    )))
+}
+
+/// Breaks the exclusive lock of an owner that no longer watches the image (facts 3.4): fences it first, unless
+/// `rbd_blocklist_on_break_lock` is off. ENOENT nobody holds it; EBUSY the owner is alive, unless `force`; EAGAIN the owner
+/// changed meanwhile; EOPNOTSUPP the lock is shared; EINVAL this client itself would be fenced.
+pub async fn lock_break(io: &IoCtx, image: &str, force: bool, config: &Config) -> Result<()> {
+    let subject = format!("break the lock of image {}/{image}", io.pool());
+    let refused = |errno, why: String| Err(Error::refused(errno, format!("{subject}: {why}")));
+    let id = image_id(io, image).await?;
+    let seen = info(io, &id).await?;
+    let [owner] = &seen.lockers[..] else {
+        return match seen.lockers.is_empty() {
+            true => refused(Errno::ENOENT, "nobody holds it".to_owned()),
+            false => refused(Errno::EOPNOTSUPP, format!("it is shared by {} clients", seen.lockers.len())),
+        };
+    };
+    if !seen.exclusive {
+        return refused(Errno::EOPNOTSUPP, "it is shared".to_owned());
+    }
+    let watchers = io.list_watchers(&names::header(&id)).await.map_err(Error::osd(subject.clone()))?;
+    if !force && watchers.iter().any(|watcher| is_owners(watcher, owner)) {
+        return refused(Errno::EBUSY, format!("its owner client.{} is alive", owner.gid));
+    }
+    // Between the two looks the owner may have come back under a new watch.
+    if info(io, &id).await? != seen {
+        return refused(Errno::EAGAIN, "its owner changed".to_owned());
+    }
+    if config.rbd_blocklist_on_break_lock {
+        if owner.gid == io.rados().gid() {
+            return refused(
+                Errno::EINVAL,
+                "its owner is this client, which does not fence itself".to_owned(),
+            );
+        }
+        let fenced = io.rados().blocklist_add(owner.gid, config.rbd_blocklist_expire).await;
+        fenced.map_err(Error::osd(subject.clone()))?;
+    }
+    match break_lock(io, &id, owner.gid, &owner.cookie).await {
+        Err(error) if error.errno() == Errno::ENOENT => Ok(()),
+        broken => broken.map_err(Error::osd(subject)),
+    }
+}
+
+/// An automatic lock lives with one watch, a lock by hand with any watch of its holder.
+fn is_owners(watcher: &Watcher, owner: &Locker) -> bool {
+    watcher.gid == owner.gid && cookie_handle(&owner.cookie).is_none_or(|handle| handle == watcher.cookie)
+}
+
+async fn break_lock(io: &IoCtx, id: &str, gid: u64, cookie: &str) -> Result<(), rados::Error> {
+    let input = wire::BreakLock { name: NAME.to_owned(), gid, cookie: cookie.to_owned() };
+    io.operate(&names::header(id), ObjectOp::new().exec("lock", "break_lock", &input)).await.map(drop)
+}
+
+/// Gives a lock of this client back as far as that is possible; used on the way out of a failure.
+pub(crate) async fn unlock(io: &IoCtx, id: &str, cookie: &str) {
+    let input = wire::Unlock { name: NAME.to_owned(), cookie: cookie.to_owned() };
+    let op = ObjectOp::new().exec("lock", "unlock", &input);
+    if let Err(error) = io.operate(&names::header(id), op).await {
+        tracing::debug!(id, %error, "the lock was not given back");
+    }
+}
+
+/// Who holds the lock of the image with this id.
+pub(crate) async fn info(io: &IoCtx, id: &str) -> Result<LockList> {
+    let attempted = || Error::osd(format!("read the lock of image id {id} in pool {}", io.pool()));
+    let op = ObjectOp::new().exec("lock", "get_info", &wire::GetInfo { name: NAME.to_owned() });
+    let reply = io.operate(&names::header(id), op).await.map_err(attempted())?;
+    let info: wire::GetInfoReply = reply.exec(0).map_err(attempted())?;
+    let exclusive = info.r#type() != wire::LockType::Shared;
+    let locker =
+        |found: wire::Locker| Locker { gid: found.gid, cookie: found.cookie, address: found.address };
+    Ok(LockList { exclusive, tag: info.tag, lockers: info.lockers.into_iter().map(locker).collect() })
+}

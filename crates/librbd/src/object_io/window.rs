@@ -1,0 +1,42 @@
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use rados::{IoCtx, ObjectOp, Reply};
+use tokio::sync::Semaphore;
+
+/// How much an image asks of its OSD at once: bounds the ops in flight over all of its I/O and its parents'.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    ops: Arc<Semaphore>,
+    width: usize,
+}
+
+impl Window {
+    /// `width` ops at once, at least 1.
+    pub(crate) fn new(width: usize) -> Self {
+        let width = width.max(1);
+        Self { ops: Arc::new(Semaphore::new(width)), width }
+    }
+
+    /// One op vector, sent when there is room.
+    pub(crate) async fn operate(
+        &self,
+        io: &IoCtx,
+        object: &str,
+        op: ObjectOp,
+    ) -> Result<Reply, rados::Error> {
+        let _permit = self.ops.acquire().await.expect("the semaphore is never closed");
+        io.operate(object, op).await
+    }
+
+    /// Runs all parts, a bounded number at once, and waits for every one: when it returns nothing is in flight. The first
+    /// error in the order of the parts wins.
+    pub(crate) async fn run_all<F, T, E>(&self, parts: Vec<F>) -> Result<Vec<T>, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let results: Vec<_> = stream::iter(parts).buffered(self.width).collect().await;
+        results.into_iter().collect()
+    }
+}

@@ -1,0 +1,43 @@
+//! Resize (facts 7.1).
+
+use proto::cls::rbd::v1 as cls;
+
+use super::{Run, trim};
+use crate::error::{Error, Result};
+use crate::gate::Reason;
+
+/// EINVAL for a smaller size unless shrinking is allowed.
+pub(super) async fn run(run: &Run, size: u64, allow_shrink: bool) -> Result<()> {
+    let image = &run.image;
+    image.check_writable()?;
+    image.refresh_if_stale().await?;
+    run.check_cancelled()?;
+    let old = image.state().size;
+    if size < old && !allow_shrink {
+        return Err(Error::invalid(format!(
+            "resize of image {} from {old} to {size} bytes: shrinking must be allowed by name",
+            image.name
+        )));
+    }
+    if size < old { shrink(run, size).await } else { set_size(run, size).await }
+}
+
+/// I/O beyond the smaller size ends first and is refused from then on; then the objects go, then the header says so.
+async fn shrink(run: &Run, size: u64) -> Result<()> {
+    let image = &run.image;
+    let closed = image.gate.closed_and_drained(Reason::Resize).await;
+    let _shrinking = image.shrinking_to(size);
+    drop(closed);
+    trim::run(run, size, trim::Entry::ByPermit).await?;
+    run.check_cancelled()?;
+    set_size(run, size).await
+}
+
+/// The state is swapped while the gate is closed.
+pub(super) async fn set_size(run: &Run, size: u64) -> Result<()> {
+    let image = &run.image;
+    let _closed = image.gate.closed_and_drained(Reason::Resize).await;
+    let _turn = image.queues.commit().await;
+    let what = format!("set the size of image {} to {size} bytes", image.name);
+    run.commit(&what, |op| op.exec("rbd", "set_size", &cls::SetSize { size })).await
+}

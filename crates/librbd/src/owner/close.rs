@@ -1,0 +1,87 @@
+//! The end of an open image, in the order of facts 3.12: no more messages, operations stopped, I/O flushed, lock shut down,
+//! own records removed, unwatched.
+
+use std::sync::Arc;
+
+use errno::Errno;
+use rbd_protocol::Token;
+use rbd_protocol::{lock, watcher};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use super::{Event, Owner, Work};
+use crate::done;
+use crate::error::Error;
+use crate::opened::OpenImage;
+
+/// An image that is being closed.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// Names the lock's shut-down.
+    token: Token,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Closing {
+    /// Whether `token` is the lock's shut-down.
+    pub(super) fn is_shut_down(&self, token: Token) -> bool {
+        self.token == token
+    }
+
+    /// The image is closed.
+    pub(super) fn done(self) {
+        for waiting in self.waiting {
+            let _gone = waiting.send(());
+        }
+    }
+}
+
+impl Owner {
+    pub(super) fn close(&mut self, done: oneshot::Sender<()>) {
+        if let Some(closing) = &mut self.closing {
+            closing.waiting.push(done);
+            return;
+        }
+        let token = self.next_token();
+        self.closing = Some(Closing { token, waiting: vec![done] });
+        self.image.end(closed(&self.image));
+        self.work.push_back(Work::WatcherEvent(watcher::Event::Closing));
+        if self.lock.is_some() {
+            self.work.push_back(Work::LockEvent(lock::Event::ShutDown { token }));
+        } else {
+            self.lock_is_shut_down();
+        }
+    }
+
+    /// Nothing of this client changes the image under the lock any more.
+    pub(super) fn lock_is_shut_down(&mut self) {
+        let operations = self.operations.cancel_and_drain();
+        let image = self.image.clone();
+        let effects = self.tasks.clone();
+        tokio::spawn(async move {
+            operations.await;
+            finish(&image, &effects).await;
+            image.tell(Event::Stop);
+        });
+    }
+}
+
+async fn finish(image: &Arc<OpenImage>, effects: &TaskTracker) {
+    image.gate.fail(&closed(image));
+    image.gate.drained().await;
+    image.data.drain_copyups().await;
+    if image.requests.has_forwarded() {
+        let forgotten = done::forget_open(&image.io, &image.header, image.gid(), image.open_number).await;
+        if let Err(error) = forgotten {
+            // Whoever takes the lock after this session has ended removes them.
+            tracing::debug!(image = image.name, %error, "own done records were not removed at close");
+        }
+    }
+    // The last announcements are on their way; the own watch still acks them.
+    effects.close();
+    effects.wait().await;
+}
+
+fn closed(image: &OpenImage) -> Error {
+    Error::refused(Errno::ESHUTDOWN, format!("image {} is closed", image.name))
+}

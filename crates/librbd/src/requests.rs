@@ -1,0 +1,93 @@
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rbd_protocol::RequestId;
+
+/// Numbers the maintenance calls of one open image and knows which have not ended.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    gid: u64,
+    open: u64,
+    numbers: Mutex<Numbers>,
+}
+
+#[derive(Debug, Default)]
+struct Numbers {
+    latest: u64,
+    running: BTreeSet<u64>,
+    /// Whether one was ever forwarded: then owners may have recorded its result.
+    has_forwarded: bool,
+}
+
+/// The number of one call, from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct Numbered<'a> {
+    requests: &'a Requests,
+    number: u64,
+}
+
+impl Requests {
+    pub(crate) fn new(gid: u64, open: u64) -> Self {
+        Self { gid, open, numbers: Mutex::default() }
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&self) -> Numbered<'_> {
+        let mut numbers = self.numbers();
+        numbers.latest += 1;
+        let number = numbers.latest;
+        numbers.running.insert(number);
+        Numbered { requests: self, number }
+    }
+
+    /// Every call with a smaller number has ended.
+    pub(crate) fn low_water_mark(&self) -> u64 {
+        let numbers = self.numbers();
+        numbers.running.first().copied().unwrap_or(numbers.latest + 1)
+    }
+
+    /// A call was sent to an owner.
+    pub(crate) fn forwarded(&self) {
+        self.numbers().has_forwarded = true;
+    }
+
+    /// Whether a call was ever sent to an owner.
+    pub(crate) fn has_forwarded(&self) -> bool {
+        self.numbers().has_forwarded
+    }
+}
+
+impl Numbered<'_> {
+    /// The call's identity; the same for all of its attempts.
+    pub(crate) fn id(&self) -> RequestId {
+        RequestId { gid: self.requests.gid, open: self.requests.open, number: self.number }
+    }
+}
+
+impl Drop for Numbered<'_> {
+    fn drop(&mut self) {
+        self.requests.numbers().running.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_low_water_mark_is_the_oldest_call_that_runs() {
+        let requests = Requests::new(4, 1);
+        assert_eq!(requests.low_water_mark(), 1);
+        let first = requests.begin();
+        let second = requests.begin();
+        assert_eq!((first.id().number, second.id().number), (1, 2));
+        drop(second);
+        assert_eq!(requests.low_water_mark(), 1);
+        drop(first);
+        assert_eq!(requests.low_water_mark(), 3);
+    }
+}

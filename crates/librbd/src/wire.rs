@@ -1,0 +1,200 @@
+//! The notify messages of `rbd.v1` and the types of `rbd-protocol`: converted here, where they enter and leave.
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::rbd::v1::{self as wire, notify_message::Payload as Wire};
+use rbd_protocol::{
+    Answer, ClientId, Message, NotifyAnswers, OpResult, Operation, Payload, Request, RequestId,
+};
+
+/// A notify's payload. What does not decode is `Unknown`; empty bytes are a HeaderUpdate, as very old peers send it.
+pub(crate) fn decode_message(payload: Bytes) -> Message {
+    if payload.is_empty() {
+        return Message::HeaderUpdate;
+    }
+    let message = wire::NotifyMessage::decode(payload).ok().and_then(|message| message.payload);
+    message.and_then(message_from_wire).unwrap_or(Message::Unknown)
+}
+
+/// None: a part is missing that every sender fills in.
+fn message_from_wire(message: Wire) -> Option<Message> {
+    Some(match message {
+        Wire::AcquiredLock(announced) => Message::AcquiredLock(client_from_wire(announced.client_id?)),
+        Wire::ReleasedLock(announced) => Message::ReleasedLock(announced.client_id.map(client_from_wire)),
+        Wire::RequestLock(asked) => {
+            Message::RequestLock { from: client_from_wire(asked.client_id?), force: asked.force }
+        }
+        Wire::HeaderUpdate(_) => Message::HeaderUpdate,
+        Wire::AsyncProgress(progress) => Message::AsyncProgress {
+            id: id_from_wire(progress.id?),
+            offset: progress.offset,
+            total: progress.total,
+        },
+        Wire::AsyncComplete(complete) => {
+            Message::AsyncComplete { id: id_from_wire(complete.id?), result: complete.result }
+        }
+        Wire::Flatten(flatten) => request_from_wire(flatten.request?, Operation::Flatten)?,
+        Wire::Resize(resize) => {
+            let operation = Operation::Resize { size: resize.size, allow_shrink: resize.allow_shrink };
+            request_from_wire(resize.request?, operation)?
+        }
+        Wire::SnapCreate(create) => {
+            request_from_wire(create.request?, Operation::SnapCreate { name: create.name })?
+        }
+        Wire::SnapRemove(remove) => {
+            request_from_wire(remove.request?, Operation::SnapRemove { name: remove.name })?
+        }
+    })
+}
+
+fn request_from_wire(header: wire::RequestHeader, operation: Operation) -> Option<Message> {
+    Some(Message::Request(Request {
+        id: id_from_wire(header.id?),
+        handle: header.handle,
+        attempt: header.attempt,
+        low_water_mark: header.low_water_mark,
+        operation,
+    }))
+}
+
+fn client_from_wire(client: wire::ClientId) -> ClientId {
+    ClientId { gid: client.gid, handle: client.handle }
+}
+
+fn id_from_wire(id: wire::AsyncRequestId) -> RequestId {
+    RequestId { gid: id.gid, open: id.open_number, number: id.request_number }
+}
+
+/// As a notify's payload. `Unknown` encodes as a message without a payload.
+pub(crate) fn encode_message(message: &Message) -> Bytes {
+    let payload = message_to_wire(message);
+    wire::NotifyMessage { payload }.encode_to_vec().into()
+}
+
+fn message_to_wire(message: &Message) -> Option<Wire> {
+    Some(match message {
+        Message::AcquiredLock(client) => {
+            Wire::AcquiredLock(wire::AcquiredLockPayload { client_id: Some(client_to_wire(*client)) })
+        }
+        Message::ReleasedLock(client) => {
+            Wire::ReleasedLock(wire::ReleasedLockPayload { client_id: client.map(client_to_wire) })
+        }
+        Message::RequestLock { from, force } => Wire::RequestLock(wire::RequestLockPayload {
+            client_id: Some(client_to_wire(*from)),
+            force: *force,
+        }),
+        Message::HeaderUpdate => Wire::HeaderUpdate(wire::HeaderUpdatePayload {}),
+        Message::AsyncProgress { id, offset, total } => Wire::AsyncProgress(wire::AsyncProgressPayload {
+            id: Some(id_to_wire(*id)),
+            offset: *offset,
+            total: *total,
+        }),
+        Message::AsyncComplete { id, result } => {
+            Wire::AsyncComplete(wire::AsyncCompletePayload { id: Some(id_to_wire(*id)), result: *result })
+        }
+        Message::Request(request) => request_to_wire(request),
+        Message::Unknown => return None,
+    })
+}
+
+fn request_to_wire(request: &Request) -> Wire {
+    let header = Some(wire::RequestHeader {
+        id: Some(id_to_wire(request.id)),
+        handle: request.handle,
+        attempt: request.attempt,
+        low_water_mark: request.low_water_mark,
+    });
+    match request.operation.clone() {
+        Operation::Flatten => Wire::Flatten(wire::FlattenPayload { request: header }),
+        Operation::Resize { size, allow_shrink } => {
+            Wire::Resize(wire::ResizePayload { request: header, size, allow_shrink })
+        }
+        Operation::SnapCreate { name } => Wire::SnapCreate(wire::SnapCreatePayload { request: header, name }),
+        Operation::SnapRemove { name } => Wire::SnapRemove(wire::SnapRemovePayload { request: header, name }),
+    }
+}
+
+fn client_to_wire(client: ClientId) -> wire::ClientId {
+    wire::ClientId { gid: client.gid, handle: client.handle }
+}
+
+fn id_to_wire(id: RequestId) -> wire::AsyncRequestId {
+    wire::AsyncRequestId { gid: id.gid, open_number: id.open, request_number: id.number }
+}
+
+/// The payload of an ack; `None` is the empty one of a client that is not the owner.
+pub(crate) fn encode_ack(answer: Option<OpResult>, responder: ClientId) -> Bytes {
+    let Some(result) = answer else { return Bytes::new() };
+    let result = result.map_or_else(errno::Errno::result, |()| 0);
+    wire::ResponseMessage { result, responder: Some(client_to_wire(responder)) }.encode_to_vec().into()
+}
+
+/// What a notify gathered.
+pub(crate) fn decode_answers(reply: rados::NotifyReply) -> NotifyAnswers {
+    let answer = |answer: rados::Answer| Answer {
+        from: ClientId { gid: answer.gid, handle: answer.cookie },
+        payload: decode_ack(answer.payload),
+    };
+    NotifyAnswers { timed_out: reply.timed_out, answers: reply.replies.into_iter().map(answer).collect() }
+}
+
+fn decode_ack(payload: Bytes) -> Payload {
+    if payload.is_empty() {
+        return Payload::Empty;
+    }
+    wire::ResponseMessage::decode(payload)
+        .map_or(Payload::Undecodable, |answer| Payload::Response(answer.result))
+}
+
+#[cfg(test)]
+mod tests {
+    use errno::Errno;
+
+    use super::*;
+
+    const CLIENT: ClientId = ClientId { gid: 4, handle: 7 };
+    const ID: RequestId = RequestId { gid: 4, open: 2, number: 9 };
+
+    fn request(operation: Operation) -> Message {
+        Message::Request(Request { id: ID, handle: 7, attempt: 3, low_water_mark: 8, operation })
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        let messages = [
+            Message::AcquiredLock(CLIENT),
+            Message::ReleasedLock(Some(CLIENT)),
+            Message::ReleasedLock(None),
+            Message::RequestLock { from: CLIENT, force: true },
+            Message::HeaderUpdate,
+            Message::AsyncProgress { id: ID, offset: 3, total: 8 },
+            Message::AsyncComplete { id: ID, result: Errno::EIO.result() },
+            request(Operation::Flatten),
+            request(Operation::Resize { size: 1 << 40, allow_shrink: true }),
+            request(Operation::SnapCreate { name: "s".to_owned() }),
+            request(Operation::SnapRemove { name: "s".to_owned() }),
+        ];
+        for message in messages {
+            assert_eq!(decode_message(encode_message(&message)), message);
+        }
+    }
+
+    #[test]
+    fn what_does_not_decode_is_unknown_and_nothing_is_a_header_update() {
+        assert_eq!(decode_message(Bytes::from_static(&[0xff; 9])), Message::Unknown);
+        assert_eq!(
+            decode_message(wire::NotifyMessage { payload: None }.encode_to_vec().into()),
+            Message::HeaderUpdate
+        );
+        let without_id = wire::AsyncCompletePayload { id: None, result: 0 };
+        let message = wire::NotifyMessage { payload: Some(Wire::AsyncComplete(without_id)) };
+        assert_eq!(decode_message(message.encode_to_vec().into()), Message::Unknown);
+    }
+
+    #[test]
+    fn acceptance_is_told_from_the_empty_ack() {
+        assert_eq!(decode_ack(encode_ack(None, CLIENT)), Payload::Empty);
+        assert_eq!(decode_ack(encode_ack(Some(Ok(())), CLIENT)), Payload::Response(0));
+        assert_eq!(decode_ack(encode_ack(Some(Err(Errno::EROFS)), CLIENT)), Payload::Response(-30));
+    }
+}

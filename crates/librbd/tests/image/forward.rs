@@ -1,0 +1,279 @@
+//! Operations that run at the lock owner for another client.
+
+use bytes::Bytes;
+use errno::Errno;
+use librbd::{CallOptions, Config, ImageEvent, OperationEvent};
+use proto::rbd::v1::{self as wire, notify_message::Payload};
+
+use crate::peer::{Peer, is_request, response};
+use crate::support::*;
+
+/// Catalogue rows 161, 163 and 184: Flatten, FlattenViaLockOwner, test_follower_flatten.
+#[tokio::test]
+async fn flatten_runs_at_the_lock_owner_and_the_requester_never_owns_the_lock() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 16).await;
+    let (owner, requester) = (open(&io, "child").await, open(&other, "child").await);
+    write(&owner, 3, 0xee).await;
+    let (mut lock_states, mut at_owner) = (requester.events(), owner.events());
+    let (options, call) = watched_call();
+    soon(requester.flatten(options)).await.unwrap();
+    let events = all_heard(call);
+    let owner_gid = io.rados().gid();
+    assert!(
+        events.contains(&OperationEvent::Placed { attempt: 1, forwarded: true, owner_gid }),
+        "{events:?}"
+    );
+    seen(&mut at_owner, |event| {
+        matches!(event, ImageEvent::OperationStarted { operation: "flatten", remote: true, .. })
+    })
+    .await;
+    while let Ok(event) = lock_states.try_recv() {
+        assert!(!is_state("locked")(&event), "the requester took the lock");
+    }
+    assert!(soon(owner.is_lock_owner()).await.unwrap());
+    // The parent goes: the child has everything.
+    assert_eq!(children_of_base(&io).await, 0);
+    let parent = open(&io, "parent").await;
+    soon(parent.snap_remove("base", CallOptions::default())).await.unwrap();
+    let mut expected = pattern(16).to_vec();
+    expected[3 * OBJECT as usize..4 * OBJECT as usize].fill(0xee);
+    for image in [&owner, &requester] {
+        assert!(soon(image.info()).await.unwrap().parent.is_none());
+        assert_eq!(content(image).await, expected);
+    }
+}
+
+/// Catalogue rows 164 and 184: ResizeViaLockOwner, SnapCreateViaLockOwner, SnapRemoveViaLockOwner and the like.
+#[tokio::test]
+async fn resize_and_snapshots_run_at_the_lock_owner() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, requester) = (open(&io, "img").await, open(&other, "img").await);
+    write(&owner, 0, 1).await;
+    let options = CallOptions::default;
+    soon(requester.resize(8 * OBJECT, false, options())).await.unwrap();
+    assert_eq!(soon(requester.size()).await.unwrap(), 8 * OBJECT);
+    soon(requester.resize(2 * OBJECT, true, options())).await.unwrap();
+    assert_eq!(soon(requester.size()).await.unwrap(), 2 * OBJECT);
+    soon(requester.snap_create("s", options())).await.unwrap();
+    assert_eq!(soon(requester.snapshots()).await.unwrap()[0].name, "s");
+    assert_eq!(errno_of(soon(requester.snap_create("s", options())).await), Errno::EEXIST);
+    assert_eq!(errno_of(soon(requester.resize(OBJECT, false, options())).await), Errno::EINVAL);
+    assert_eq!(errno_of(soon(requester.snap_remove("none", options())).await), Errno::ENOENT);
+    write(&owner, 0, 2).await;
+    soon(requester.snap_remove("s", options())).await.unwrap();
+    assert_eq!(soon(owner.snapshots()).await.unwrap(), []);
+    assert!(soon(owner.is_lock_owner()).await.unwrap());
+    assert!(!soon(requester.is_lock_owner()).await.unwrap());
+}
+
+/// Catalogue row 173: ConcurentOperations.
+#[tokio::test]
+async fn operations_of_one_type_from_two_clients_all_end() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, requester) = (open(&io, "img").await, open(&other, "img").await);
+    write(&owner, 0, 1).await;
+    let resizes = |image: librbd::Image, first: u64| async move {
+        for size in first..first + 8 {
+            soon(image.resize(size * OBJECT, true, CallOptions::default())).await.unwrap();
+        }
+    };
+    let create = |image: librbd::Image, prefix: &'static str| async move {
+        for number in 0..4 {
+            soon(image.snap_create(&format!("{prefix}{number}"), CallOptions::default())).await.unwrap();
+        }
+    };
+    soon(async {
+        tokio::join!(
+            resizes(owner.clone(), 4),
+            resizes(requester.clone(), 20),
+            create(owner.clone(), "a"),
+            create(requester.clone(), "b")
+        )
+    })
+    .await;
+    assert_eq!(soon(owner.snapshots()).await.unwrap().len(), 8);
+    assert_eq!(soon(owner.size()).await.unwrap(), soon(requester.size()).await.unwrap());
+}
+
+/// Catalogue row 185: test_follower_snap_rollback.
+#[tokio::test]
+async fn a_rollback_is_not_forwarded_and_erofs_when_the_owner_keeps_the_lock() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, follower) = (open(&io, "img").await, open(&other, "img").await);
+    write(&owner, 0, 1).await;
+    soon(owner.snap_create("s", CallOptions::default())).await.unwrap();
+    write(&owner, 0, 2).await;
+    soon(owner.acquire_lock()).await.unwrap();
+    assert_eq!(errno_of(soon(follower.snap_rollback("s", CallOptions::default())).await), Errno::EROFS);
+    assert_eq!(read(&owner, 0).await[0], 2);
+    soon(owner.release_lock()).await.unwrap();
+    soon(follower.snap_rollback("s", CallOptions::default())).await.unwrap();
+    assert!(soon(follower.is_lock_owner()).await.unwrap());
+    assert_eq!(read(&owner, 0).await[0], 1);
+}
+
+/// Facts 4.6: nobody answers for the lock. With attempts limited the caller sees Ceph's number for it.
+#[tokio::test]
+async fn an_owner_that_does_not_answer_is_etimedout_when_attempts_are_limited() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let mut silent = Peer::watch(other, "child").await;
+    silent.lock().await;
+    let image = open(&io, "child").await;
+    let flatten = image.flatten(one_attempt());
+    let acks_empty = silent.answer(|_| Some(Bytes::new()));
+    let result = soon(async {
+        tokio::select! { biased; result = flatten => result, () = acks_empty => unreachable!("it answers for ever") }
+    })
+    .await;
+    assert_eq!(errno_of(result), Errno::ETIMEDOUT);
+}
+
+/// Facts 4.4: an accepted request without progress ends its attempt with ERESTART.
+#[tokio::test]
+async fn an_accepted_request_without_progress_is_erestart_when_attempts_are_limited() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let mut idle = Peer::watch(other, "child").await;
+    idle.lock().await;
+    let config =
+        Config { rbd_request_timed_out_seconds: std::time::Duration::from_millis(200), ..Config::ci() };
+    let image = open_with(&io, "child", config).await;
+    let accepts = idle.answer(|message| Some(if is_request(message) { response(0) } else { Bytes::new() }));
+    let flatten = image.flatten(one_attempt());
+    let result = soon(async {
+        tokio::select! { biased; result = flatten => result, () = accepts => unreachable!("it answers for ever") }
+    })
+    .await;
+    assert_eq!(errno_of(result), Errno::ERESTART);
+}
+
+/// Facts 4.3: two owners are reported, not retried.
+#[tokio::test]
+async fn two_owners_are_eio() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let mut one = Peer::watch(cluster.client("one").await, "child").await;
+    let mut two = Peer::watch(cluster.client("two").await, "child").await;
+    one.lock().await;
+    let image = open(&io, "child").await;
+    let claims = |message: &Payload| Some(if is_request(message) { response(0) } else { Bytes::new() });
+    let flatten = image.flatten(CallOptions::default());
+    let result = soon(async {
+        tokio::select! {
+            biased;
+            result = flatten => result,
+            () = one.answer(claims) => unreachable!("it answers for ever"),
+            () = two.answer(claims) => unreachable!("it answers for ever"),
+        }
+    })
+    .await;
+    let error = result.expect_err("two owners");
+    assert_eq!(error.errno(), Errno::EIO);
+    for peer in [&one, &two] {
+        assert!(error.to_string().contains(&peer.io.rados().gid().to_string()), "{error}");
+    }
+}
+
+/// Facts 5.4: the owner does not know the operation: the requester asks for the lock and runs it itself.
+#[tokio::test]
+async fn an_operation_that_the_owner_does_not_know_runs_at_the_requester() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("old").await);
+    clone(&io, 4).await;
+    let mut old = Peer::watch(other, "child").await;
+    old.lock().await;
+    let image = open(&io, "child").await;
+    let (options, call) = watched_call();
+    let flatten = image.flatten(options);
+    tokio::pin!(flatten);
+    let mut asked = false;
+    let until_asked = old.answer(|message| match message {
+        Payload::RequestLock(_) => None,
+        message if is_request(message) => Some(response(Errno::EOPNOTSUPP.result())),
+        _ => Some(Bytes::new()),
+    });
+    soon(async {
+        tokio::select! {
+            biased;
+            () = until_asked => asked = true,
+            result = &mut flatten => panic!("ended under another's lock: {result:?}"),
+        }
+    })
+    .await;
+    assert!(asked);
+    old.unlock().await;
+    let answers = old.answer(|_| Some(Bytes::new()));
+    soon(async {
+        tokio::select! { biased; result = flatten => result.unwrap(), () = answers => unreachable!("it answers for ever") }
+    })
+    .await;
+    let events = all_heard(call);
+    assert!(
+        events.contains(&OperationEvent::Placed { attempt: 2, forwarded: false, owner_gid: 0 }),
+        "{events:?}"
+    );
+    assert!(soon(image.is_lock_owner()).await.unwrap());
+}
+
+/// Facts 4.5: the second sending of a request is not run again; its result comes again.
+#[tokio::test]
+async fn a_request_that_is_sent_twice_runs_once_and_is_answered_twice() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let owner = open(&io, "img").await;
+    write(&owner, 0, 1).await;
+    let mut peer = Peer::watch(other, "img").await;
+    let snap_create =
+        |request| Payload::SnapCreate(wire::SnapCreatePayload { request, name: "s".to_owned() });
+    assert_eq!(peer.call(snap_create(peer.request(1, 1)), 1).await, 0);
+    assert_eq!(peer.call(snap_create(peer.request(1, 2)), 1).await, 0, "not EEXIST");
+    assert_eq!(peer.call(snap_create(peer.request(2, 1)), 2).await, Errno::EEXIST.result());
+}
+
+/// I6: records go with the low-water mark, and the last ones when the requester closes.
+#[tokio::test]
+async fn done_records_are_trimmed_and_go_when_the_requester_closes() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, requester) = (open(&io, "img").await, open(&other, "img").await);
+    write(&owner, 0, 1).await;
+    for size in 5..9 {
+        soon(requester.resize(size * OBJECT, false, CallOptions::default())).await.unwrap();
+        assert_eq!(done_records(&io, "img").await.len(), 1);
+    }
+    soon(requester.close()).await;
+    assert_eq!(done_records(&io, "img").await, Vec::<String>::new());
+}
+
+/// A caller's deadline ends its wait.
+#[tokio::test]
+async fn a_deadline_is_honoured() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let mut idle = Peer::watch(other, "child").await;
+    idle.lock().await;
+    let image = open(&io, "child").await;
+    let accepts = idle.answer(|message| Some(if is_request(message) { response(0) } else { Bytes::new() }));
+    let deadline = Some(std::time::Duration::from_millis(300));
+    let flatten = image.flatten(CallOptions { deadline, ..CallOptions::default() });
+    let result = soon(async {
+        tokio::select! { biased; result = flatten => result, () = accepts => unreachable!("it answers for ever") }
+    })
+    .await;
+    assert_eq!(errno_of(result), Errno::ETIMEDOUT);
+}

@@ -1,0 +1,258 @@
+//! The way to ownership: acquire, wait, install, reacquire.
+
+use errno::Errno;
+
+use crate::acquire::Outcome;
+use crate::ids::{Millis, Token};
+use crate::lock::machine::{complete, ends_automatic_policy};
+use crate::lock::queue::{Kind, Waiter};
+use crate::lock::{Effect, ExclusiveLock, Policy, Purpose, State};
+use crate::outcome::{OpResult, RpcOutcome};
+
+/// What a waiting state waits for, and how long at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Wait {
+    pub(crate) deadline: Millis,
+    foreign: bool,
+    /// The RequestLock whose answer counts.
+    send: Option<Token>,
+}
+
+impl ExclusiveLock {
+    pub(super) fn request_acquire(&mut self, now: Millis, waiter: Waiter, effects: &mut Vec<Effect>) {
+        let explicit = waiter.purpose == Some(Purpose::Explicit);
+        let refused = if self.is_shutting_down() { Some(Errno::ESHUTDOWN) } else { self.dead };
+        if let Some(errno) = refused {
+            return effects.push(Effect::Complete { token: waiter.token, result: Err(errno) });
+        }
+        if explicit && self.state == State::Locked && self.promised.is_some() {
+            // The peer that was promised the lock gets it first.
+            self.queue.push(Kind::Release, None);
+        }
+        match &self.wait {
+            Some(wait) if waiter.purpose.is_none() && !wait.foreign => {
+                effects.push(Effect::Complete { token: waiter.token, result: Ok(()) });
+            }
+            // A foreign lock may have been removed without a word: whoever does not wait for it gets a fresh answer.
+            Some(wait) if wait.foreign && waiter.purpose != Some(Purpose::Io) => {
+                self.queue.push(Kind::Acquire, Some(waiter));
+                self.begin_acquire(now, effects);
+            }
+            _ => self.queue.push(Kind::Acquire, Some(waiter)),
+        }
+    }
+
+    pub(super) fn start_acquire(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        match self.state {
+            State::Locked => {
+                let waiters = self.queue.finish_active();
+                self.acquired(waiters, effects);
+            }
+            State::Unlocked => self.begin_acquire(now, effects),
+            _ => self.finish(self.state, Err(Errno::ESHUTDOWN), effects),
+        }
+    }
+
+    /// The server part, from UNLOCKED or a waiting state.
+    pub(super) fn begin_acquire(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if let Some(errno) = self.dead {
+            self.finish(State::Unlocked, Err(errno), effects);
+        } else if self.handle == 0 {
+            self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
+            self.wait_or_stop(State::WaitingForRegister, now + self.config.retry_delay, false, effects);
+        } else {
+            // The cookie is made from the newest handle.
+            self.queue.take(Kind::Reacquire);
+            self.held = self.handle;
+            self.enter(State::Acquiring, effects);
+            effects.push(Effect::Acquire { handle: self.held });
+        }
+    }
+
+    pub(super) fn acquire_ended(&mut self, now: Millis, outcome: Outcome, effects: &mut Vec<Effect>) {
+        if self.state != State::Acquiring {
+            return;
+        }
+        match (outcome, self.dead) {
+            (_, Some(errno)) => self.finish(State::Unlocked, Err(errno), effects),
+            (Outcome::Locked, None) => {
+                self.enter(State::PostAcquiring, effects);
+                effects.push(Effect::PostAcquire);
+            }
+            (Outcome::OwnerAlive(_) | Outcome::Failed(Errno::EAGAIN), None) => self.owner_alive(now, effects),
+            (Outcome::Foreign, None) => self.foreign(now, effects),
+            (Outcome::Failed(errno), None) => self.fail(errno, effects),
+        }
+    }
+
+    /// Fails everybody who waits; a fence is remembered.
+    fn fail(&mut self, errno: Errno, effects: &mut Vec<Effect>) {
+        self.finish(State::Unlocked, Err(errno), effects);
+        if errno == Errno::EBLOCKLISTED {
+            self.die(errno, effects);
+        }
+    }
+
+    fn owner_alive(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
+        self.wait_or_stop(State::WaitingForLock, now + self.config.client_notify_timeout, false, effects);
+        let from = self.me();
+        if let Some(wait) = &mut self.wait {
+            self.sends += 1;
+            wait.send = Some(Token(self.sends));
+            effects.push(Effect::SendRequestLock { send: Token(self.sends), from });
+        }
+    }
+
+    /// Nobody answers for a manual lock: no RequestLock, a look after each `retry_delay`.
+    fn foreign(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let judge = |purpose| match purpose {
+            None => Some(Err(Errno::EBUSY)),
+            Some(Purpose::Operation | Purpose::Explicit) => Some(Err(Errno::EROFS)),
+            Some(Purpose::Io) => None,
+        };
+        self.settle(judge, effects);
+        self.wait_or_stop(State::WaitingForLock, now + self.config.retry_delay, true, effects);
+    }
+
+    /// Completes the waiters of the active acquire that are not ready to wait.
+    fn settle(&mut self, judge: impl Fn(Option<Purpose>) -> Option<OpResult>, effects: &mut Vec<Effect>) {
+        let Some(action) = self.queue.active_mut() else { return };
+        action.waiters.retain(|waiter| match judge(waiter.purpose) {
+            Some(result) => {
+                effects.push(Effect::Complete { token: waiter.token, result });
+                false
+            }
+            None => true,
+        });
+    }
+
+    /// Waits when anybody wants it; a waiting state lets nothing stand behind it in the queue.
+    fn wait_or_stop(&mut self, state: State, deadline: Millis, foreign: bool, effects: &mut Vec<Effect>) {
+        if self.is_shutting_down() {
+            return self.finish(State::Unlocked, Err(Errno::ESHUTDOWN), effects);
+        }
+        if !self.is_wanted(state) {
+            return self.finish(State::Unlocked, Ok(()), effects);
+        }
+        complete(self.queue.take(Kind::Release), Ok(()), effects);
+        self.queue.take(Kind::Reacquire);
+        self.enter(state, effects);
+        self.wait = Some(Wait { deadline, foreign, send: None });
+    }
+
+    /// The lock's own wish to be owner again waits for a watch, but takes the lock from a peer only under the standard policy.
+    fn is_wanted(&self, state: State) -> bool {
+        self.queue.active().is_some_and(|action| {
+            let patient = state == State::WaitingForRegister || self.policy == Policy::Standard;
+            !action.waiters.is_empty() || (action.own_wish && patient)
+        })
+    }
+
+    pub(super) fn request_lock_ended(
+        &mut self,
+        now: Millis,
+        send: Token,
+        outcome: &RpcOutcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(wait) = self.wait.as_mut().filter(|wait| wait.send == Some(send)) else { return };
+        wait.send = None;
+        if !matches!(outcome, RpcOutcome::NoOwner) {
+            self.no_owner = 0;
+            self.backoff.reset();
+        }
+        match outcome {
+            RpcOutcome::Accepted { .. } => wait.deadline = now + self.config.client_notify_timeout,
+            RpcOutcome::NoOwner if self.no_owner == 0 => {
+                self.no_owner = 1;
+                self.begin_acquire(now, effects);
+            }
+            RpcOutcome::NoOwner => wait.deadline = now + self.backoff.next_delay(),
+            RpcOutcome::Refused(Errno::EROFS) => self.fail(Errno::EROFS, effects),
+            RpcOutcome::TwoOwners { .. } => self.fail(Errno::EIO, effects),
+            RpcOutcome::NotifyFailed(Errno::EBLOCKLISTED) => self.fail(Errno::EBLOCKLISTED, effects),
+            RpcOutcome::Undecodable
+            | RpcOutcome::NotSupported
+            | RpcOutcome::Refused(_)
+            | RpcOutcome::NotifyFailed(_) => wait.deadline = now + self.config.retry_delay,
+        }
+    }
+
+    pub(super) fn post_acquired(&mut self, result: OpResult, effects: &mut Vec<Effect>) {
+        if self.state != State::PostAcquiring {
+            return;
+        }
+        match (result, self.dead) {
+            (_, Some(errno)) => self.finish(State::Unlocked, Err(errno), effects),
+            (Err(errno), None) => {
+                self.revert = Some(errno);
+                self.enter(State::Releasing, effects);
+                effects.push(Effect::Unlock { handle: self.held });
+            }
+            (Ok(()), None) => {
+                self.no_owner = 0;
+                self.backoff.reset();
+                self.enter(State::Locked, effects);
+                self.announce_acquired(effects);
+                effects.push(Effect::OpenGate);
+                let waiters = self.queue.finish_active();
+                self.acquired(waiters, effects);
+            }
+        }
+    }
+
+    fn acquired(&mut self, waiters: Vec<Waiter>, effects: &mut Vec<Effect>) {
+        if ends_automatic_policy(&waiters) {
+            self.policy = Policy::Standard;
+        }
+        complete(waiters, Ok(()), effects);
+    }
+
+    pub(super) fn start_reacquire(&mut self, effects: &mut Vec<Effect>) {
+        self.queue.finish_active();
+        if self.state != State::Locked || self.dead.is_some() {
+            return;
+        }
+        if self.handle == 0 {
+            self.release_then_acquire();
+        } else if self.handle == self.held && self.config.blocklist_on_break_lock {
+            // Peers forgot the owner when its watch was lost.
+            self.announce_acquired(effects);
+        } else {
+            self.queue.push_front(Kind::Reacquire, true);
+            self.reacquiring = self.handle;
+            self.enter(State::Reacquiring, effects);
+            effects.push(Effect::SetCookie { old: self.held, new: self.reacquiring });
+        }
+    }
+
+    pub(super) fn cookie_set(&mut self, result: OpResult, effects: &mut Vec<Effect>) {
+        if self.state != State::Reacquiring {
+            return;
+        }
+        let again = self.handle != self.reacquiring;
+        self.queue.finish_active();
+        self.enter(State::Locked, effects);
+        match result {
+            Ok(()) => {
+                self.held = self.reacquiring;
+                self.announce_acquired(effects);
+                if again {
+                    self.queue.push_front(Kind::Reacquire, true);
+                }
+            }
+            Err(Errno::EBLOCKLISTED) => self.die(Errno::EBLOCKLISTED, effects),
+            Err(_) => self.release_then_acquire(),
+        }
+    }
+
+    /// Without a lock in between another client may have broken it: only a fresh acquire proves ownership. Whoever asked
+    /// for the release or the end gets just that.
+    fn release_then_acquire(&mut self) {
+        if !self.queue.has(Kind::Release) && !self.is_shutting_down() {
+            self.queue.push_front(Kind::Acquire, true);
+        }
+        self.queue.push_front(Kind::Release, false);
+    }
+}

@@ -1,0 +1,80 @@
+//! What the clients of one image tell each other through notifies on its header object (facts 4.2).
+
+use crate::ids::{ClientId, RequestId};
+
+/// A notify's payload, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The sender owns the lock.
+    AcquiredLock(ClientId),
+    /// The sender no longer owns the lock. None: a peer that does not say who it is.
+    ReleasedLock(Option<ClientId>),
+    /// The sender wants the lock; answered by the owner alone.
+    RequestLock {
+        /// Who wants it.
+        from: ClientId,
+        /// Carried for peers that know it; a remote standard policy refuses all the same.
+        force: bool,
+    },
+    /// The header changed: refresh before going on.
+    HeaderUpdate,
+    /// Owner to requester; restarts the request's timer.
+    AsyncProgress {
+        /// Which request.
+        id: RequestId,
+        /// Done so far, in units of the operation.
+        offset: u64,
+        /// All of it, in the same units.
+        total: u64,
+    },
+    /// Owner to requester: the operation ended.
+    AsyncComplete {
+        /// Which request.
+        id: RequestId,
+        /// 0 or a negative errno.
+        result: i32,
+    },
+    /// Requester to owner: run this.
+    Request(Request),
+    /// A payload that this client does not know, or that does not decode.
+    Unknown,
+}
+
+/// A forwarded maintenance operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Stays the same through all re-sends of one call.
+    pub id: RequestId,
+    /// The requester's watch handle now; not part of the identity.
+    pub handle: u64,
+    /// 1 for the first sending; grows with every round of the requester's loop. Lengthens the owner's hold on the lock.
+    pub attempt: u32,
+    /// Every request of this open with a smaller number has ended.
+    pub low_water_mark: u64,
+    /// What to do.
+    pub operation: Operation,
+}
+
+/// The maintenance operations that can be forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Copy everything from the parent and detach it.
+    Flatten,
+    /// Change the size.
+    Resize {
+        /// Bytes.
+        size: u64,
+        /// False: a smaller size is EINVAL.
+        allow_shrink: bool,
+    },
+    /// Create a snapshot.
+    SnapCreate {
+        /// Its name.
+        name: String,
+    },
+    /// Remove a snapshot.
+    SnapRemove {
+        /// Its name.
+        name: String,
+    },
+}

@@ -1,0 +1,111 @@
+//! AsyncComplete on its way: sent again until the requester has acked it, with a back-off and a limit.
+
+use std::collections::BTreeMap;
+
+use errno::Errno;
+
+use crate::ids::{ClientId, Millis, RequestId, Token};
+use crate::outcome::NotifyAnswers;
+use crate::retry::Backoff;
+
+/// Sendings of one AsyncComplete. A requester that still waits after them sends its request again and gets a new round.
+const SENDS_MAX: u32 = 10;
+
+#[derive(Clone, Debug)]
+struct Delivery {
+    result: i32,
+    /// The requester's watch when it sent the request.
+    requester: ClientId,
+    sends: u32,
+    backoff: Backoff,
+    step: Step,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// To be sent at this moment.
+    Due(Millis),
+    /// Under way; `again`: asked for once more meanwhile.
+    Sent { send: Token, again: bool },
+}
+
+/// The AsyncCompletes that are not through.
+#[derive(Clone, Debug)]
+pub(crate) struct Deliveries {
+    retry_delay: Millis,
+    seed: u64,
+    started: u64,
+    by_id: BTreeMap<RequestId, Delivery>,
+}
+
+impl Deliveries {
+    pub(crate) fn new(retry_delay: Millis, seed: u64) -> Self {
+        Self { retry_delay, seed, started: 0, by_id: BTreeMap::new() }
+    }
+
+    /// Due at once. One that is under way may have come too early for this requester: it is sent once more.
+    pub(crate) fn start(&mut self, now: Millis, id: RequestId, handle: u64, result: i32) {
+        let requester = ClientId { gid: id.gid, handle };
+        self.started += 1;
+        let delivery = self.by_id.entry(id).or_insert_with(|| {
+            let min = Millis(self.retry_delay.0 / 10);
+            let backoff = Backoff::new(min, self.retry_delay, self.seed.wrapping_add(self.started));
+            Delivery { result, requester, sends: 0, backoff, step: Step::Due(now) }
+        });
+        delivery.result = result;
+        delivery.requester = requester;
+        delivery.sends = 0;
+        match &mut delivery.step {
+            Step::Due(at) => *at = now,
+            Step::Sent { again, .. } => *again = true,
+        }
+    }
+
+    /// The next one that is due; the caller sends it under this token.
+    pub(crate) fn take_due(&mut self, now: Millis, send: Token) -> Option<(RequestId, i32)> {
+        let due = |step: &Step| matches!(step, Step::Due(at) if *at <= now);
+        let (id, delivery) = self.by_id.iter_mut().find(|(_, delivery)| due(&delivery.step))?;
+        delivery.sends += 1;
+        delivery.step = Step::Sent { send, again: false };
+        Some((*id, delivery.result))
+    }
+
+    pub(crate) fn sent(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        token: Token,
+        result: &Result<NotifyAnswers, Errno>,
+    ) {
+        let Some(delivery) = self.by_id.get_mut(&id) else { return };
+        let again = match delivery.step {
+            Step::Sent { send, again } if send == token => again,
+            _ => return,
+        };
+        let over = match result {
+            Ok(answers) => {
+                let acked = answers.answers.iter().any(|answer| answer.from == delivery.requester);
+                !again && (!answers.timed_out || acked)
+            }
+            Err(errno) => matches!(errno, Errno::ENOENT | Errno::EBLOCKLISTED | Errno::ESHUTDOWN),
+        };
+        if over || delivery.sends >= SENDS_MAX {
+            self.by_id.remove(&id);
+        } else {
+            let pause = if again { Millis(0) } else { delivery.backoff.next_delay() };
+            delivery.step = Step::Due(now + pause);
+        }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&RequestId) -> bool) {
+        self.by_id.retain(|id, _| keep(id));
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        let due = |delivery: &Delivery| match delivery.step {
+            Step::Due(at) => Some(at),
+            Step::Sent { .. } => None,
+        };
+        self.by_id.values().filter_map(due).min()
+    }
+}

@@ -1,0 +1,214 @@
+//! Requests of others that this client runs as the lock owner (facts 4.5).
+
+use std::collections::BTreeMap;
+
+use errno::Errno;
+
+use crate::ids::{Millis, RequestId, Token};
+use crate::lock::Ownership;
+use crate::message::Request;
+use crate::outcome::OpResult;
+use crate::watcher::delivery::Deliveries;
+use crate::watcher::{Config, Effect};
+
+/// Forwarded requests that are being refreshed for or run at one time; further ones are answered EAGAIN.
+const REQUESTS_MAX: usize = 1024;
+/// Final results that are remembered; the oldest request goes first. The durable record is in the image's header.
+const COMPLETED_MAX: usize = 4096;
+/// Opens of the image whose low-water mark is remembered.
+const OPENS_MAX: usize = 4096;
+
+#[derive(Clone, Debug)]
+struct Arriving {
+    request: Request,
+    /// More than one when a notify is delivered twice.
+    acks: Vec<Token>,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    handle: u64,
+    /// The progress notify under way.
+    sending: Option<Token>,
+    /// The newest value that has not been sent.
+    queued: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Completed {
+    result: i32,
+    expires: Millis,
+}
+
+/// The tables of the owner's side.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    gid: u64,
+    open: u64,
+    ttl: Millis,
+    arriving: BTreeMap<RequestId, Arriving>,
+    pending: BTreeMap<RequestId, Pending>,
+    completed: BTreeMap<RequestId, Completed>,
+    /// (gid, open) -> every smaller number has ended.
+    low_water: BTreeMap<(u64, u64), u64>,
+    pub(crate) deliveries: Deliveries,
+}
+
+impl Owner {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            gid: config.gid,
+            open: config.open,
+            ttl: config.completed_request_ttl,
+            arriving: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            completed: BTreeMap::new(),
+            low_water: BTreeMap::new(),
+            deliveries: Deliveries::new(config.retry_delay, config.seed),
+        }
+    }
+
+    /// The checks, in order: owner, own request, ended long ago, running, completed, arriving, willing, room.
+    pub(crate) fn received(
+        &mut self,
+        now: Millis,
+        request: Request,
+        ack: Token,
+        ownership: Ownership,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = request.id;
+        if ownership == Ownership::NotOwner {
+            return effects.push(Effect::Ack { ack, answer: None });
+        }
+        if (id.gid, id.open) == (self.gid, self.open) {
+            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::ERESTART)) });
+        }
+        if id.number < self.raise_low_water(&request) {
+            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::ESTALE)) });
+        }
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.handle = request.handle;
+            return effects.push(Effect::Ack { ack, answer: Some(Ok(())) });
+        }
+        if let Some(completed) = self.completed.get_mut(&id) {
+            completed.expires = now + self.ttl;
+            self.deliveries.start(now, id, request.handle, completed.result);
+            return effects.push(Effect::Ack { ack, answer: Some(Ok(())) });
+        }
+        if let Some(arriving) = self.arriving.get_mut(&id) {
+            arriving.request = request;
+            return arriving.acks.push(ack);
+        }
+        if ownership != Ownership::Accepting {
+            return effects.push(Effect::Ack { ack, answer: None });
+        }
+        if self.pending.len() + self.arriving.len() >= REQUESTS_MAX {
+            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EAGAIN)) });
+        }
+        self.arriving.insert(id, Arriving { request, acks: vec![ack] });
+        effects.push(Effect::Refresh { id });
+    }
+
+    /// Results of requests below the mark are not asked for any more. Returns the mark.
+    fn raise_low_water(&mut self, request: &Request) -> u64 {
+        let id = request.id;
+        let mark = self.low_water.entry((id.gid, id.open)).or_default();
+        *mark = request.low_water_mark.max(*mark);
+        let mark = *mark;
+        let wanted = |other: &RequestId| (other.gid, other.open) != (id.gid, id.open) || other.number >= mark;
+        self.completed.retain(|id, _| wanted(id));
+        self.deliveries.retain(wanted);
+        while self.low_water.len() > OPENS_MAX {
+            self.low_water.pop_first();
+        }
+        mark
+    }
+
+    pub(crate) fn refreshed(
+        &mut self,
+        id: RequestId,
+        result: OpResult,
+        ownership: Ownership,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Arriving { request, acks }) = self.arriving.remove(&id) else { return };
+        let answer = match (result, ownership) {
+            (Err(errno), _) => Some(Err(errno)),
+            (Ok(()), Ownership::NotOwner | Ownership::Leaving) => None,
+            (Ok(()), Ownership::Accepting) => Some(Ok(())),
+        };
+        effects.extend(acks.into_iter().map(|ack| Effect::Ack { ack, answer }));
+        if answer == Some(Ok(())) {
+            let pending = Pending { handle: request.handle, sending: None, queued: None };
+            self.pending.insert(id, pending);
+            // The ERESTART of an earlier run must not end this one.
+            self.deliveries.retain(|other| *other != id);
+            effects.push(Effect::StartOperation { request });
+        }
+    }
+
+    /// Nothing new: who arrives is not answered.
+    pub(crate) fn close(&mut self, effects: &mut Vec<Effect>) {
+        let acks = std::mem::take(&mut self.arriving).into_values().flat_map(|arriving| arriving.acks);
+        effects.extend(acks.map(|ack| Effect::Ack { ack, answer: None }));
+    }
+
+    /// Newer values replace the one that waits. Some: send this one under the token.
+    pub(crate) fn progress(&mut self, id: RequestId, value: (u64, u64), send: Token) -> Option<(u64, u64)> {
+        let pending = self.pending.get_mut(&id)?;
+        if pending.sending.is_some() {
+            pending.queued = Some(value);
+            return None;
+        }
+        pending.sending = Some(send);
+        Some(value)
+    }
+
+    /// A progress notify has ended. Some: this value waits to be sent under the next token.
+    pub(crate) fn progress_sent(&mut self, id: RequestId, sent: Token, next: Token) -> Option<(u64, u64)> {
+        let pending = self.pending.get_mut(&id).filter(|pending| pending.sending == Some(sent))?;
+        let queued = pending.queued.take();
+        pending.sending = queued.map(|_| next);
+        queued
+    }
+
+    /// Remembers final results only; whatever was interrupted runs again when it is sent again.
+    pub(crate) fn ended(&mut self, now: Millis, id: RequestId, result: OpResult) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        let result = match result {
+            Err(Errno::ERESTART | Errno::EBLOCKLISTED | Errno::ESHUTDOWN) => Errno::ERESTART.result(),
+            other => {
+                let result = other.map_or_else(Errno::result, |()| 0);
+                self.completed.insert(id, Completed { result, expires: now + self.ttl });
+                self.forget_oldest();
+                result
+            }
+        };
+        self.deliveries.start(now, id, pending.handle, result);
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.completed.len() > COMPLETED_MAX {
+            let oldest =
+                self.completed.iter().min_by_key(|(_, completed)| completed.expires).map(|(id, _)| *id);
+            let Some(oldest) = oldest else { return };
+            self.completed.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn requester_gone(&mut self, gid: u64) {
+        self.completed.retain(|id, _| id.gid != gid);
+        self.low_water.retain(|(of, _), _| *of != gid);
+        self.deliveries.retain(|id| id.gid != gid);
+    }
+
+    pub(crate) fn expire(&mut self, now: Millis) {
+        self.completed.retain(|_, completed| completed.expires > now);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        let expires = self.completed.values().map(|completed| completed.expires).min();
+        expires.into_iter().chain(self.deliveries.next_deadline()).min()
+    }
+}

@@ -1,0 +1,124 @@
+//! Requests of this client that are out at the owner (facts 4.4).
+
+use std::collections::BTreeMap;
+
+use errno::Errno;
+
+use crate::ids::{ClientId, Millis, RequestId, Token};
+use crate::outcome::{OpOutcome, RpcOutcome, op_result};
+use crate::watcher::Effect;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// The caller.
+    token: Token,
+    /// The notify that carries the request.
+    send: Token,
+    deadline: Millis,
+    /// Highest offset of this attempt that the caller was told.
+    offset: Option<u64>,
+}
+
+/// Who removes an entry completes it: a second completion is impossible.
+#[derive(Clone, Debug)]
+pub(crate) struct Requester {
+    timeout: Millis,
+    entries: BTreeMap<RequestId, Entry>,
+}
+
+impl Requester {
+    pub(crate) fn new(timeout: Millis) -> Self {
+        Self { timeout, entries: BTreeMap::new() }
+    }
+
+    /// Before the request is sent: its completion may come before its ack.
+    pub(crate) fn register(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        token: Token,
+        send: Token,
+        effects: &mut Vec<Effect>,
+    ) {
+        let entry = Entry { token, send, deadline: now + self.timeout, offset: None };
+        if let Some(replaced) = self.entries.insert(id, entry) {
+            effects.push(Effect::Complete { token: replaced.token, outcome: OpOutcome::Interrupted });
+        }
+    }
+
+    pub(crate) fn forget(&mut self, token: Token) {
+        self.entries.retain(|_, entry| entry.token != token);
+    }
+
+    /// The owner's ack. Some: an entry still waits, and this is its owner.
+    pub(crate) fn answered(
+        &mut self,
+        id: RequestId,
+        send: Token,
+        outcome: RpcOutcome,
+        effects: &mut Vec<Effect>,
+    ) -> Option<ClientId> {
+        let entry = self.entries.get(&id).filter(|entry| entry.send == send)?;
+        let token = entry.token;
+        let outcome = match outcome {
+            RpcOutcome::Accepted { owner } => {
+                effects.push(Effect::Placed { token, owner });
+                return Some(owner);
+            }
+            RpcOutcome::Refused(Errno::ERESTART) => OpOutcome::Interrupted,
+            other => OpOutcome::NotPlaced(other),
+        };
+        self.entries.remove(&id);
+        effects.push(Effect::Complete { token, outcome });
+        None
+    }
+
+    pub(crate) fn progress(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        (offset, total): (u64, u64),
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.deadline = now + self.timeout;
+        if entry.offset.is_none_or(|before| offset > before) {
+            entry.offset = Some(offset);
+            effects.push(Effect::Progress { token: entry.token, offset, total });
+        }
+    }
+
+    /// AsyncComplete. After success the own image is stale before the caller hears of it (facts 9.1 row 11).
+    pub(crate) fn completed(&mut self, id: RequestId, result: i32, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        let outcome = match op_result(result) {
+            Ok(()) => {
+                effects.push(Effect::MarkStale);
+                OpOutcome::Done
+            }
+            Err(Errno::ERESTART) => OpOutcome::Interrupted,
+            Err(errno) => OpOutcome::Failed(errno),
+        };
+        effects.push(Effect::Complete { token: entry.token, outcome });
+    }
+
+    pub(crate) fn cancel_all(&mut self, outcome: &OpOutcome, effects: &mut Vec<Effect>) {
+        for entry in std::mem::take(&mut self.entries).into_values() {
+            effects.push(Effect::Complete { token: entry.token, outcome: outcome.clone() });
+        }
+    }
+
+    pub(crate) fn expire(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        self.entries.retain(|_, entry| {
+            let expired = entry.deadline <= now;
+            if expired {
+                effects.push(Effect::Complete { token: entry.token, outcome: OpOutcome::NoProgress });
+            }
+            !expired
+        });
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.entries.values().map(|entry| entry.deadline).min()
+    }
+}
