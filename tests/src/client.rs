@@ -1,0 +1,139 @@
+//! A serving client: `rbd-client serve` and the calls to it.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use proto::rbd::v1::{
+    AcquireLockRequest, CallLimits, DiscardRequest, FlattenRequest, FlushRequest, InfoReply, InfoRequest,
+    LockOwner, LockOwnerRequest, ReadRequest, ReleaseLockRequest, ReopenRequest, ResizeRequest,
+    SnapCreateRequest, SnapRemoveRequest, WriteRequest,
+};
+use rpc::{Address, Network, rbd::rbd_client_client::RbdClientClient};
+use tonic::transport::Channel;
+
+use crate::{
+    call::{Call, Failure},
+    process::Process,
+};
+
+/// A frozen client must not be cut off by the judge: its pending calls are part of what is judged.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
+
+/// One `rbd-client serve` and the connection to it.
+pub struct Client {
+    /// Its process.
+    pub process: Process,
+    /// Its client instance when it started; a reopened client has another.
+    pub gid: u64,
+    stub: RbdClientClient<Channel>,
+}
+
+impl Client {
+    /// Starts `rbd-client <options> serve <image>` and connects to it.
+    pub async fn start(name: &str, options: &[String], image: &str, directory: &Path) -> Result<Self> {
+        let mut arguments = options.to_vec();
+        arguments.extend(["--name".to_owned(), name.replace(' ', "-")]);
+        arguments.extend(["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned));
+        let (process, ready) = Process::start("rbd-client", name, &arguments, directory).await?;
+        let address: Address = ready.address.parse()?;
+        let channel =
+            Network::tcp(SILENCE_MAX).connect(&address).await.context("connecting to the client")?;
+        let stub = RbdClientClient::new(channel)
+            .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
+        Ok(Self { process, gid: ready.gid, stub })
+    }
+
+    /// Its name in timelines.
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
+    /// The raw stub, for calls that need no convenience. Cheap.
+    pub fn stub(&self) -> RbdClientClient<Channel> {
+        self.stub.clone()
+    }
+
+    /// Writes; answered when the OSD has acknowledged it.
+    pub async fn write(&self, offset: u64, data: impl Into<Bytes>) -> Result<(), Failure> {
+        self.stub().write(WriteRequest { offset, data: data.into() }).await?;
+        Ok(())
+    }
+
+    /// Reads at most 1 MiB.
+    pub async fn read(&self, offset: u64, length: u64) -> Result<Bytes, Failure> {
+        Ok(self.stub().read(ReadRequest { offset, length }).await?.into_inner().data)
+    }
+
+    /// Makes a range read as zeros.
+    pub async fn discard(&self, offset: u64, length: u64) -> Result<(), Failure> {
+        self.stub().discard(DiscardRequest { offset, length }).await?;
+        Ok(())
+    }
+
+    /// Waits for every write begun before.
+    pub async fn flush(&self) -> Result<(), Failure> {
+        self.stub().flush(FlushRequest {}).await?;
+        Ok(())
+    }
+
+    /// What it knows of the image and of itself.
+    pub async fn info(&self) -> Result<InfoReply, Failure> {
+        Ok(self.stub().info(InfoRequest {}).await?.into_inner())
+    }
+
+    /// Who holds the lock, as the OSD knows it.
+    pub async fn lock_owner(&self) -> Result<Option<LockOwner>, Failure> {
+        Ok(self.stub().lock_owner(LockOwnerRequest {}).await?.into_inner().owner)
+    }
+
+    /// Takes the lock and keeps it.
+    pub async fn acquire_lock(&self) -> Result<(), Failure> {
+        self.stub().acquire_lock(AcquireLockRequest {}).await?;
+        Ok(())
+    }
+
+    /// Gives the lock up and goes back to the automatic policy.
+    pub async fn release_lock(&self) -> Result<(), Failure> {
+        self.stub().release_lock(ReleaseLockRequest {}).await?;
+        Ok(())
+    }
+
+    /// Opens the image again with a new session; its new instance.
+    pub async fn reopen(&self) -> Result<u64, Failure> {
+        Ok(self.stub().reopen(ReopenRequest {}).await?.into_inner().gid)
+    }
+
+    /// Starts a flatten.
+    pub fn flatten(&self, limits: CallLimits) -> Call {
+        let mut stub = self.stub();
+        Call::follow(async move { stub.flatten(FlattenRequest { limits: Some(limits) }).await })
+    }
+
+    /// Starts a resize to `size` bytes.
+    pub fn resize(&self, size: u64, allow_shrink: bool, limits: CallLimits) -> Call {
+        let mut stub = self.stub();
+        let request = ResizeRequest { limits: Some(limits), size, allow_shrink };
+        Call::follow(async move { stub.resize(request).await })
+    }
+
+    /// Starts the creation of a snapshot.
+    pub fn snap_create(&self, name: &str, limits: CallLimits) -> Call {
+        let mut stub = self.stub();
+        let request = SnapCreateRequest { limits: Some(limits), name: name.to_owned() };
+        Call::follow(async move { stub.snap_create(request).await })
+    }
+
+    /// Starts the removal of a snapshot.
+    pub fn snap_remove(&self, name: &str, limits: CallLimits) -> Call {
+        let mut stub = self.stub();
+        let request = SnapRemoveRequest { limits: Some(limits), name: name.to_owned() };
+        Call::follow(async move { stub.snap_remove(request).await })
+    }
+}
+
+/// No bounds: the call goes on until it is decided.
+pub fn no_limits() -> CallLimits {
+    CallLimits::default()
+}

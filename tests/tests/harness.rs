@@ -1,0 +1,50 @@
+//! The harness itself: what it starts is ready, what it drops is gone, and what it waits for has a bound.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use proto::osd::v1::ConnectRequest;
+use system_tests::{
+    cluster::Cluster,
+    program::{self, is_alive},
+    scenario::BOUND,
+};
+
+#[tokio::test]
+async fn a_dropped_cluster_leaves_no_process_and_no_directory() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let (pid, directory) = (cluster.osd.pid(), cluster.directory().to_owned());
+    assert!(is_alive(pid) && directory.is_dir());
+    drop(cluster);
+    assert!(!is_alive(pid) && !directory.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_process_is_dropped_too() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let pid = cluster.osd.pid();
+    cluster.osd.freeze().await?;
+    drop(cluster);
+    assert!(!is_alive(pid));
+    Ok(())
+}
+
+#[test]
+fn a_missing_program_is_named_with_the_script_that_builds_it() {
+    let error = program::find("no-such-program").unwrap_err().to_string();
+    assert!(error.contains("no-such-program") && error.contains("scripts/test"), "{error}");
+}
+
+#[tokio::test]
+async fn the_event_log_shows_what_happened_and_a_wait_has_a_bound() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let before = cluster.log.catch_up().await?;
+    let gid = cluster.stub().connect(ConnectRequest { name: "judge".to_owned() }).await?.into_inner().gid;
+    let is_ours = |event: &proto::osd::v1::Event| event.kind == "session_started" && event.gid == gid;
+    let event = cluster.log.wait_for(before, BOUND, "the session", is_ours).await?;
+    assert!(event.sequence > before);
+    let never = cluster.log.wait_for(before, Duration::from_millis(50), "the impossible", |_| false).await;
+    assert!(never.unwrap_err().to_string().contains("the impossible"));
+    Ok(())
+}
