@@ -1,0 +1,252 @@
+//! Nothing is left over at rest (I6).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::events::{EventLog, Fact};
+use crate::violation::{At, Rule, Violation};
+
+/// What the OSD still knows when everything has come to rest, and what the driver says is meant to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AtRest {
+    /// Images that the driver's live clients have open: the explanation for all that follows.
+    pub opened: Vec<Opened>,
+    /// Live sessions by gid.
+    #[serde(default)]
+    pub sessions: Vec<u64>,
+    /// Registered watches.
+    #[serde(default)]
+    pub watches: Vec<Watch>,
+    /// Held locks.
+    #[serde(default)]
+    pub locks: Vec<Lock>,
+    /// done_ records in headers.
+    #[serde(default)]
+    pub done_records: Vec<DoneRecord>,
+    /// Blocklist entries in force, by gid.
+    #[serde(default)]
+    pub blocklist: Vec<u64>,
+}
+
+/// An image that a client has open.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opened {
+    /// The client's instance.
+    pub gid: u64,
+    /// The image's header object.
+    pub header: String,
+}
+
+/// A registered watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// Object name.
+    pub object: String,
+    /// Whose.
+    pub gid: u64,
+    /// Its cookie.
+    pub cookie: u64,
+}
+
+/// A held lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Object name.
+    pub object: String,
+    /// Who holds it.
+    pub gid: u64,
+    /// Under which cookie.
+    pub cookie: String,
+}
+
+/// A done_ record in a header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoneRecord {
+    /// The header object.
+    pub object: String,
+    /// `done_<gid>.<open>_<number>`.
+    pub key: String,
+}
+
+/// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
+/// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
+/// and none that took it back. And each entry that the log says is in force is there.
+pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
+    let opened: BTreeSet<(u64, &str)> =
+        rest.opened.iter().map(|open| (open.gid, open.header.as_str())).collect();
+    let mut found = sessions(rest);
+    found.extend(watches(rest, &opened));
+    found.extend(locks(rest));
+    found.extend(done_records(rest, &opened));
+    found.extend(blocklist(log, rest));
+    found
+}
+
+fn left(gid: u64, what: String) -> Violation {
+    Violation::new(Rule::LeftOver, format!("client {gid}"), [], what)
+}
+
+fn sessions(rest: &AtRest) -> Vec<Violation> {
+    let live: BTreeSet<u64> = rest.opened.iter().map(|open| open.gid).collect();
+    let stray = rest.sessions.iter().filter(|gid| !live.contains(gid));
+    stray.map(|gid| left(*gid, "its session is there, but it has no image open".to_owned())).collect()
+}
+
+fn watches(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for Watch { object, gid, cookie } in &rest.watches {
+        let why = if !opened.contains(&(*gid, object.as_str())) {
+            "it does not have the image open"
+        } else if !seen.insert((*gid, object.as_str())) {
+            "it has another one there"
+        } else {
+            continue;
+        };
+        found.push(left(*gid, format!("its watch {cookie} on {object} is there, but {why}")));
+    }
+    found
+}
+
+fn locks(rest: &AtRest) -> Vec<Violation> {
+    let has_watch =
+        |lock: &&Lock| rest.watches.iter().any(|watch| watch.gid == lock.gid && watch.object == lock.object);
+    let stray = rest.locks.iter().filter(|lock| !has_watch(lock));
+    stray
+        .map(|Lock { object, gid, cookie }| {
+            left(*gid, format!("its lock '{cookie}' on {object} is there, but no watch of its"))
+        })
+        .collect()
+}
+
+fn done_records(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for DoneRecord { object, key } in &rest.done_records {
+        match requester(key) {
+            Some(gid) if opened.contains(&(gid, object.as_str())) => {}
+            Some(gid) => {
+                let what =
+                    format!("its record {key} in {object} is there, but it does not have the image open");
+                found.push(left(gid, what));
+            }
+            None => found.push(left(0, format!("{key} in {object} names no request"))),
+        }
+    }
+    found
+}
+
+fn requester(key: &str) -> Option<u64> {
+    let (gid, request) = key.strip_prefix("done_")?.split_once('.')?;
+    let (open, number) = request.split_once('_')?;
+    open.parse::<u64>().ok()?;
+    u64::from_str_radix(number, 16).ok()?;
+    gid.parse().ok()
+}
+
+fn blocklist(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
+    let mut in_force = std::collections::BTreeMap::new();
+    for event in log.events() {
+        match event.fact {
+            Fact::Blocklisted => drop(in_force.insert(event.gid, event.sequence)),
+            Fact::BlocklistRemoved => drop(in_force.remove(&event.gid)),
+            _ => {}
+        }
+    }
+    let stray = rest.blocklist.iter().filter(|gid| !in_force.contains_key(gid));
+    let mut found: Vec<_> =
+        stray.map(|gid| left(*gid, "it is blocklisted, but no event says why".to_owned())).collect();
+    for (gid, sequence) in in_force.iter().filter(|(gid, _)| !rest.blocklist.contains(gid)) {
+        let what = "its blocklist entry is missing, but no event took it back";
+        found.push(Violation::new(Rule::FenceLost, format!("client {gid}"), [At::Event(*sequence)], what));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::log;
+
+    const H: &str = "rbd_header.1";
+
+    /// Client 5 has the image open, holds the lock and had a request; client 4 was fenced.
+    fn explained() -> AtRest {
+        AtRest {
+            opened: vec![Opened { gid: 5, header: H.into() }],
+            sessions: vec![5],
+            watches: vec![Watch { object: H.into(), gid: 5, cookie: 1 }],
+            locks: vec![Lock { object: H.into(), gid: 5, cookie: "auto 1".into() }],
+            done_records: vec![DoneRecord { object: H.into(), key: "done_5.1_000000000000000a".into() }],
+            blocklist: vec![4],
+        }
+    }
+
+    fn judged(rest: &AtRest) -> Vec<Rule> {
+        let log = log(&[
+            ("blocklisted", 3, "", "by client 5"),
+            ("blocklisted", 4, "", "by client 5"),
+            ("blocklist_removed", 3, "", "expired"),
+        ]);
+        nothing_left_over(&log, rest).into_iter().map(|violation| violation.rule).collect()
+    }
+
+    fn finds_one(change: impl FnOnce(&mut AtRest)) -> bool {
+        let mut rest = explained();
+        change(&mut rest);
+        judged(&rest) == [Rule::LeftOver]
+    }
+
+    #[test]
+    fn what_is_explained_is_fine() {
+        assert_eq!(judged(&explained()), []);
+        assert_eq!(judged(&AtRest { blocklist: vec![4], ..AtRest::default() }), []);
+    }
+
+    #[test]
+    fn a_session_without_an_open_image_is_found() {
+        assert!(finds_one(|rest| rest.sessions.push(6)));
+    }
+
+    #[test]
+    fn a_watch_of_a_closed_image_is_found() {
+        assert!(finds_one(|rest| rest.watches.push(Watch {
+            object: "rbd_header.2".into(),
+            gid: 5,
+            cookie: 2
+        })));
+    }
+
+    #[test]
+    fn a_second_watch_is_found() {
+        assert!(finds_one(|rest| rest.watches.push(Watch { object: H.into(), gid: 5, cookie: 2 })));
+    }
+
+    #[test]
+    fn a_lock_without_a_watch_is_found() {
+        assert!(finds_one(|rest| rest.locks[0].gid = 6));
+    }
+
+    #[test]
+    fn a_record_of_a_requester_that_is_gone_is_found() {
+        assert!(finds_one(|rest| rest.done_records[0].key = "done_6.1_0000000000000001".into()));
+        assert!(finds_one(|rest| rest.done_records[0].object = "rbd_header.2".into()));
+        assert!(finds_one(|rest| rest.done_records[0].key = "done_what".into()));
+    }
+
+    #[test]
+    fn a_blocklist_entry_that_no_event_explains_is_found() {
+        assert!(finds_one(|rest| rest.blocklist.push(9)));
+        assert!(finds_one(|rest| rest.blocklist.push(3)));
+    }
+
+    #[test]
+    fn a_blocklist_entry_that_vanished_is_found() {
+        assert_eq!(judged(&AtRest { blocklist: vec![], ..explained() }), [Rule::FenceLost]);
+    }
+}

@@ -1,0 +1,224 @@
+//! What clients asked for and what they were told.
+
+mod build;
+mod line;
+mod writer;
+
+use errno::Errno;
+
+pub use build::HistoryError;
+pub use writer::HistoryWriter;
+
+/// A position after every other.
+pub const NEVER: u64 = u64::MAX;
+
+/// Calls in the order in which they were made. Every image is seen as blocks of one size, each a register whose value is the
+/// tag of the write that filled it; 0 = zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Bytes in a block.
+    pub block_bytes: u64,
+    /// By position of their invocation.
+    pub calls: Vec<Call>,
+}
+
+/// A call from its invocation to its completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its number in the history.
+    pub id: u64,
+    /// Who called.
+    pub client: String,
+    /// The image it is about; of `clone` the new one.
+    pub image: String,
+    /// What was asked.
+    pub operation: Operation,
+    /// When it was asked.
+    pub invoked: Moment,
+    /// When and how it ended; `None` = never.
+    pub completed: Option<(Moment, Outcome)>,
+}
+
+/// A point of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Number of the record, ascending: what ended at a lower position happened before.
+    pub position: u64,
+    /// Milliseconds by the driver's clock.
+    pub time_ms: u64,
+    /// Newest event in the OSD's log at this moment; see the README for which way it may err.
+    pub osd_sequence: Option<u64>,
+}
+
+/// What is asked. Offsets, lengths and sizes are in bytes and multiples of the block size.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// Reads a range of HEAD or of a snapshot.
+    Read {
+        /// Where it begins.
+        offset: u64,
+        /// How much.
+        length: u64,
+        /// Name of the snapshot; absent = HEAD.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snap: Option<String>,
+    },
+    /// Fills every block of a range with the tag.
+    Write {
+        /// Where it begins.
+        offset: u64,
+        /// How much.
+        length: u64,
+        /// Above 0, no other write of the history has it.
+        tag: u64,
+    },
+    /// Makes a range read as zeros.
+    Discard {
+        /// Where it begins.
+        offset: u64,
+        /// How much.
+        length: u64,
+    },
+    /// Answers when earlier writes have ended.
+    Flush,
+    /// Makes the image.
+    Create {
+        /// Its size.
+        size: u64,
+    },
+    /// Makes the image from another's snapshot.
+    Clone {
+        /// The other image.
+        parent: String,
+        /// Name of its snapshot.
+        snap: String,
+    },
+    /// Takes a snapshot.
+    SnapCreate {
+        /// Its name.
+        snap: String,
+    },
+    /// Removes a snapshot.
+    SnapRemove {
+        /// Its name.
+        snap: String,
+    },
+    /// Changes the size; blocks beyond it are zero afterwards.
+    Resize {
+        /// The new size.
+        size: u64,
+    },
+    /// Detaches the image from its parent.
+    Flatten,
+    /// Takes the exclusive lock.
+    Acquire,
+    /// Gives the exclusive lock away.
+    Release,
+    /// Opens the image anew, as a new instance.
+    Reopen,
+}
+
+/// How a call ended, as far as its caller knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It succeeded.
+    Ok {
+        /// Of a read: the tag of each block, `None` for a torn one. Else empty.
+        tags: Vec<Option<u64>>,
+    },
+    /// It was answered with an error.
+    Error {
+        /// Which.
+        errno: Errno,
+    },
+    /// Nobody knows: the client was killed, or its answer was lost.
+    Unknown,
+}
+
+/// Whether and until when a call can have changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It did, before this position.
+    Happened(u64),
+    /// It did or did not; if it did, before this position.
+    Perhaps(u64),
+}
+
+/// One line of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The call's number.
+    pub id: u64,
+    /// Who calls.
+    pub client: String,
+    /// Milliseconds, never less than in the record before.
+    pub time_ms: u64,
+    /// See [`Moment::osd_sequence`].
+    pub osd_sequence: Option<u64>,
+    /// Begin or end.
+    pub what: What,
+}
+
+/// Begin or end of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is made; recorded before it is sent.
+    Invoke {
+        /// On this image.
+        image: String,
+        /// This is asked.
+        operation: Operation,
+    },
+    /// It has ended; recorded after the answer came.
+    Complete(Outcome),
+}
+
+impl Call {
+    /// An error that was answered ends the effect with the call, ETIMEDOUT and ERESTART excepted: there only the wait ended.
+    pub fn effect(&self) -> Effect {
+        match &self.completed {
+            Some((at, Outcome::Ok { .. })) => Effect::Happened(at.position),
+            Some((_, Outcome::Error { errno: Errno::ETIMEDOUT | Errno::ERESTART })) => Effect::Perhaps(NEVER),
+            Some((at, Outcome::Error { .. })) => Effect::Perhaps(at.position),
+            Some((_, Outcome::Unknown)) | None => Effect::Perhaps(NEVER),
+        }
+    }
+
+    /// What a successful read saw.
+    pub fn tags(&self) -> Option<&[Option<u64>]> {
+        match &self.completed {
+            Some((_, Outcome::Ok { tags })) => Some(tags),
+            _ => None,
+        }
+    }
+
+    /// Position of the end; [`NEVER`] without one.
+    pub fn end(&self) -> u64 {
+        self.completed.as_ref().map_or(NEVER, |(at, _)| at.position)
+    }
+
+    pub(crate) fn is_ok(&self) -> bool {
+        matches!(self.effect(), Effect::Happened(_))
+    }
+}
+
+impl Operation {
+    /// Offset and length of a read, write or discard.
+    pub fn range(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Read { offset, length, .. }
+            | Self::Write { offset, length, .. }
+            | Self::Discard { offset, length } => Some((*offset, *length)),
+            _ => None,
+        }
+    }
+}
+
+impl History {
+    /// Numbers of the blocks that an operation reads, writes or discards.
+    pub(crate) fn blocks(&self, operation: &Operation) -> std::ops::Range<u64> {
+        let (offset, length) = operation.range().unwrap_or((0, 0));
+        offset / self.block_bytes..(offset + length) / self.block_bytes
+    }
+}

@@ -1,0 +1,206 @@
+//! Reads a history and refuses one that cannot be judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use super::line::{Head, Line};
+use super::{Call, History, Moment, Operation, Outcome, Record, What};
+
+/// The history cannot be judged.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed history, line {line}: {rule}: {input}")]
+pub struct HistoryError {
+    /// From 1; the first line is the head.
+    pub line: u64,
+    /// The rule that is broken.
+    pub rule: String,
+    /// The line as it was read.
+    pub input: String,
+}
+
+impl History {
+    /// Reads JSON lines as the README describes them.
+    pub fn read(input: impl BufRead) -> Result<Self, HistoryError> {
+        let mut builder: Option<Builder> = None;
+        for (line, text) in (1..).zip(input.lines()) {
+            let text = text.map_err(|error| refuse(line, error.to_string(), String::new()))?;
+            let broken = |rule| refuse(line, rule, text.clone());
+            match &mut builder {
+                None => builder = Some(Builder::new(head(&text).map_err(broken)?)),
+                Some(builder) => {
+                    let parsed: Line = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+                    builder.push(parsed.record().map_err(broken)?).map_err(broken)?;
+                }
+            }
+        }
+        let no_head = || refuse(1, "a history begins with its head".to_owned(), String::new());
+        builder.map(|builder| builder.history).ok_or_else(no_head)
+    }
+
+    /// The history of these records; an error counts them as lines from 2 on.
+    pub fn from_records(
+        block_bytes: u64,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<Self, HistoryError> {
+        let block_bytes = check_block_bytes(block_bytes)
+            .map_err(|rule| refuse(1, rule, format!("block_bytes {block_bytes}")))?;
+        let mut builder = Builder::new(block_bytes);
+        for (line, record) in (2..).zip(records) {
+            let input = format!("{record:?}");
+            builder.push(record).map_err(|rule| refuse(line, rule, input))?;
+        }
+        Ok(builder.history)
+    }
+}
+
+fn refuse(line: u64, rule: String, input: String) -> HistoryError {
+    HistoryError { line, rule, input }
+}
+
+fn head(text: &str) -> Result<u64, String> {
+    let head: Head = serde_json::from_str(text)
+        .map_err(|error| format!("a history begins with {{\"history\":1,\"block_bytes\":N}}: {error}"))?;
+    if head.history != 1 {
+        return Err(format!("version {} of the format is not known", head.history));
+    }
+    check_block_bytes(head.block_bytes)
+}
+
+fn check_block_bytes(block_bytes: u64) -> Result<u64, String> {
+    if block_bytes == 0 { Err("block_bytes is above 0".to_owned()) } else { Ok(block_bytes) }
+}
+
+/// Builds a history record by record. Errors are the rule that is broken.
+struct Builder {
+    history: History,
+    /// Place of each call that was invoked.
+    places: BTreeMap<u64, usize>,
+    tags: BTreeSet<u64>,
+    /// (image, snapshot) that somebody tried to remove.
+    removed: BTreeSet<(String, String)>,
+    /// Images that were made.
+    made: BTreeSet<String>,
+    /// Images that were cloned.
+    parents: BTreeSet<String>,
+    position: u64,
+    time_ms: u64,
+}
+
+impl Builder {
+    fn new(block_bytes: u64) -> Self {
+        Self {
+            history: History { block_bytes, calls: Vec::new() },
+            places: BTreeMap::new(),
+            tags: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            made: BTreeSet::new(),
+            parents: BTreeSet::new(),
+            position: 0,
+            time_ms: 0,
+        }
+    }
+
+    fn push(&mut self, record: Record) -> Result<(), String> {
+        let Record { id, client, time_ms, osd_sequence, what } = record;
+        if time_ms < self.time_ms {
+            return Err(format!("time runs backwards, from {} to {time_ms}", self.time_ms));
+        }
+        self.time_ms = time_ms;
+        self.position += 1;
+        let moment = Moment { position: self.position, time_ms, osd_sequence };
+        match what {
+            What::Invoke { image, operation } => self.invoke(id, client, image, operation, moment),
+            What::Complete(outcome) => self.complete(id, &client, outcome, moment),
+        }
+    }
+
+    fn invoke(
+        &mut self,
+        id: u64,
+        client: String,
+        image: String,
+        operation: Operation,
+        invoked: Moment,
+    ) -> Result<(), String> {
+        if self.places.contains_key(&id) {
+            return Err(format!("call {id} was invoked before"));
+        }
+        self.check_range(&operation)?;
+        self.check_names(&image, &operation)?;
+        self.places.insert(id, self.history.calls.len());
+        self.history.calls.push(Call { id, client, image, operation, invoked, completed: None });
+        Ok(())
+    }
+
+    fn check_range(&mut self, operation: &Operation) -> Result<(), String> {
+        let block_bytes = self.history.block_bytes;
+        if let Some((offset, length)) = operation.range() {
+            if length == 0 || offset % block_bytes != 0 || length % block_bytes != 0 {
+                return Err(format!(
+                    "offset and length are whole blocks of {block_bytes} bytes, at least one"
+                ));
+            }
+            if offset.checked_add(length).is_none() {
+                return Err("a range ends below 2^64".to_owned());
+            }
+        }
+        match operation {
+            Operation::Write { tag: 0, .. } => Err("tag 0 means zeros: a write has another".to_owned()),
+            Operation::Write { tag: u64::MAX, .. } => Err(format!("tag {} is reserved", u64::MAX)),
+            Operation::Write { tag, .. } if !self.tags.insert(*tag) => {
+                Err(format!("tag {tag} belongs to another write"))
+            }
+            Operation::Resize { size } | Operation::Create { size } if size % block_bytes != 0 => {
+                Err(format!("a size is in whole blocks of {block_bytes} bytes"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Names are not used again: otherwise nobody could say which of two a later call is about.
+    fn check_names(&mut self, image: &str, operation: &Operation) -> Result<(), String> {
+        match operation {
+            Operation::SnapRemove { snap } => {
+                self.removed.insert((image.to_owned(), snap.clone()));
+            }
+            Operation::SnapCreate { snap } if self.removed.contains(&(image.to_owned(), snap.clone())) => {
+                return Err(format!("the name of the removed snapshot {image}@{snap} is not used again"));
+            }
+            Operation::Create { .. } | Operation::Clone { .. } if !self.made.insert(image.to_owned()) => {
+                return Err(format!("image {image} is made once"));
+            }
+            _ => {}
+        }
+        if let Operation::Clone { parent, .. } = operation {
+            self.parents.insert(parent.clone());
+        }
+        let is_made = matches!(operation, Operation::Create { .. } | Operation::Clone { .. });
+        if is_made && self.parents.contains(image) {
+            return Err(format!("image {image} is made before it is cloned"));
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, id: u64, client: &str, outcome: Outcome, at: Moment) -> Result<(), String> {
+        let place = self.places.get(&id).ok_or_else(|| format!("call {id} was not invoked"))?;
+        let call = &self.history.calls[*place];
+        if call.client != client {
+            return Err(format!("call {id} belongs to client {}", call.client));
+        }
+        if call.completed.is_some() {
+            return Err(format!("call {id} has ended before"));
+        }
+        if let Outcome::Ok { tags } = &outcome {
+            let is_read = matches!(call.operation, Operation::Read { .. });
+            let blocks = self.history.blocks(&call.operation);
+            if !is_read && !tags.is_empty() {
+                return Err("only a read has tags".to_owned());
+            }
+            if is_read && tags.len() as u64 > blocks.end - blocks.start {
+                return Err(format!("a read of {} blocks has no more tags", blocks.end - blocks.start));
+            }
+        }
+        self.history.calls[*place].completed = Some((at, outcome));
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Which objects an image has, and what a run left of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::events::{Event, Fact};
+
+/// The objects of an image that uses the exclusive lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageObjects {
+    /// Pool of all of them.
+    pub pool: String,
+    /// Name of the header object, e.g. "rbd_header.1".
+    pub header: String,
+    /// Start of the data objects' names, e.g. "rbd_data.1".
+    pub object_prefix: String,
+}
+
+impl ImageObjects {
+    pub(crate) fn is_header(&self, event: &Event) -> bool {
+        event.pool == self.pool && event.object == self.header
+    }
+
+    pub(crate) fn is_data(&self, event: &Event) -> bool {
+        let number = event.object.strip_prefix(&self.object_prefix).and_then(|rest| rest.strip_prefix('.'));
+        event.pool == self.pool && number.is_some()
+    }
+
+    /// Whether the event is a change of the header by this op.
+    pub(crate) fn is_commit(&self, event: &Event, op: &str) -> bool {
+        let Fact::Applied(ops) = &event.fact else { return false };
+        self.is_header(event) && ops.iter().any(|applied| applied == op)
+    }
+}
+
+/// What there was when everything had come to rest, by image. Images have the names that the history gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalState {
+    /// Every image.
+    pub images: BTreeMap<String, FinalImage>,
+}
+
+/// One image at rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalImage {
+    /// Bytes.
+    pub size: u64,
+    /// Its snapshots.
+    #[serde(default)]
+    pub snapshots: Vec<FinalSnapshot>,
+    /// Its parent, as its own header says.
+    #[serde(default)]
+    pub parent: Option<FinalParent>,
+}
+
+/// A snapshot at rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Images that are listed as its clones.
+    #[serde(default)]
+    pub children: Vec<String>,
+}
+
+/// The parent of an image at rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalParent {
+    /// The other image.
+    pub image: String,
+    /// Name of its snapshot.
+    pub snap: String,
+    /// Whether HEAD still needs it; else only snapshots do.
+    pub head: bool,
+}
+
+/// A snapshot of an image, by names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotName {
+    /// The image.
+    pub image: String,
+    /// The snapshot.
+    pub snap: String,
+}
+
+impl std::fmt::Display for SnapshotName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.image, self.snap)
+    }
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod at_rest;
+mod blocks;
+mod bounds;
+mod events;
+mod fencing;
+mod history;
+mod image;
+mod maintenance;
+mod register;
+mod snapshots;
+#[cfg(test)]
+mod testing;
+mod violation;
+
+pub use at_rest::{AtRest, DoneRecord, Lock, Opened, Watch, nothing_left_over};
+pub use blocks::blocks_are_linearizable;
+pub use bounds::{Bounds, calls_ended_in_time};
+pub use events::{Event, EventLog, EventLogError, Fact};
+pub use fencing::{BreakRule, one_writer_at_a_time};
+pub use history::{
+    Call, Effect, History, HistoryError, HistoryWriter, Moment, NEVER, Operation, Outcome, Record, What,
+};
+pub use image::{FinalImage, FinalParent, FinalSnapshot, FinalState, ImageObjects, SnapshotName};
+pub use maintenance::{maintenance_happened_once, parents_and_children_agree, state_matches_the_calls};
+pub use register::{Action, CONFIGURATIONS_MAX, RegisterOp, Start, Verdict, linearize};
+pub use snapshots::snapshots_never_change;
+pub use violation::{At, Rule, Violation};
