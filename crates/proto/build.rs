@@ -3,8 +3,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "osd/v1/osd.proto",
+    "osd/v1/faults.proto",
     "cls/lock/v1/lock.proto",
     "cls/rbd/v1/rbd.proto",
     "rbd/v1/watch_notify.proto",

@@ -3,7 +3,8 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=../../proto");
-    let descriptors = protox::compile(["osd/v1/osd.proto", "rbd/v1/client.proto"], ["../../proto"])?;
+    let descriptors =
+        protox::compile(["osd/v1/osd.proto", "osd/v1/faults.proto", "rbd/v1/client.proto"], ["../../proto"])?;
     tonic_prost_build::configure()
         .build_transport(false)
         .extern_path(".osd.v1", "::proto::osd::v1")

@@ -34,7 +34,7 @@ impl Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         match rpc::status::to_error(&status) {
-            Some(error) => Self { name: error.name, errno: error.errno, text: error.text },
+            Some(error) => Self { name: error.name, errno: error.number, text: error.text },
             None => Self { name: String::new(), errno: 0, text: status.to_string() },
         }
     }

@@ -30,6 +30,9 @@ pub struct DataIo {
     copy_on_read: bool,
 }
 
+/// Bytes of one read, which are in memory at once.
+pub const READ_BYTES_MAX: u64 = 256 << 20;
+
 /// What flatten found for one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectFlattened {
@@ -66,7 +69,7 @@ impl DataIo {
     }
 
     /// Reads HEAD, or a snapshot by its id. Shorter at the end of the image or snapshot; EINVAL when `offset` lies beyond
-    /// it; ENOENT for an unknown snapshot.
+    /// it, and for more than [`READ_BYTES_MAX`]; ENOENT for an unknown snapshot.
     pub async fn read(
         &self,
         state: &Arc<ImageState>,
@@ -149,13 +152,28 @@ impl DataIo {
     /// Makes a range of HEAD read as zeros and gives space back where that is possible. EINVAL unless all of it lies within
     /// the image.
     pub async fn discard(&self, state: &Arc<ImageState>, offset: u64, length: u64) -> Result<(), IoError> {
-        let extent = within(state, offset, length)?;
-        for batch in state.layout.batches(extent) {
-            let objects = state.layout.objects(batch).into_iter();
-            let discards = objects.map(|object| self.discard_object(state, object)).collect();
-            self.objects.window.run_all::<_, Written, IoError>(discards).await?;
+        let mut rest = within(state, offset, length)?;
+        while rest.length > 0 {
+            let done = self.discard_first(state, rest.offset, rest.length).await?;
+            rest = Extent { offset: rest.offset + done, length: rest.length - done };
         }
         Ok(())
+    }
+
+    /// The first part of a [`DataIo::discard`], and how many bytes that was: few enough objects to make nobody wait long. EINVAL
+    /// unless all of it, not only the part, lies within the image.
+    pub async fn discard_first(
+        &self,
+        state: &Arc<ImageState>,
+        offset: u64,
+        length: u64,
+    ) -> Result<u64, IoError> {
+        let extent = within(state, offset, length)?;
+        let Some(batch) = state.layout.batches(extent).next() else { return Ok(0) };
+        let objects = state.layout.objects(batch).into_iter();
+        let discards = objects.map(|object| self.discard_object(state, object)).collect();
+        self.objects.window.run_all::<_, Written, IoError>(discards).await?;
+        Ok(batch.length)
     }
 
     /// An object below the overlap must not vanish at HEAD: the parent would shine through.
@@ -270,7 +288,11 @@ fn clip(view: View, offset: u64, length: u64) -> Result<Extent> {
             view.size
         )));
     }
-    Ok(Extent { offset, length: length.min(view.size - offset) })
+    let length = length.min(view.size - offset);
+    if length > READ_BYTES_MAX {
+        return Err(Error::invalid(format!("read of {length} bytes: one read has at most {READ_BYTES_MAX}")));
+    }
+    Ok(Extent { offset, length })
 }
 
 /// A write must lie within the image.

@@ -1,65 +1,158 @@
-//! The exactly-once record: the commit op vector of a forwarded operation leaves its result in the header, where whoever
-//! owns the lock later finds it when the same request comes again.
+//! The exactly-once record: the commit op vector of an operation that was sent to an owner leaves its result in the header,
+//! where whoever owns the lock later finds it when the same request comes again.
 //!
-//! Key `done_<gid>.<open>_<number, 16 hex digits>`, value the i32 result, little endian. Removed when the requester's
-//! low-water mark has passed the number, when its session has gone, and by the requester itself when it closes.
+//! * Key `done_<gid>.<open>_<number, 16 hex digits>`, value the i32 result, little endian. Removed when the requester's
+//!   low-water mark has passed the number, when the requester closes, and when its session has gone.
+//! * Key `low_<gid>.<open>`, value the u64 mark, little endian: every smaller number of that open has ended, and its record
+//!   may have been removed. It is raised by the op vector that removes records, so that a late copy of a request whose record
+//!   has gone is refused (ESTALE) and never run again; a requester that closes sets it to `u64::MAX`. It never falls, and
+//!   goes only with the requester's session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use rados::{IoCtx, ObjectOp};
-use rbd_protocol::{Request, RequestId};
+use rbd_protocol::RequestId;
 
 use crate::error::{Error, Result};
+use crate::omap;
 
-/// Every key of the record starts with this.
-const PREFIX: &str = "done_";
+/// Every key of a result starts with this.
+const DONE: &str = "done_";
+/// Every key of a mark starts with this.
+const LOW: &str = "low_";
+/// Without a mark nothing has ended: requests are numbered from 1.
+const FIRST: u64 = 1;
+/// The mark of a requester that has closed.
+const CLOSED: u64 = u64::MAX;
 
-/// The key of one request.
-pub(crate) fn key(id: RequestId) -> String {
+/// What the header knows of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing: it is to be run.
+    New,
+    /// It was committed with this result, 0 or a negative errno.
+    Committed(i32),
+    /// Its requester has heard of its end, or does not listen any more; nobody knows whether it was committed.
+    Ended,
+}
+
+/// A request whose commit leaves a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) id: RequestId,
+    /// All requests of the same open with a smaller number have ended.
+    pub(crate) low_water_mark: u64,
+}
+
+/// How a record gets into the header: these ops belong into the op vector of the commit. ECANCELED from it: another one
+/// raised the mark in between, look again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    /// (key, value as it must be found).
+    guard: Option<(String, Option<Bytes>)>,
+    set: BTreeMap<String, Bytes>,
+    remove: Vec<String>,
+}
+
+fn done_key(id: RequestId) -> String {
     format!("{}{:016x}", prefix_of(id.gid, id.open), id.number)
 }
 
-/// The value of one result: 0 or a negative errno.
-pub(crate) fn value(result: i32) -> Vec<u8> {
-    result.to_le_bytes().to_vec()
-}
-
-/// Start of the keys of one image open.
+/// Start of the keys of the results of one image open.
 fn prefix_of(gid: u64, open: u64) -> String {
-    format!("{PREFIX}{gid}.{open}_")
+    format!("{DONE}{gid}.{open}_")
 }
 
-/// The result with which request `id` was committed, if it was.
-pub(crate) async fn recorded(io: &IoCtx, header: &str, id: RequestId) -> Result<Option<i32>> {
-    let key = key(id);
-    let reply = io.operate(header, ObjectOp::new().omap_get([key.clone()])).await;
-    let omap =
-        reply.and_then(|reply| reply.omap(0)).map_err(Error::osd(format!("reading {key} of {header}")))?;
-    Ok(omap.entries.get(&key).map(|value| decoded(value)))
+fn low_key(gid: u64, open: u64) -> String {
+    format!("{LOW}{gid}.{open}")
+}
+
+/// The requester's gid in a key of either kind.
+fn requester(key: &str) -> Option<u64> {
+    key.strip_prefix(DONE).or_else(|| key.strip_prefix(LOW))?.split_once('.')?.0.parse().ok()
 }
 
 /// A value of any other length counts as success: the key alone proves that the commit happened.
-fn decoded(value: &[u8]) -> i32 {
+fn decode_result(value: &[u8]) -> i32 {
     value.try_into().map_or(0, i32::from_le_bytes)
 }
 
-/// The keys that `request` makes superfluous: those of its open below its low-water mark.
-pub(crate) async fn superseded(io: &IoCtx, header: &str, request: &Request) -> Result<Vec<String>> {
-    let prefix = prefix_of(request.id.gid, request.id.open);
-    let first_kept = format!("{prefix}{:016x}", request.low_water_mark);
-    let keys = list(io, header, &prefix).await?;
-    Ok(keys.into_iter().filter(|key| *key < first_kept).collect())
+/// A value of any other length, or none, says nothing.
+fn decode_mark(value: Option<&Bytes>) -> u64 {
+    value.and_then(|value| value[..].try_into().ok()).map_or(FIRST, u64::from_le_bytes)
 }
 
-/// Removes every key of one image open: its requests have all ended.
-pub(crate) async fn forget_open(io: &IoCtx, header: &str, gid: u64, open: u64) -> Result<()> {
-    let keys = list(io, header, &prefix_of(gid, open)).await?;
-    remove(io, header, keys).await
+fn encode_mark(mark: u64) -> Bytes {
+    Bytes::copy_from_slice(&mark.to_le_bytes())
+}
+
+/// Looks a request up. Result and mark are read together.
+pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<Known> {
+    let (done, low) = (done_key(id), low_key(id.gid, id.open));
+    let found = get(io, header, [&done, &low]).await?;
+    Ok(match found.get(&done) {
+        Some(value) => Known::Committed(decode_result(value)),
+        None if id.number < decode_mark(found.get(&low)) => Known::Ended,
+        None => Known::New,
+    })
+}
+
+async fn get<const N: usize>(
+    io: &IoCtx,
+    header: &str,
+    keys: [&String; N],
+) -> Result<BTreeMap<String, Bytes>> {
+    let reply = io.operate(header, ObjectOp::new().omap_get(keys.map(String::as_str))).await;
+    let failed = || Error::osd(format!("reading {keys:?} of {header}"));
+    Ok(reply.and_then(|reply| reply.omap(0)).map_err(failed())?.entries)
+}
+
+impl Record {
+    /// The record of a success. Results below the requester's mark go with it; as long as the mark stands still there are
+    /// none.
+    pub(crate) async fn of_success(io: &IoCtx, header: &str, request: Recorded) -> Result<Self> {
+        let Recorded { id, low_water_mark } = request;
+        let low = low_key(id.gid, id.open);
+        let found = get(io, header, [&low]).await?.remove(&low);
+        let mark = decode_mark(found.as_ref());
+        let mut record = Self::default();
+        if id.number >= mark {
+            record.set.insert(done_key(id), Bytes::copy_from_slice(&0_i32.to_le_bytes()));
+        }
+        if low_water_mark > mark {
+            let first_kept = done_key(RequestId { number: low_water_mark, ..id });
+            let keys = omap::list(io, header, &prefix_of(id.gid, id.open)).await?.into_keys();
+            record.remove = keys.filter(|key| *key < first_kept).collect();
+            record.set.insert(low.clone(), encode_mark(low_water_mark));
+        }
+        record.guard = Some((low, found));
+        Ok(record)
+    }
+
+    /// Appends the record to the op vector of the commit.
+    pub(crate) fn write(&self, op: ObjectOp) -> ObjectOp {
+        let Some((low, found)) = &self.guard else { return op };
+        let op = op.omap_compare(low, found.clone());
+        let op = if self.set.is_empty() { op } else { op.omap_set(self.set.clone()) };
+        if self.remove.is_empty() { op } else { op.omap_remove(self.remove.clone()) }
+    }
+}
+
+/// The requests of one image open have all ended, those of its past included.
+pub(crate) async fn close_open(io: &IoCtx, header: &str, gid: u64, open: u64) -> Result<()> {
+    let keys: Vec<_> = omap::list(io, header, &prefix_of(gid, open)).await?.into_keys().collect();
+    let mark = BTreeMap::from([(low_key(gid, open), encode_mark(CLOSED))]);
+    let op = ObjectOp::new().assert_exists().omap_set(mark);
+    let op = if keys.is_empty() { op } else { op.omap_remove(keys) };
+    let closed = io.operate(header, op).await;
+    closed.map(drop).map_err(Error::osd(format!("closing the done records of {gid}.{open} in {header}")))
 }
 
 /// Removes every key whose requester's session has ended: nobody will send those requests again.
 pub(crate) async fn forget_gone_sessions(io: &IoCtx, header: &str) -> Result<()> {
-    let keys = list(io, header, PREFIX).await?;
+    let mut keys = omap::list(io, header, DONE).await?;
+    keys.extend(omap::list(io, header, LOW).await?);
     if keys.is_empty() {
         return Ok(());
     }
@@ -67,38 +160,8 @@ pub(crate) async fn forget_gone_sessions(io: &IoCtx, header: &str) -> Result<()>
     let sessions =
         io.rados().sessions().await.map_err(Error::osd(format!("listing sessions for {header}")))?;
     let live: BTreeSet<u64> = sessions.into_iter().map(|session| session.gid).collect();
-    let gone =
-        keys.into_iter().filter(|key| requester(key).is_some_and(|gid| !live.contains(&gid))).collect();
-    remove(io, header, gone).await
-}
-
-/// The requester's gid in a key.
-fn requester(key: &str) -> Option<u64> {
-    key.strip_prefix(PREFIX)?.split_once('.')?.0.parse().ok()
-}
-
-async fn list(io: &IoCtx, header: &str, prefix: &str) -> Result<Vec<String>> {
-    let attempted = || Error::osd(format!("listing {prefix} of {header}"));
-    let mut keys = Vec::new();
-    let mut after = String::new();
-    loop {
-        let reply =
-            io.operate(header, ObjectOp::new().omap_list(after, prefix, 0)).await.map_err(attempted())?;
-        let page = reply.omap(0).map_err(attempted())?;
-        keys.extend(page.entries.into_keys());
-        match keys.last() {
-            Some(last) if page.more => after = last.clone(),
-            _ => return Ok(keys),
-        }
-    }
-}
-
-async fn remove(io: &IoCtx, header: &str, keys: Vec<String>) -> Result<()> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let removed = io.operate(header, ObjectOp::new().assert_exists().omap_remove(keys)).await;
-    removed.map(drop).map_err(Error::osd(format!("removing done records of {header}")))
+    let is_gone = |key: &String| requester(key).is_some_and(|gid| !live.contains(&gid));
+    omap::remove(io, header, keys.into_keys().filter(is_gone).collect()).await
 }
 
 #[cfg(test)]
@@ -108,16 +171,25 @@ mod tests {
     #[test]
     fn keys_of_one_open_sort_by_number_and_name_their_requester() {
         let id = |number| RequestId { gid: 41, open: 2, number };
-        assert_eq!(key(id(255)), "done_41.2_00000000000000ff");
-        assert!(key(id(9)) < key(id(10)));
-        assert_eq!(requester(&key(id(9))), Some(41));
+        assert_eq!(done_key(id(255)), "done_41.2_00000000000000ff");
+        assert!(done_key(id(9)) < done_key(id(10)));
+        assert_eq!(requester(&done_key(id(9))), Some(41));
+        assert_eq!(requester(&low_key(41, 2)), Some(41));
         assert_eq!(requester("done_nonsense"), None);
     }
 
     #[test]
     fn a_result_survives_its_encoding() {
-        for result in [0, -30, i32::MIN] {
-            assert_eq!(decoded(&value(result)), result);
+        for result in [0_i32, -30, i32::MIN] {
+            assert_eq!(decode_result(&result.to_le_bytes()), result);
         }
+    }
+
+    #[test]
+    fn a_mark_survives_its_encoding_and_none_is_the_first() {
+        for mark in [2, CLOSED] {
+            assert_eq!(decode_mark(Some(&encode_mark(mark))), mark);
+        }
+        assert_eq!(decode_mark(None), FIRST);
     }
 }

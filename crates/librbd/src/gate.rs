@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use errno::Errno;
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
@@ -19,6 +20,9 @@ pub(crate) enum Reason {
     /// The image is being rolled back to a snapshot.
     Rollback,
 }
+
+/// Ops that wait at the gate at one time.
+const WAITING_MAX: usize = 4096;
 
 /// Lets block writes through while nothing closes it. Whoever waits is let in in the order of arrival, at the very moment
 /// the gate opens: a hand-over of the lock can never overtake a write that waited for the lock.
@@ -85,7 +89,7 @@ impl Gate {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Goes in, or takes a place in the queue. The error is the one the gate was failed with.
+    /// Goes in, or takes a place in the queue. The error is the one the gate was failed with; EAGAIN when the queue is full.
     pub(crate) fn arrive(&self) -> Result<Arrival, Error> {
         let mut state = self.shared.lock();
         if let Some(error) = &state.failed {
@@ -93,6 +97,13 @@ impl Gate {
         }
         if state.closed.is_empty() {
             return Ok(Arrival::Inside(Permit::new(&self.shared)));
+        }
+        if state.waiting.len() >= WAITING_MAX {
+            state.waiting.retain(|waiter| !waiter.is_closed());
+        }
+        if state.waiting.len() >= WAITING_MAX {
+            let text = format!("{WAITING_MAX} writes wait for the gate already, which is the limit");
+            return Err(Error::refused(Errno::EAGAIN, text));
         }
         let (admit, admitted) = oneshot::channel();
         state.waiting.push_back(admit);
@@ -225,7 +236,6 @@ impl Drop for Closed {
 
 #[cfg(test)]
 mod tests {
-    use errno::Errno;
     use futures_util::FutureExt;
 
     use super::*;
@@ -284,6 +294,16 @@ mod tests {
         assert!(!gate.has_waiting());
         gate.open(Reason::Resize);
         gate.drained().now_or_never().expect("nobody is inside");
+    }
+
+    #[tokio::test]
+    async fn the_queue_has_a_limit_and_those_who_went_away_do_not_count() {
+        let gate = Gate::new();
+        gate.close(Reason::NotOwner);
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| gate.arrive().expect("there is room")).collect();
+        assert_eq!(gate.arrive().expect_err("full").errno(), Errno::EAGAIN);
+        waiting.pop();
+        assert!(matches!(gate.arrive(), Ok(Arrival::Waiting(_))));
     }
 
     #[tokio::test]

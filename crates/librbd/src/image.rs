@@ -113,7 +113,8 @@ impl Image {
         self.image().events.subscribe()
     }
 
-    /// Reads bytes; shorter at the end of the image. EINVAL when `offset` lies beyond it.
+    /// Reads bytes; shorter at the end of the image. EINVAL when `offset` lies beyond it, and for more than
+    /// [`READ_BYTES_MAX`](crate::READ_BYTES_MAX).
     pub async fn read(&self, offset: u64, length: u64) -> Result<Bytes> {
         let image = self.image();
         image.check_alive()?;
@@ -142,20 +143,28 @@ impl Image {
         .await
     }
 
-    /// Makes a range read as zeros and gives space back. Errors as of [`Image::write`].
-    pub async fn discard(&self, offset: u64, length: u64) -> Result<()> {
-        self.change(offset, length, move |image, state| async move {
-            image.data.discard(&state, offset, length).await
-        })
-        .await
+    /// Makes a range read as zeros and gives space back. Errors as of [`Image::write`]. A long range is done in parts, so that
+    /// the lock can be given away in between.
+    pub async fn discard(&self, mut offset: u64, mut length: u64) -> Result<()> {
+        loop {
+            let part = move |image: Arc<OpenImage>, state| async move {
+                image.data.discard_first(&state, offset, length).await
+            };
+            let done = self.change(offset, length, part).await?;
+            (offset, length) = (offset + done, length - done);
+            if length == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// The change is a task that holds its permit: a caller that goes away in the middle does not let the lock go before the
     /// change has ended.
-    async fn change<F, Fut>(&self, offset: u64, length: u64, io: F) -> Result<()>
+    async fn change<T, F, Fut>(&self, offset: u64, length: u64, io: F) -> Result<T>
     where
+        T: Send + 'static,
         F: Fn(Arc<OpenImage>, Arc<ImageState>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), IoError>> + Send,
+        Fut: Future<Output = Result<T, IoError>> + Send,
     {
         let image = self.image().clone();
         image.check_writable()?;
@@ -248,7 +257,7 @@ impl Image {
         })
     }
 
-    /// Gives the lock away, if this client has it, and goes back to the automatic policy.
+    /// Gives the lock away, if this client has it, and goes back to the configured policy.
     pub async fn release_lock(&self) -> Result<()> {
         self.image().check_alive()?;
         self.release().await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use errno::Errno;
-use rbd_protocol::invoke::{Decision, Place, decide, decide_local, place};
+use rbd_protocol::invoke::{Decision, Place, Rounds, place};
 use rbd_protocol::lock::Purpose;
 use rbd_protocol::retry::Backoff;
 use rbd_protocol::{Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher};
@@ -64,7 +64,7 @@ struct Call<'a> {
     attempt: u32,
     /// The owner does not know the operation: ask for the lock and run it here.
     asks_for_lock: bool,
-    backoff: Backoff,
+    rounds: Rounds,
 }
 
 /// Why an attempt did not decide the call.
@@ -86,7 +86,7 @@ impl<'a> Call<'a> {
         let backoff = Backoff::new(Millis(delay.0 / 10), pause_max, seed(image) ^ id.number.rotate_left(32));
         // A rollback is never forwarded.
         let asks_for_lock = matches!(operation, Maintenance::Rollback { .. });
-        Self { image, operation, options, id, attempt: 0, asks_for_lock, backoff }
+        Self { image, operation, options, id, attempt: 0, asks_for_lock, rounds: Rounds::new(backoff) }
     }
 
     async fn run(&mut self) -> Result<()> {
@@ -96,13 +96,13 @@ impl<'a> Call<'a> {
                 Place::Local => match self.run_locally().await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
-                        let decision = decide_local(Err(error.errno()), &mut self.backoff);
+                        let decision = self.rounds.decide_local(Err(error.errno()));
                         Undecided { decision, error }
                     }
                 },
                 Place::Remote => {
                     let outcome = self.forward().await;
-                    let decision = decide(&outcome, &mut self.backoff);
+                    let decision = self.rounds.decide(&outcome);
                     Undecided { decision, error: self.describe(&outcome) }
                 }
                 Place::Nowhere(errno) => return Err(self.no_lock(errno)),
@@ -113,7 +113,7 @@ impl<'a> Call<'a> {
                     self.image.mark_stale();
                     return Ok(());
                 }
-                Decision::GiveUp(_) => return Err(error),
+                Decision::GiveUp => return Err(error),
                 Decision::AskForLock => self.asks_for_lock = true,
                 Decision::RestartAfter(_) => {}
             }

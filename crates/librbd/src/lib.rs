@@ -20,14 +20,17 @@ mod image;
 mod images;
 mod info;
 mod invoke;
+mod lock_class;
 pub mod locks;
 pub mod names;
 mod object_io;
+mod omap;
 mod opened;
 mod operations;
 mod owner;
 mod parent;
 mod progress;
+mod reclaim;
 mod requests;
 mod state;
 pub mod striping;
@@ -35,15 +38,17 @@ mod throttle;
 mod wire;
 
 pub use config::Config;
-pub use data::{DataIo, ObjectFlattened};
+pub use data::{DataIo, ObjectFlattened, READ_BYTES_MAX};
 pub use error::{Error, IoError, Result};
 pub use event::ImageEvent;
 pub use features::Features;
 pub use header::{Header, load_state, read_header};
-pub use images::{Child, CloneOptions, CreateOptions, children, clone, create, image_id, list, remove, watchers};
 pub use image::{Image, OpenOptions};
+pub use images::{
+    Child, CloneOptions, CreateOptions, children, clone, create, image_id, list, remove, watchers,
+};
 pub use info::{Info, LockOwner, ParentInfo};
 pub use parent::ParentImage;
 pub use progress::{CallOptions, OperationEvent, ProgressSink};
-pub use striping::{Extent, Layout, ObjectExtent};
 pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, View};
+pub use striping::{Extent, Layout, ObjectExtent};

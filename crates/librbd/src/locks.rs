@@ -2,19 +2,23 @@
 //! the automatic exclusive lock, so one keeps the other out.
 
 use errno::Errno;
-use proto::cls::lock::v1 as wire;
 use rados::{IoCtx, ObjectOp, Watcher};
+use rbd_protocol::locker::{LockInfo, LockKind, LockerInfo};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::images::image_id;
+use crate::lock_class;
 use crate::names;
 
 /// Name of the lock (class `lock`).
-pub const NAME: &str = "rbd_lock";
+pub use rbd_protocol::locker::LOCK_NAME as NAME;
 /// Tag of the automatic exclusive lock; locks by hand have another one.
-pub const AUTOMATIC_TAG: &str = "internal";
-const COOKIE_PREFIX: &str = "auto ";
+pub use rbd_protocol::locker::LOCK_TAG as AUTOMATIC_TAG;
+/// The watch handle in a cookie of the automatic lock.
+pub use rbd_protocol::locker::decode_cookie as cookie_handle;
+/// Cookie of the automatic lock of a client whose watch has this handle.
+pub use rbd_protocol::locker::encode_cookie as automatic_cookie;
 
 /// Who holds the lock of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,16 +42,6 @@ pub struct Locker {
     pub address: String,
 }
 
-/// Cookie of the automatic lock of a client whose watch has this handle.
-pub fn automatic_cookie(handle: u64) -> String {
-    format!("{COOKIE_PREFIX}{handle}")
-}
-
-/// The watch handle in a cookie of the automatic lock.
-pub fn cookie_handle(cookie: &str) -> Option<u64> {
-    cookie.strip_prefix(COOKIE_PREFIX)?.parse().ok()
-}
-
 /// Who holds the lock. ENOENT if there is no such image.
 pub async fn lock_list(io: &IoCtx, image: &str) -> Result<LockList> {
     info(io, &image_id(io, image).await?).await
@@ -59,17 +53,9 @@ pub async fn lock_add(io: &IoCtx, image: &str, cookie: &str, shared_tag: Option<
     if shared_tag == Some(AUTOMATIC_TAG) {
         return Err(Error::invalid(format!("tag {AUTOMATIC_TAG:?} belongs to the automatic exclusive lock")));
     }
-    let kind = if shared_tag.is_some() { wire::LockType::Shared } else { wire::LockType::Exclusive };
-    let lock = wire::Lock {
-        name: NAME.to_owned(),
-        r#type: kind.into(),
-        cookie: cookie.to_owned(),
-        tag: shared_tag.unwrap_or_default().to_owned(),
-        ..wire::Lock::default()
-    };
     let header = names::header(&image_id(io, image).await?);
     // The class would make a missing header; an image that is being removed must stay gone.
-    let op = ObjectOp::new().assert_exists().exec("lock", "lock", &lock);
+    let op = lock_class::lock_by_hand(ObjectOp::new().assert_exists(), cookie, shared_tag);
     let attempted = format!("lock image {}/{image} with cookie {cookie:?}", io.pool());
     io.operate(&header, op).await.map(drop).map_err(Error::osd(attempted))
 }
@@ -136,14 +122,12 @@ fn is_owners(watcher: &Watcher, owner: &Locker) -> bool {
 }
 
 async fn break_lock(io: &IoCtx, id: &str, gid: u64, cookie: &str) -> Result<(), rados::Error> {
-    let input = wire::BreakLock { name: NAME.to_owned(), gid, cookie: cookie.to_owned() };
-    io.operate(&names::header(id), ObjectOp::new().exec("lock", "break_lock", &input)).await.map(drop)
+    io.operate(&names::header(id), lock_class::break_lock(ObjectOp::new(), gid, cookie)).await.map(drop)
 }
 
 /// Gives a lock of this client back as far as that is possible; used on the way out of a failure.
 pub(crate) async fn unlock(io: &IoCtx, id: &str, cookie: &str) {
-    let input = wire::Unlock { name: NAME.to_owned(), cookie: cookie.to_owned() };
-    let op = ObjectOp::new().exec("lock", "unlock", &input);
+    let op = lock_class::unlock(ObjectOp::new(), cookie);
     if let Err(error) = io.operate(&names::header(id), op).await {
         tracing::debug!(id, %error, "the lock was not given back");
     }
@@ -151,12 +135,10 @@ pub(crate) async fn unlock(io: &IoCtx, id: &str, cookie: &str) {
 
 /// Who holds the lock of the image with this id.
 pub(crate) async fn info(io: &IoCtx, id: &str) -> Result<LockList> {
-    let attempted = || Error::osd(format!("read the lock of image id {id} in pool {}", io.pool()));
-    let op = ObjectOp::new().exec("lock", "get_info", &wire::GetInfo { name: NAME.to_owned() });
-    let reply = io.operate(&names::header(id), op).await.map_err(attempted())?;
-    let info: wire::GetInfoReply = reply.exec(0).map_err(attempted())?;
-    let exclusive = info.r#type() != wire::LockType::Shared;
-    let locker =
-        |found: wire::Locker| Locker { gid: found.gid, cookie: found.cookie, address: found.address };
-    Ok(LockList { exclusive, tag: info.tag, lockers: info.lockers.into_iter().map(locker).collect() })
+    let attempted = Error::osd(format!("read the lock of image id {id} in pool {}", io.pool()));
+    let LockInfo { kind, tag, lockers } =
+        lock_class::info(io, &names::header(id)).await.map_err(attempted)?;
+    let locker = |LockerInfo { gid, cookie, address }| Locker { gid, cookie, address };
+    let lockers = lockers.into_iter().map(locker).collect();
+    Ok(LockList { exclusive: kind != LockKind::Shared, tag, lockers })
 }

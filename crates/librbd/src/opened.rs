@@ -160,9 +160,9 @@ impl OpenImage {
         self.snapshot.store(id.unwrap_or(0), Ordering::Release);
     }
 
-    /// Whether writes and operations need the exclusive lock.
+    /// Whether writes and operations need the exclusive lock, also those that began before the image was set to a snapshot.
     pub(crate) fn uses_lock(&self) -> bool {
-        self.state().features.contains(Features::EXCLUSIVE_LOCK) && self.is_writable()
+        self.state().features.contains(Features::EXCLUSIVE_LOCK) && !self.read_only
     }
 
     /// Whether it is open for writing and not at a snapshot.
@@ -259,7 +259,8 @@ impl OpenImage {
         self.refresh_if_stale().await
     }
 
-    /// Puts the state of a header in place, unless the one in place was read later.
+    /// Puts the state of a header in place, unless the one in place was read later or says the same: I/O that runs under a
+    /// state is superseded only by another one.
     pub(crate) async fn install(&self, header: Header) -> Result<()> {
         let _turn = self.installing.lock().await;
         let previous = self.state();
@@ -267,13 +268,17 @@ impl OpenImage {
             return Ok(());
         }
         let state = load_state(&self.io, &self.id, header, Some(&previous)).await?;
+        if state.header_version == previous.header_version && state.has_same_parent(&previous) {
+            return Ok(());
+        }
         let mut place = self.lock_state();
         self.data.supersede(state.generation);
         *place = state;
         Ok(())
     }
 
-    /// Runs I/O on the current state, again on a newer one when it turns out to be out of date.
+    /// Runs I/O on the current state, again on a newer one when it turns out to be out of date. Superseded I/O has its newer
+    /// state in place already; only I/O that lost its parent has to look for one.
     pub(crate) async fn on_state<T, F, Fut>(&self, io: F) -> Result<T>
     where
         F: Fn(Arc<ImageState>) -> Fut,
@@ -287,7 +292,9 @@ impl OpenImage {
                 Err(IoError::Failed(error)) => return Err(error),
                 Err(error) => error,
             };
-            self.refresh().await?;
+            if !matches!(error, IoError::Superseded) {
+                self.refresh().await?;
+            }
             if !error.redo_on(&used, &self.state()) {
                 return Err(error.into());
             }
@@ -307,3 +314,6 @@ impl Drop for Shrinking<'_> {
         self.image.data.set_shrinking_to(None);
     }
 }
+
+#[cfg(test)]
+mod tests;

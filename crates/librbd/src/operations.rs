@@ -11,15 +11,19 @@ mod snap_remove;
 mod trim;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rbd_protocol::{Message, Operation, Request, RequestId, invoke};
+use errno::Errno;
+use rbd_protocol::retry::Backoff;
+use rbd_protocol::{Message, Millis, Operation, Request, RequestId};
 use tokio_util::sync::CancellationToken;
 
-use crate::done;
+use crate::done::{self, Known, Recorded};
 use crate::error::{Error, Result};
 use crate::event::ImageEvent;
 use crate::opened::OpenImage;
 use crate::owner::{self, Running, notify};
+use crate::reclaim;
 use crate::throttle::interrupted;
 pub(crate) use commit::is_confirmed;
 pub(crate) use protect::{protect, unprotect};
@@ -40,7 +44,7 @@ pub(crate) struct Origin {
     pub(crate) id: RequestId,
     /// Of the caller's loop, from 1.
     pub(crate) attempt: u32,
-    /// As another client sent it: its commit leaves a record.
+    /// As another client sent it.
     pub(crate) forwarded: Option<Request>,
 }
 
@@ -49,8 +53,8 @@ struct Run {
     image: Arc<OpenImage>,
     /// Read between objects.
     cancelled: CancellationToken,
-    /// Set for an operation of another client.
-    forwarded: Option<Request>,
+    /// Set when the request was sent to an owner, to this one or to a former one.
+    recorded: Option<Recorded>,
     progress: Box<dyn Fn(u64, u64) + Send + Sync>,
 }
 
@@ -117,7 +121,7 @@ pub(crate) async fn execute(
     let run = Run {
         image: image.clone(),
         cancelled: running.cancelled.clone(),
-        forwarded: origin.forwarded.clone(),
+        recorded: recorded(image, operation, origin),
         progress: Box::new(progress),
     };
     let result = run.once(operation, origin).await;
@@ -131,6 +135,18 @@ async fn admit(image: &OpenImage, attempt: u32, cancelled: CancellationToken) ->
     admitted.await.ok().flatten()
 }
 
+/// Whether the commit leaves a record. Of a call that was forwarded before, copies may be on their way still, so it does
+/// also when it runs here in the end.
+fn recorded(image: &OpenImage, operation: &Maintenance, origin: &Origin) -> Option<Recorded> {
+    match (&origin.forwarded, operation) {
+        (Some(request), _) => Some(Recorded { id: request.id, low_water_mark: request.low_water_mark }),
+        (None, Maintenance::Forwardable(_)) if origin.attempt > 1 && image.requests.has_forwarded() => {
+            Some(Recorded { id: origin.id, low_water_mark: image.requests.low_water_mark() })
+        }
+        (None, _) => None,
+    }
+}
+
 /// An image that has ended says why; any other is to start over.
 fn not_admitted(image: &OpenImage) -> Error {
     image.check_alive().err().unwrap_or_else(interrupted)
@@ -140,12 +156,9 @@ impl Run {
     async fn once(&self, operation: &Maintenance, origin: &Origin) -> Result<()> {
         let image = &self.image;
         if (origin.attempt > 1 || origin.forwarded.is_some())
-            && let Some(result) = done::recorded(&image.io, &image.header, origin.id).await?
+            && let Some(result) = self.earlier_result(operation, origin.id).await?
         {
-            tracing::info!(result, "a former owner has committed it");
-            return rbd_protocol::op_result(result).map_err(|errno| {
-                Error::refused(errno, format!("{} of request {}: as recorded", operation.name(), origin.id))
-            });
+            return result;
         }
         let remote = origin.forwarded.is_some();
         let started =
@@ -160,6 +173,26 @@ impl Run {
         result
     }
 
+    /// How a request ended at a former owner, which may have died before it told anybody. None: it is to be run. ESTALE: its
+    /// requester has heard of its end, and whether it was committed is not known any more.
+    async fn earlier_result(&self, operation: &Maintenance, id: RequestId) -> Result<Option<Result<()>>> {
+        let image = &self.image;
+        let refused =
+            |errno, why| Error::refused(errno, format!("{} of request {id}: {why}", operation.name()));
+        Ok(match done::look_up(&image.io, &image.header, id).await? {
+            Known::New => None,
+            Known::Ended => Some(Err(refused(Errno::ESTALE, "a late copy of a request that has ended"))),
+            Known::Committed(result) => {
+                tracing::info!(result, "a former owner has committed it");
+                let result = rbd_protocol::op_result(result);
+                if result.is_ok() {
+                    announce_header_update(image).await;
+                }
+                Some(result.map_err(|errno| refused(errno, "as recorded")))
+            }
+        })
+    }
+
     /// A failed operation sends no HeaderUpdate (facts 6.8).
     async fn run_and_tell(&self, operation: &Maintenance) -> Result<()> {
         match operation {
@@ -171,7 +204,8 @@ impl Run {
             Maintenance::Forwardable(Operation::SnapRemove { name }) => snap_remove::run(self, name).await?,
             Maintenance::Rollback { snapshot } => rollback::run(self, snapshot).await?,
         }
-        announce_header_update(&self.image).await
+        announce_header_update(&self.image).await;
+        Ok(())
     }
 
     /// ERESTART when the operation is to stop.
@@ -185,13 +219,32 @@ impl Run {
     }
 }
 
-/// Tells everybody that the header changed. A slow watcher and a header that is gone are no failure.
-pub(crate) async fn announce_header_update(image: &OpenImage) -> Result<()> {
-    let notified = notify(image, &Message::HeaderUpdate).await.map(drop);
-    invoke::header_update_result(notified).map_err(|errno| {
-        Error::refused(
-            errno,
-            format!("image {}: peers could not be told that its header changed", image.name),
-        )
-    })
+/// Times that a HeaderUpdate is sent while the OSD has no room for it.
+const ANNOUNCEMENTS_MAX: usize = 16;
+
+/// Tells everybody that the header changed. The change has happened: that peers could not be told is no failure of it. A
+/// slow watcher hears of it later, and whoever takes the lock reads the header.
+pub(crate) async fn announce_header_update(image: &OpenImage) {
+    let delay = owner::millis(image.config.retry_delay);
+    let mut backoff = Backoff::new(Millis(delay.0 / 10), delay, owner::seed(image));
+    for _ in 0..ANNOUNCEMENTS_MAX {
+        match notify(image, &Message::HeaderUpdate).await {
+            Ok(_) | Err(Errno::ETIMEDOUT | Errno::ENOENT) => return,
+            Err(Errno::EAGAIN) => tokio::time::sleep(Duration::from_millis(backoff.next_delay().0)).await,
+            Err(errno) => {
+                return tracing::warn!(image = image.name, %errno, "peers were not told that the header changed");
+            }
+        }
+    }
+    tracing::warn!(image = image.name, "peers were not told that the header changed: the OSD had no room");
+}
+
+/// What a new owner finishes beside everything else: what removed snapshots left, and records of requesters that have gone.
+pub(crate) async fn clean_up(image: &OpenImage) {
+    if let Err(error) = reclaim::finish_all(&image.io, &image.id).await {
+        tracing::warn!(image = image.name, %error, "removed snapshots are not cleaned up yet");
+    }
+    if let Err(error) = done::forget_gone_sessions(&image.io, &image.header).await {
+        tracing::debug!(image = image.name, %error, "done records of ended sessions stay for the next owner");
+    }
 }

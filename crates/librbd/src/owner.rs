@@ -254,8 +254,8 @@ impl Owner {
                 let ack = self.next_token();
                 self.acks.insert(ack, notification.ack);
                 let message = wire::decode_message(notification.payload);
-                let ownership = self.ownership();
-                self.queue_watcher(watcher::Event::Received { message, ack, ownership });
+                let (notifier, ownership) = (notification.notifier_gid, self.ownership());
+                self.queue_watcher(watcher::Event::Received { message, notifier, ack, ownership });
             }
             WatchEvent::Interrupted => {
                 self.queue_watcher(watcher::Event::Interrupted);

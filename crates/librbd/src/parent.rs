@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use errno::Errno;
 use futures_util::future::BoxFuture;
-use rados::{IoCtx, Rados};
+use proto::cls::rbd::v1 as wire;
+use rados::{IoCtx, ObjectOp, Rados};
 
 use crate::error::{Error, IoError, Result};
 use crate::header::{load_state, read_header};
+use crate::names;
 use crate::object_io::{Detail, ReadOutcome, Source, Window, read_extent};
 use crate::state::{ImageState, ParentSpec, View};
 use crate::striping::Extent;
@@ -80,5 +82,21 @@ impl ParentImage {
             }
             error => error,
         })
+    }
+}
+
+/// Takes a child out of its parent's list of children; one that is not in it, and a parent that has gone, are fine.
+pub(crate) async fn detach_child(child_io: &IoCtx, child_id: &str, parent: &ParentSpec) -> Result<()> {
+    let failed = || Error::osd(format!("detach image id {child_id} from its parent {}", parent.image_id));
+    let io = match child_io.rados().io_ctx(&parent.pool).await {
+        Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
+        io => io.map_err(failed())?,
+    };
+    let pool = child_io.pool().to_owned();
+    let child = wire::Child { snap_id: parent.snap_id, pool, image_id: child_id.to_owned() };
+    let op = ObjectOp::new().assert_exists().exec("rbd", "child_detach", &child);
+    match io.operate(&names::header(&parent.image_id), op).await {
+        Err(error) if error.errno() == Errno::ENOENT => Ok(()),
+        detached => detached.map(drop).map_err(failed()),
     }
 }

@@ -9,6 +9,9 @@ pub const ORDER_MAX: u32 = 25;
 /// Object size 2^22 bytes = 4 MiB.
 pub const ORDER_DEFAULT: u32 = 22;
 
+/// Objects of one image, as in the largest object map of Ceph (facts 1.3): operations walk all of them.
+pub const IMAGE_OBJECTS_MAX: u64 = 256_000_000;
+
 /// Objects of one batch, unless a stripe goes over more.
 const BATCH_OBJECTS: u64 = 1024;
 
@@ -74,6 +77,19 @@ impl Layout {
             return Err(Error::invalid(format!("stripe count {stripe_count} must not be above {}", 1 << 20)));
         }
         Ok(Self { object_size, stripe_unit, stripe_count })
+    }
+
+    /// EINVAL if an image of `size` bytes has more than [`IMAGE_OBJECTS_MAX`] objects.
+    pub fn check_image_size(&self, size: u64) -> Result<()> {
+        // Of the bytes, not of the objects' number, which for the largest sizes is beyond its type.
+        let largest = IMAGE_OBJECTS_MAX * self.object_size;
+        if size <= largest && self.object_count(size) <= IMAGE_OBJECTS_MAX {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "size {size}: an image has at most {IMAGE_OBJECTS_MAX} objects, of {} bytes in this one",
+            self.object_size
+        )))
     }
 
     /// Bytes.

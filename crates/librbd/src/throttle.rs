@@ -13,7 +13,8 @@ use crate::Error;
 /// Runs `object` for every number in `objects`, at most `width` at once, as a sliding window.
 ///
 /// Follows librbd's AsyncObjectThrottle: the first error is kept, what is in flight then drains and nothing else starts;
-/// ENOENT of an object is no error; `cancelled` is read between objects and gives ERESTART, unless an error came first.
+/// `cancelled` is read between objects and gives ERESTART, unless an error came first. Unlike it, ENOENT is an error like
+/// any other: it also says that a snapshot or a parent has gone, so only a step can know that its object may be missing.
 /// `progress` gets the number of objects that have finished, which only grows.
 pub(crate) async fn for_each_object<F, Fut, P>(
     objects: Range<u64>,
@@ -41,8 +42,8 @@ where
         }
         let Some(ended) = in_flight.next().await else { return result };
         match ended {
-            Err(error) if error.errno() != Errno::ENOENT => result = result.and(Err(error)),
-            _ => {
+            Err(error) => result = result.and(Err(error)),
+            Ok(()) => {
                 finished += 1;
                 progress(finished);
             }
@@ -154,10 +155,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_object_is_no_error() {
+    async fn enoent_is_an_error_like_any_other() {
         let cancelled = CancellationToken::new();
         let run = for_each_object(0..3, 2, &cancelled, |_| {}, |_| async { failed(Errno::ENOENT) });
-        run.await.expect("ENOENT is tolerated");
+        assert_eq!(run.await.expect_err("failed").errno(), Errno::ENOENT);
     }
 
     #[tokio::test]

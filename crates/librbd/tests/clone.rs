@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
+use common::faults::Requests;
 use common::{TestImage, pattern, with_cluster};
 use errno::Errno;
 use librbd::{CloneOptions, Config, Error, Features, IoError, ObjectFlattened, names};
@@ -211,6 +212,20 @@ fn a_read_beyond_the_overlap_is_zeros() {
     });
 }
 
+/// Catalogue row 119: ParentReadError.
+#[test]
+fn a_parent_that_cannot_be_read_is_an_error_and_not_zeros() {
+    with_cluster(|cluster| async move {
+        let base = pattern(2 * OBJECT, 1);
+        let (parent, child) = cluster.clone_of(&base, &options(12)).await;
+        let source = names::data(&parent.state.object_prefix, 1);
+        cluster.osd().refuse_next(Requests { op: "read", object: &source }, Errno::EIO).await;
+        let error = child.data.read(&child.state, None, 0, 2 * OBJECT as u64).await.unwrap_err();
+        assert_eq!(Error::from(error).errno(), Errno::EIO);
+        assert_eq!(child.content().await, base);
+    });
+}
+
 /// Catalogue rows 120, 157: an object that the parent would shine through stays.
 #[test]
 fn a_discard_hides_the_parents_data() {
@@ -399,14 +414,62 @@ fn a_child_whose_parent_vanished_opens_and_serves_what_it_has() {
 fn a_copy_up_outlives_the_write_that_needed_it() {
     with_cluster(|cluster| async move {
         let base = pattern(2 * OBJECT, 1);
-        let (_parent, child) = cluster.clone_of(&base, &options(12)).await;
-        let flattening = child.data.flatten_object(&child.state, 1);
-        // Dropped at its first wait after the guarded write was refused, or before: either way no half object is left.
-        let _ = tokio::time::timeout(std::time::Duration::ZERO, flattening).await;
+        let (parent, child) = cluster.clone_of(&base, &options(12)).await;
+        let child = Arc::new(child);
+        let source = names::data(&parent.state.object_prefix, 1);
+        let held = cluster.osd().hold_next(Requests { op: "sparse_read", object: &source }).await;
+        let writing = tokio::spawn({
+            let child = child.clone();
+            async move { child.write(OBJECT as u64 + 5, b"never").await }
+        });
+        held.arrived().await;
+        writing.abort();
+        assert!(writing.await.unwrap_err().is_cancelled());
+        assert!(child.objects().await.is_empty(), "the parent has not been read");
+        held.let_go().await;
         child.data.drain_copyups().await;
+        assert_eq!(child.objects().await, [1], "nobody waited for it");
         assert_eq!(child.content().await, base);
-        child.data.flatten_object(&child.state, 1).await.unwrap();
     });
+}
+
+/// Catalogue row 113: an OSD without sparse_copyup gets the same bytes as a whole.
+#[test]
+fn a_sparse_copy_up_that_is_not_supported_becomes_a_plain_one() {
+    with_cluster(|cluster| async move {
+        let mut base = vec![0; 4 * OBJECT];
+        base[OBJECT + 100..OBJECT + 200].fill(7);
+        base[3 * OBJECT..].copy_from_slice(&pattern(OBJECT, 1));
+        let (_parent, child) = cluster.clone_of(&base, &options(14)).await;
+        let missing = Requests { op: "rbd.sparse_copyup", object: "" };
+        cluster.osd().refuse_next(missing, Errno::EOPNOTSUPP).await;
+        let before = cluster.osd().now().await;
+        child.write(10, b"new").await.unwrap();
+        assert_eq!(cluster.osd().faults_after(before).await, 1, "it was tried");
+        base[10..13].copy_from_slice(b"new");
+        assert_eq!(child.content().await, base);
+    });
+}
+
+/// Catalogue rows 112, 118, 119: ReadFromParentError, CopyupError: the error reaches every writer that waited, once, and the
+/// object is not made; the next writes find everything as before.
+#[test]
+fn a_copy_up_that_fails_fails_each_write_that_waited_for_it() {
+    for step in ["sparse_read", "rbd.copyup"] {
+        with_cluster(|cluster| async move {
+            let mut expected = pattern(4 * OBJECT, 1);
+            let (_parent, child) = cluster.clone_of(&expected, &options(12)).await;
+            cluster.osd().refuse_next(Requests { op: step, object: "rbd_data.*" }, Errno::EIO).await;
+            let writes = tokio::join!(child.write(0, b"a"), child.write(100, b"b"));
+            for error in [writes.0.unwrap_err(), writes.1.unwrap_err()] {
+                assert_eq!(Error::from(error).errno(), Errno::EIO, "{step}");
+            }
+            assert!(child.objects().await.is_empty(), "{step}");
+            child.write(0, b"a").await.unwrap();
+            expected[0] = b'a';
+            assert_eq!(child.content().await, expected, "{step}");
+        });
+    }
 }
 
 /// What the model does, one step at a time.

@@ -29,6 +29,8 @@ pub struct Config {
     pub pools: Vec<String>,
     /// Where every event is written, as one JSON object a line.
     pub events_file: Option<PathBuf>,
+    /// Whether service osd.v1.Faults may be used.
+    pub enable_faults: bool,
 }
 
 impl Default for Config {
@@ -46,6 +48,7 @@ impl Default for Config {
             events_kept_max: 100_000,
             pools: Vec::new(),
             events_file: None,
+            enable_faults: false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl Config {
             osd_client_watch_grace: Duration::from_millis(300),
             osd_default_notify_timeout: Duration::from_secs(3),
             mon_osd_blocklist_default_expire: Duration::from_secs(360),
+            osd_client_session_timeout: Duration::from_secs(60),
             ..Self::default()
         }
     }

@@ -1,17 +1,27 @@
 //! The one place where the OSD is stepped and its effects are carried out.
 
+mod doors;
+mod late;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use errno::Errno;
+use osd::faults::Faults;
 use osd::{Effect, Event, Millis, NotifyReply, OpError, Osd, StreamId, WatchEvent};
 use store::MemoryStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::Config;
 use crate::config::millis;
+use crate::op_stream::Cut;
+use crate::wire;
+pub(crate) use doors::Passage;
+use late::LateQueue;
 
 /// The pool that always exists.
 const FIRST_POOL: &str = "rbd";
@@ -29,29 +39,39 @@ pub(crate) struct Daemon {
     newest_event: watch::Sender<u64>,
     /// Streams end when it is cancelled.
     pub(crate) closing: CancellationToken,
+    /// Whether fault rules may be added.
+    faults_enabled: bool,
+    /// Whether there are any: without them nothing asks at the doors.
+    has_rules: AtomicBool,
 }
 
 struct State {
     osd: Osd<MemoryStore>,
     outlets: BTreeMap<StreamId, Outlet>,
     notifies: BTreeMap<u64, oneshot::Sender<NotifyReply>>,
-    /// What each session may still have in flight; gid 0 = everybody without a session.
+    /// How many calls each session may still have in flight.
     permits: BTreeMap<u64, Arc<Semaphore>>,
     /// What the timer waits for.
     armed: Option<Millis>,
+    faults: Faults,
+    /// What faults have delayed or hold.
+    late: LateQueue,
+    /// What ends the op streams of each session, by a number of their own.
+    op_streams: BTreeMap<u64, BTreeMap<u64, Cut>>,
+    newest_op_stream: u64,
 }
 
 /// The sending end of a watch stream. Dropping it ends the stream.
 struct Outlet {
     events: mpsc::Sender<WatchEvent>,
-    cut: Arc<OnceLock<OpError>>,
+    cut: Arc<OnceLock<Status>>,
 }
 
 /// The receiving end of a watch stream.
 pub(crate) struct Inlet {
     pub(crate) events: mpsc::Receiver<WatchEvent>,
     /// Why the OSD ended the stream; set before the last event is taken.
-    pub(crate) cut: Arc<OnceLock<OpError>>,
+    pub(crate) cut: Arc<OnceLock<Status>>,
 }
 
 impl Daemon {
@@ -65,13 +85,16 @@ impl Daemon {
         }
         let newest_event = watch::Sender::new(osd.newest_event());
         let in_flight_ops_max = config.limits.in_flight_ops_per_session_max as usize;
-        let anonymous = Arc::new(Semaphore::new(in_flight_ops_max));
         let state = State {
             osd,
             outlets: BTreeMap::new(),
             notifies: BTreeMap::new(),
-            permits: BTreeMap::from([(0, anonymous)]),
+            permits: BTreeMap::new(),
             armed: None,
+            faults: Faults::default(),
+            late: LateQueue::default(),
+            op_streams: BTreeMap::new(),
+            newest_op_stream: 0,
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -81,6 +104,8 @@ impl Daemon {
             sooner: Notify::new(),
             newest_event,
             closing: CancellationToken::new(),
+            faults_enabled: config.enable_faults,
+            has_rules: AtomicBool::new(false),
         })
     }
 
@@ -128,7 +153,7 @@ impl Daemon {
 
     /// Ends a stream whose client broke a rule.
     pub(crate) fn cut(&self, stream: StreamId, reason: OpError) {
-        self.lock().cut(stream, reason);
+        self.lock().cut(stream, wire::status(reason));
     }
 
     /// Starts a notify; its id and its answer to come. The answer is made whether or not anybody waits for it.
@@ -160,16 +185,21 @@ impl Daemon {
     }
 
     /// Room for one more op of a session in flight; it is given back when the permit is dropped. EAGAIN at the limit.
-    /// `None` for a session that the OSD is going to refuse.
+    /// `None` for a session that the OSD is going to refuse. Each call under gid 0 counts for itself: nobody without a
+    /// session takes the room of others. Op streams count for themselves too.
     pub(crate) fn admit_op(&self, gid: u64) -> Result<Option<OwnedSemaphorePermit>, OpError> {
-        let Some(permits) = self.lock().permits.get(&gid).cloned() else { return Ok(None) };
         let max = self.in_flight_ops_max;
+        let permits = match gid {
+            0 => Some(Arc::new(Semaphore::new(max))),
+            gid => self.lock().permits.get(&gid).cloned(),
+        };
+        let Some(permits) = permits else { return Ok(None) };
         let text = || format!("client {gid} has in_flight_ops_per_session_max = {max} ops in flight");
         let full = |_| OpError { errno: Errno::EAGAIN, failed_op: None, text: text() };
         permits.try_acquire_owned().map(Some).map_err(full)
     }
 
-    /// Largest number of ops of one session in flight.
+    /// Largest number of ops in flight, of the calls of a session and of an op stream.
     pub(crate) fn in_flight_ops_max(&self) -> usize {
         self.in_flight_ops_max
     }
@@ -187,11 +217,9 @@ impl Daemon {
     /// Does what is due when it is due; never ends.
     pub(crate) async fn keep_time(&self) {
         loop {
-            let deadline = self.step(|osd, now| {
-                let effects = osd.tick(now);
-                (osd.next_deadline(), effects)
-            });
-            match deadline {
+            self.step(|osd, now| ((), osd.tick(now)));
+            let armed = self.lock().armed;
+            match armed {
                 Some(Millis(deadline)) => {
                     let deadline = self.started
                         + std::time::Duration::from_millis(deadline.min(u64::from(u32::MAX) * 1000));
@@ -217,14 +245,22 @@ impl Daemon {
         let (reply, effects) = call(&mut state.osd, now);
         let registered = register(&mut state, reply);
         state.carry_out(now, effects);
-        let deadline = state.osd.next_deadline();
+        self.finish(&mut state, now);
+        registered
+    }
+
+    /// What every step ends with: what faults had delayed until now, the timer, and those who follow the events.
+    fn finish(&self, state: &mut State, now: Millis) {
+        while let Some(late) = state.late.pop_due(now) {
+            state.go_on(now, late);
+        }
+        let deadline = [state.osd.next_deadline(), state.late.next_due()].into_iter().flatten().min();
         if deadline.is_some() && (state.armed.is_none() || deadline < state.armed) {
             self.sooner.notify_one();
         }
         state.armed = deadline;
         let newest = state.osd.newest_event();
         self.newest_event.send_if_modified(|known| std::mem::replace(known, newest) != newest);
-        registered
     }
 
     fn now(&self) -> Millis {
@@ -248,12 +284,12 @@ impl OutletEnd {
 
     /// Ends a stream that never opened.
     pub(crate) fn cut(self, reason: OpError) {
-        self.0.cut(reason);
+        self.0.cut(wire::status(reason));
     }
 }
 
 impl Outlet {
-    fn cut(self, reason: OpError) {
+    fn cut(self, reason: Status) {
         let first = self.cut.set(reason);
         debug_assert!(first.is_ok(), "a stream is cut once");
     }
@@ -264,8 +300,8 @@ impl State {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {
-                Effect::ToWatcher { stream, event } => effects.extend(self.send(now, stream, event)),
-                Effect::CutStream { stream, reason } => self.cut(stream, reason),
+                Effect::ToWatcher { stream, event } => effects.extend(self.deliver(now, stream, event)),
+                Effect::CutStream { stream, reason } => self.cut(stream, wire::status(reason)),
                 Effect::NotifyDone { notify_id, reply } => {
                     // Whoever asked may be gone.
                     let _ = self.notifies.remove(&notify_id).map(|answer| answer.send(reply));
@@ -282,11 +318,11 @@ impl State {
             return Vec::new();
         }
         let text = format!("{} events wait: watch_queue_events_max", outlet.events.max_capacity());
-        self.cut(stream, OpError { errno: Errno::EAGAIN, failed_op: None, text });
+        self.cut(stream, wire::status(OpError { errno: Errno::EAGAIN, failed_op: None, text }));
         self.osd.watch_stream_lost(now, stream)
     }
 
-    fn cut(&mut self, stream: StreamId, reason: OpError) {
+    fn cut(&mut self, stream: StreamId, reason: Status) {
         if let Some(outlet) = self.outlets.remove(&stream) {
             outlet.cut(reason);
         }

@@ -1,9 +1,11 @@
 //! One object storage daemon as a gRPC server: requests in, steps of [`osd::Osd`], effects out. No rule of the protocol
 //! lives here.
 
+mod calls;
 mod config;
 mod daemon;
 mod events;
+mod faults;
 mod op_stream;
 mod options;
 mod program;
@@ -14,6 +16,12 @@ mod wire;
 
 pub use config::Config;
 pub use events::EventsError;
+pub use faults::{FaultRules, RuleInForce};
 pub use options::Options;
 pub use program::run;
 pub use server::{ServeError, Server, serve};
+
+/// What fault rules are made of.
+pub mod fault {
+    pub use osd::faults::{Action, Condition, Direction, Listed, Rule};
+}

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Config;
@@ -26,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   osd-sim                                      on any free port of 127.0.0.1, with Ceph's timeouts
   osd-sim --preset ci --events events.jsonl    short timeouts; every event as a line of JSON
+  osd-sim --preset ci --enable-faults          clients may break things on purpose: rbd-client fault --help
   osd-sim --listen 0.0.0.0:6800 --pool images  pools 'rbd' and 'images', for other machines too
   osd-sim health --address 127.0.0.1:6800      exit status 0 if that server serves
 
@@ -71,6 +73,9 @@ pub(crate) struct Serve {
     /// Write every event to this file, as one JSON object a line. The file is created anew.
     #[arg(long, env = "OSD_SIM_EVENTS", value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Let clients break things on purpose: service osd.v1.Faults, `rbd-client fault`.
+    #[arg(long, env = "OSD_SIM_ENABLE_FAULTS", value_parser = FalseyValueParser::new())]
+    enable_faults: bool,
     /// How logs are written to stderr.
     #[arg(long, env = "OSD_SIM_LOG_FORMAT", value_enum, default_value = "plain")]
     pub(crate) log_format: LogFormat,
@@ -108,7 +113,7 @@ struct Limits {
     #[arg(long, env = "OSD_SIM_OPS_PER_VECTOR_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ops_per_vector_max: Option<u32>,
     /// Watches on one object [1024].
-    #[arg(long, env = "OSD_SIM_WATCHES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "OSD_SIM_WATCHES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     watches_per_object_max: Option<u32>,
     /// Notifies that wait for acks on one object [1024].
     #[arg(long, env = "OSD_SIM_PENDING_NOTIFIES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -148,6 +153,7 @@ impl Serve {
         config.listen = self.listen;
         config.pools.clone_from(&self.pools);
         config.events_file.clone_from(&self.events);
+        config.enable_faults = self.enable_faults;
         let times = &self.times;
         set(&mut config.osd_client_watch_timeout, times.osd_client_watch_timeout);
         if matches!(self.preset, Some(Preset::Ceph)) {

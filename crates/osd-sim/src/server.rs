@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use osd::OpError;
+use rpc::faults::faults_server::FaultsServer;
 use rpc::osd::osd_server::OsdServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ use tonic::transport::server::{Connected, Router};
 use crate::Config;
 use crate::daemon::Daemon;
 use crate::events::{self, EventsError};
+use crate::faults::{FaultRules, FaultService};
 use crate::service::Service;
 
 /// How long calls in flight may take to end after the server began to close.
@@ -110,9 +112,9 @@ impl Prepared {
                 () = daemon.keep_time() => Ok(()),
             }
         };
-        let (served, written) = futures_util::join!(serving, writing);
-        served?;
-        Ok(written?)
+        // An events file that cannot be written is no record of what happened: the server ends.
+        futures_util::try_join!(async { Ok::<_, ServeError>(serving.await?) }, async { Ok(writing.await?) })?;
+        Ok(())
     }
 }
 
@@ -128,16 +130,22 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("osd.v1.Osd")
+            .with_service_name("osd.v1.Faults")
+            .with_service_name("grpc.health.v1.Health")
     };
     let (_, health) = tonic_health::server::health_reporter();
     // A silent client must not look like one that has gone before its watches time out.
     let silence_max = config.osd_client_watch_timeout;
+    let faults = FaultsServer::new(FaultService(FaultRules::new(daemon.clone())));
     let service = OsdServer::new(Service::new(daemon, config))
         .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
     Ok(rpc::server(silence_max)
         .trace_fn(|request| tracing::debug_span!("call", path = request.uri().path()))
         .add_service(service)
+        .add_service(faults)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
@@ -147,6 +155,7 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
 #[derive(Debug)]
 pub struct Server {
     address: rpc::Address,
+    faults: FaultRules,
     shutdown: DropGuard,
     task: JoinHandle<Result<(), ServeError>>,
 }
@@ -156,7 +165,7 @@ impl Server {
     /// when it returns.
     ///
     /// # Panics
-    /// When it cannot listen there.
+    /// When it cannot listen there, or the configuration is refused.
     pub fn start(config: Config) -> Self {
         static SEEDS: AtomicU64 = AtomicU64::new(1);
         Self::start_with(config, SEEDS.fetch_add(1, Ordering::Relaxed))
@@ -165,21 +174,28 @@ impl Server {
     /// The same with a seed: runs with the same seed give out the same gids.
     ///
     /// # Panics
-    /// When it cannot listen there.
+    /// When it cannot listen there, or the configuration is refused.
     pub fn start_with(config: Config, seed: u64) -> Self {
         let listener =
             listen(&config).unwrap_or_else(|error| panic!("listening on {}: {error}", config.listen));
         let local = listener.local_addr().expect("a listener has an address");
         let address = local.to_string().parse().expect("a socket address is an address");
+        let prepared = Prepared::new(config, seed).unwrap_or_else(|error| panic!("starting: {error}"));
+        let faults = FaultRules::new(prepared.daemon.clone());
         let shutdown = CancellationToken::new();
         let stopped = shutdown.clone().cancelled_owned();
-        let task = tokio::spawn(serve(rpc::incoming(listener), config, seed, stopped));
-        Self { address, shutdown: shutdown.drop_guard(), task }
+        let task = tokio::spawn(prepared.serve(rpc::incoming(listener), stopped));
+        Self { address, faults, shutdown: shutdown.drop_guard(), task }
     }
 
     /// Where it listens.
     pub fn address(&self) -> rpc::Address {
         self.address.clone()
+    }
+
+    /// What is broken on purpose; with [`Config::enable_faults`].
+    pub fn faults(&self) -> &FaultRules {
+        &self.faults
     }
 
     /// Ends its streams, lets calls in flight end, and closes.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use osd::OpError;
+use osd::vector::CALL_NOTIFY;
 use proto::osd::v1 as wire;
 use rpc::osd::osd_server;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::calls::{self, Call};
 use crate::daemon::{Daemon, milliseconds, span};
 use crate::{Config, events, op_stream, watch_stream, wire as convert};
 
@@ -54,18 +56,16 @@ impl osd_server::Osd for Service {
     }
 
     async fn operate(&self, request: Request<wire::OperateRequest>) -> Answer<wire::OperateReply> {
-        let request = request.into_inner();
-        let tid = request.tid;
-        let (reply, _permit) = op_stream::operate(&self.daemon, request);
-        let reply = reply.map_err(convert::status)?;
-        Ok(Response::new(convert::reply(tid, Ok(reply))))
+        calls::operate(&self.daemon, request.into_inner()).await.map(Response::new)
     }
 
     async fn operate_stream(
         &self,
         request: Request<Streaming<wire::OperateRequest>>,
     ) -> Answer<Self::OperateStreamStream> {
-        Ok(Response::new(Box::pin(op_stream::open(self.daemon.clone(), request.into_inner()))))
+        let named = op_stream::named_session(request.metadata()).map_err(convert::status)?;
+        let replies = op_stream::open(self.daemon.clone(), named, request.into_inner());
+        Ok(Response::new(Box::pin(replies.map_err(convert::status)?)))
     }
 
     async fn watch(&self, request: Request<Streaming<wire::WatchRequest>>) -> Answer<Self::WatchStream> {
@@ -75,11 +75,18 @@ impl osd_server::Osd for Service {
     async fn notify(&self, request: Request<wire::NotifyRequest>) -> Answer<wire::NotifyReply> {
         let wire::NotifyRequest { gid, pool, object, payload, timeout_ms } = request.into_inner();
         let timeout = span(timeout_ms);
-        let started = self.daemon.notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout));
-        let (notify_id, to_come) = started.map_err(convert::status)?;
-        match to_come.await {
-            Ok(reply) => Ok(Response::new(convert::notify_reply(notify_id, reply))),
-            Err(_) => Err(Status::internal(format!("notify {notify_id} was dropped unanswered"))),
+        let call = Call { name: CALL_NOTIFY, gid, pool: &pool, object: &object, payload: Some(&payload) };
+        let answered = calls::call(&self.daemon, call, || async {
+            let payload = payload.clone();
+            let (notify_id, to_come) =
+                self.daemon.notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout))?;
+            Ok((notify_id, to_come.await))
+        });
+        match answered.await? {
+            (notify_id, Ok(reply)) => Ok(Response::new(convert::notify_reply(notify_id, reply))),
+            (notify_id, Err(_)) => {
+                Err(Status::internal(format!("notify {notify_id} was dropped unanswered")))
+            }
         }
     }
 
@@ -88,10 +95,12 @@ impl osd_server::Osd for Service {
         request: Request<wire::ListWatchersRequest>,
     ) -> Answer<wire::ListWatchersReply> {
         let wire::ListWatchersRequest { pool, object } = request.into_inner();
-        let watchers = self.daemon.step(|osd, now| osd.list_watchers(now, &pool, &object));
-        answer(watchers.map(|watchers| wire::ListWatchersReply {
-            watchers: watchers.into_iter().map(convert::watcher).collect(),
-        }))
+        let call = Call { name: "list_watchers", gid: 0, pool: &pool, object: &object, payload: None };
+        let listed = calls::call(&self.daemon, call, || async {
+            self.daemon.step(|osd, now| osd.list_watchers(now, &pool, &object))
+        });
+        let watchers = listed.await?.into_iter().map(convert::watcher).collect();
+        Ok(Response::new(wire::ListWatchersReply { watchers }))
     }
 
     async fn blocklist_add(
@@ -100,8 +109,11 @@ impl osd_server::Osd for Service {
     ) -> Answer<wire::BlocklistAddReply> {
         let wire::BlocklistAddRequest { gid, expire_ms, requester_gid } = request.into_inner();
         let expire = span(expire_ms);
-        let reply = self.daemon.step(|osd, now| osd.blocklist_add(now, gid, expire, requester_gid));
-        answer(reply.map(|()| wire::BlocklistAddReply {}))
+        let call = Call { name: "blocklist_add", gid: requester_gid, pool: "", object: "", payload: None };
+        let added = calls::call(&self.daemon, call, || async {
+            self.daemon.step(|osd, now| osd.blocklist_add(now, gid, expire, requester_gid))
+        });
+        added.await.map(|()| Response::new(wire::BlocklistAddReply {}))
     }
 
     async fn blocklist_remove(
@@ -156,8 +168,11 @@ impl osd_server::Osd for Service {
         request: Request<wire::AllocateSnapIdRequest>,
     ) -> Answer<wire::AllocateSnapIdReply> {
         let wire::AllocateSnapIdRequest { pool, gid, tid } = request.into_inner();
-        let allocated = self.daemon.step(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid));
-        answer(allocated.map(|snap_id| wire::AllocateSnapIdReply { snap_id }))
+        let call = Call { name: "allocate_snap_id", gid, pool: &pool, object: "", payload: None };
+        let allocated = calls::call(&self.daemon, call, || async {
+            self.daemon.step(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid))
+        });
+        allocated.await.map(|snap_id| Response::new(wire::AllocateSnapIdReply { snap_id }))
     }
 
     async fn remove_snap_id(
@@ -165,8 +180,11 @@ impl osd_server::Osd for Service {
         request: Request<wire::RemoveSnapIdRequest>,
     ) -> Answer<wire::RemoveSnapIdReply> {
         let wire::RemoveSnapIdRequest { pool, snap_id, gid } = request.into_inner();
-        let removed = self.daemon.step(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid));
-        answer(removed.map(|()| wire::RemoveSnapIdReply {}))
+        let call = Call { name: "remove_snap_id", gid, pool: &pool, object: "", payload: None };
+        let removed = calls::call(&self.daemon, call, || async {
+            self.daemon.step(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid))
+        });
+        removed.await.map(|()| Response::new(wire::RemoveSnapIdReply {}))
     }
 
     async fn events(&self, request: Request<wire::EventsRequest>) -> Answer<Self::EventsStream> {

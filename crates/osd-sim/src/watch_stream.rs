@@ -34,7 +34,7 @@ fn events(inlet: Inlet, guard: DropGuard) -> impl Stream<Item = Result<WatchEven
             return Some((Ok(wire::watch_event(event)), (inlet, guard, false)));
         }
         let reason = inlet.cut.get()?.clone();
-        Some((Err(wire::status(reason)), (inlet, guard, true)))
+        Some((Err(reason), (inlet, guard, true)))
     })
 }
 
@@ -57,7 +57,7 @@ where
     loop {
         match next(&mut requests, &ended).await {
             Some(Ok(Up::Request(request))) => {
-                daemon.step(|osd, now| ((), osd.watch_request(now, stream, request)));
+                daemon.watch_request(stream, request);
             }
             Some(Ok(Up::Hello { .. })) => return daemon.cut(stream, misuse("a watch stream has one Hello")),
             Some(Err(error)) => return daemon.cut(stream, error),

@@ -88,7 +88,7 @@ fn result(result: OpResult) -> wire::OpResult {
 
 pub(crate) fn error(error: OpError) -> wire::Error {
     let OpError { errno, failed_op, text } = error;
-    wire::Error { errno: errno.number(), name: errno.name().to_owned(), failed_op, text }
+    wire::Error { number: errno.number(), name: errno.name().to_owned(), failed_op, text }
 }
 
 pub(crate) fn status(refusal: OpError) -> tonic::Status {

@@ -1,97 +1,13 @@
 //! The server over real gRPC: what only the transport can get wrong.
 
-use std::time::Duration;
+mod common;
 
+use common::{Watcher, ack_of, connect, create, events, notify, session, vector, wait_for};
 use osd_sim::{Config, Server};
 use proto::osd::v1::{self as wire, op::Op as W};
-use rpc::osd::osd_client::OsdClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
-
-type Osd = OsdClient<Channel>;
-
-async fn connect(server: &Server) -> Osd {
-    let network = rpc::Network::tcp(Duration::from_secs(30));
-    let channel = network.connect(&server.address()).await.expect("the server accepts");
-    OsdClient::new(channel)
-        .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX)
-}
-
-async fn session(osd: &mut Osd) -> u64 {
-    osd.connect(wire::ConnectRequest { name: "test".to_owned() })
-        .await
-        .expect("there is room")
-        .into_inner()
-        .gid
-}
-
-fn vector(gid: u64, tid: u64, object: &str, ops: Vec<W>) -> wire::OperateRequest {
-    let ops = ops.into_iter().map(|op| wire::Op { op: Some(op) }).collect();
-    wire::OperateRequest {
-        gid,
-        tid,
-        pool: "rbd".to_owned(),
-        object: object.to_owned(),
-        ops,
-        ..Default::default()
-    }
-}
-
-fn create() -> W {
-    W::Create(wire::Create { exclusive: true })
-}
-
-/// A watch stream that has said hello.
-struct Watcher {
-    up: mpsc::UnboundedSender<wire::WatchRequest>,
-    down: Streaming<wire::WatchEvent>,
-}
-
-impl Watcher {
-    async fn open(osd: &mut Osd, gid: u64) -> Self {
-        let (up, requests) = mpsc::unbounded_channel();
-        let down = osd.watch(UnboundedReceiverStream::new(requests)).await.expect("it opens").into_inner();
-        let mut watcher = Self { up, down };
-        watcher.say(wire::watch_request::Request::Hello(wire::Hello { gid }));
-        assert_eq!(watcher.result().await, (0, None));
-        watcher
-    }
-
-    fn say(&self, request: wire::watch_request::Request) {
-        self.up.send(wire::WatchRequest { request: Some(request) }).expect("the stream is open");
-    }
-
-    fn register(&self, object: &str, cookie: u64) {
-        let (pool, object) = ("rbd".to_owned(), object.to_owned());
-        self.say(wire::watch_request::Request::Register(wire::Register {
-            pool,
-            object,
-            cookie,
-            timeout_ms: 0,
-        }));
-    }
-
-    async fn event(&mut self) -> Result<Option<wire::watch_event::Event>, Status> {
-        Ok(self.down.message().await?.map(|event| event.event.expect("events are never empty")))
-    }
-
-    async fn result(&mut self) -> (u64, Option<String>) {
-        match self.event().await {
-            Ok(Some(wire::watch_event::Event::Result(result))) => {
-                (result.cookie, result.error.map(|error| error.name))
-            }
-            other => panic!("a result was due, not {other:?}"),
-        }
-    }
-}
-
-fn notify(gid: u64, object: &str, payload: Vec<u8>, timeout_ms: u64) -> wire::NotifyRequest {
-    let (pool, object) = ("rbd".to_owned(), object.to_owned());
-    wire::NotifyRequest { gid, pool, object, payload: payload.into(), timeout_ms }
-}
+use tonic::Code;
 
 #[tokio::test]
 async fn what_was_written_is_read() {
@@ -173,14 +89,7 @@ async fn a_notify_reaches_a_watcher_and_brings_back_its_ack() {
         let Ok(Some(wire::watch_event::Event::Notify(heard))) = watcher.event().await else {
             panic!("no notify")
         };
-        let wire::Notification { pool, object, notify_id, cookie, payload, .. } = heard;
-        watcher.say(wire::watch_request::Request::Ack(wire::NotifyAck {
-            pool,
-            object,
-            notify_id,
-            cookie,
-            payload,
-        }));
+        watcher.say(ack_of(&heard));
     };
     let (reply, ()) = tokio::join!(asking, answering);
     let reply = reply.expect("it ran").into_inner();
@@ -297,15 +206,10 @@ async fn stopping_ends_the_streams_and_completes_the_events_file() {
     assert_eq!((&applied["gid"], &applied["detail"]), (&gid.into(), &"create".into()));
 }
 
-async fn events(osd: &mut Osd, after: u64) -> Streaming<wire::Event> {
-    osd.events(wire::EventsRequest { after, until_now: false }).await.expect("a log").into_inner()
-}
-
-async fn wait_for(log: &mut Streaming<wire::Event>, kind: &str) -> wire::Event {
-    loop {
-        let event = log.message().await.expect("the log goes on").expect("the log does not end");
-        if event.kind == kind {
-            return event;
-        }
-    }
+#[tokio::test]
+async fn a_server_whose_events_file_cannot_be_written_ends_at_once() {
+    let config = Config { events_file: Some("/dev/full".into()), ..Config::ci() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let ended = osd_sim::serve(rpc::incoming(listener), config, 1, std::future::pending()).await;
+    assert!(matches!(ended, Err(osd_sim::ServeError::Events(_))), "{ended:?}");
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Millis;
 
-/// Entries expire and can be removed; that an instance was fenced is never forgotten.
+/// Entries expire and can be removed; that an instance was fenced is remembered beyond that.
 #[derive(Debug, Default)]
 pub(crate) struct Blocklist {
     entries: BTreeMap<u64, Millis>,
@@ -30,6 +30,13 @@ impl Blocklist {
     /// Takes an entry away; its end.
     pub(crate) fn remove(&mut self, gid: u64) -> Option<Millis> {
         self.entries.remove(&gid)
+    }
+
+    /// Forgets the fenced instance with the lowest gid, that one excepted: it, and the end of its entry.
+    pub(crate) fn forget_oldest_but(&mut self, newest: u64) -> Option<(u64, Option<Millis>)> {
+        let oldest = self.fenced.iter().copied().find(|&gid| gid != newest)?;
+        self.fenced.remove(&oldest);
+        Some((oldest, self.entries.remove(&oldest)))
     }
 
     /// Listed instances with the end of their entry.

@@ -41,6 +41,14 @@ pub(crate) fn method(class: &str, method: &str) -> Outcome<&'static Method> {
     }
 }
 
+/// Every method with its class, e.g. "lock.lock".
+pub(crate) fn method_names() -> impl Iterator<Item = String> {
+    let of_class = |class: &'static Class| {
+        class.methods.iter().map(move |method| format!("{}.{}", class.name, method.name))
+    };
+    CLASSES.iter().flat_map(of_class)
+}
+
 impl Method {
     const fn reads(name: &'static str, call: fn(&Target<'_>, &Caller<'_>, &Bytes) -> Outcome<Bytes>) -> Self {
         Self { name, call: Call::Reads(call) }

@@ -21,7 +21,10 @@ pub struct Config {
     pub sessions_max: usize,
     /// Stored replies of one session, which its watermark has not passed (EAGAIN).
     pub stored_replies_per_session_max: usize,
-    /// Instances that were ever fenced (EAGAIN): each is remembered for good.
+    /// Bytes of these replies (EAGAIN).
+    pub stored_reply_bytes_per_session_max: u64,
+    /// Fenced instances that are remembered, at least 1: beyond it the oldest are forgotten and are refused with
+    /// ENOTCONN instead of EBLOCKLISTED, for their sessions have ended.
     pub fenced_instances_max: usize,
     /// Pools (EAGAIN).
     pub pools_max: usize,
@@ -43,6 +46,7 @@ impl Default for Config {
             limits: Limits::default(),
             sessions_max: 10_000,
             stored_replies_per_session_max: 100_000,
+            stored_reply_bytes_per_session_max: 64 << 20,
             fenced_instances_max: 1_000_000,
             pools_max: 1_000,
             events_kept_max: 100_000,

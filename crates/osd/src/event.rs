@@ -7,6 +7,7 @@ use bytes::Bytes;
 use errno::Errno;
 
 use crate::Millis;
+use crate::limits::kept;
 
 macro_rules! kinds {
     ($($kind:ident = $name:literal;)*) => {
@@ -49,6 +50,7 @@ kinds! {
     PoolCreated = "pool_created";
     SnapId = "snap_id";
     SnapTrimmed = "snap_trimmed";
+    Fault = "fault";
 }
 
 /// One thing that happened. Fields that do not apply are 0, `None` or empty.
@@ -157,7 +159,8 @@ impl EventLog {
     pub(crate) fn tell(&mut self, now: Millis, event: Event) {
         self.newest += 1;
         self.payload_bytes += event.payload.len();
-        self.kept.push_back(Arc::new(Event { sequence: self.newest, time: now, ..event }));
+        let payload = kept(event.payload);
+        self.kept.push_back(Arc::new(Event { sequence: self.newest, time: now, payload, ..event }));
         while self.kept.len() > self.kept_max || self.payload_bytes > self.payload_bytes_max {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.payload_bytes -= oldest.payload.len();

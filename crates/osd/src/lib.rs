@@ -10,6 +10,7 @@ mod config;
 mod effect;
 pub mod error;
 mod event;
+pub mod faults;
 pub mod limits;
 mod notify;
 pub mod op;

@@ -1,5 +1,9 @@
 //! What a client may ask for at most.
 
+use bytes::Bytes;
+
+use crate::Millis;
+
 /// Every limit of an OSD. Whoever meets one gets an error that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -11,7 +15,7 @@ pub struct Limits {
     pub watches_per_object_max: u32,
     /// Notifies that wait for acks on one object (EAGAIN).
     pub pending_notifies_per_object_max: u32,
-    /// Unanswered ops of one session (EAGAIN).
+    /// Ops in flight: of the unary calls of one session (EAGAIN), and of each op stream, which waits at the limit.
     pub in_flight_ops_per_session_max: u32,
     /// Bytes of one object (EFBIG).
     pub object_bytes_max: u64,
@@ -19,6 +23,28 @@ pub struct Limits {
 
 /// Keys in one answer to `OmapList` and `dir_list`; also what a wish for 0 means.
 pub(crate) const KEYS_PER_PAGE_MAX: u32 = 1_000;
+
+/// How long a watch may ask to be silent, 1 h (EINVAL).
+pub const WATCH_TIMEOUT_MAX: Millis = Millis(3_600_000);
+
+/// How long a notify may ask to wait for acks, 1 h (EINVAL).
+pub const NOTIFY_TIMEOUT_MAX: Millis = Millis(3_600_000);
+
+/// Payload of one ack, 64 KiB. A larger one counts as an answer without payload.
+pub const ACK_BYTES_MAX: usize = 64 << 10;
+
+/// Payloads of all acks of one notify, 8 MiB, so that its reply always fits into a message. An ack that would exceed it
+/// counts as an answer without payload.
+pub const ACKS_BYTES_MAX: usize = 8 << 20;
+
+/// Smaller values are copied where they are kept: each is a part of the message that brought it and would keep all of
+/// that.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
+/// A value to keep for long.
+pub(crate) fn kept(value: Bytes) -> Bytes {
+    if value.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(&value) } else { value }
+}
 
 /// Bytes of an object's name.
 pub(crate) const NAME_BYTES_MAX: usize = 256;
@@ -33,5 +59,19 @@ impl Default for Limits {
             in_flight_ops_per_session_max: 1024,
             object_bytes_max: 128 << 20,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_value_does_not_keep_the_message_that_brought_it() {
+        let message = Bytes::from(vec![7; 4 << 20]);
+        let (small, large) = (message.slice(..COPIED_BYTES_MAX - 1), message.slice(..COPIED_BYTES_MAX));
+        assert_eq!(kept(small.clone()), small);
+        assert_ne!(kept(small).as_ptr(), message.as_ptr());
+        assert_eq!(kept(large).as_ptr(), message.as_ptr());
     }
 }

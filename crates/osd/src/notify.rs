@@ -9,6 +9,7 @@ use store::ObjectId;
 use crate::agenda::Due;
 use crate::effect::{Effect, Notification, Step, WatchEvent};
 use crate::event::Kind;
+use crate::limits::{ACK_BYTES_MAX, ACKS_BYTES_MAX, kept};
 use crate::watch::{Place, StreamId, WatchId, WatchTable, Watched};
 use crate::{Millis, OpError};
 
@@ -27,15 +28,27 @@ pub struct NotifyReply {
 #[derive(Debug)]
 pub(crate) struct Notify {
     notifier_gid: u64,
-    payload: Bytes,
+    pub(crate) payload: Bytes,
     deadline: Millis,
     waiting: BTreeSet<WatchId>,
     replies: BTreeMap<WatchId, Bytes>,
+    /// Payloads of `replies`.
+    ack_bytes: usize,
 }
 
 impl Notify {
     pub(crate) fn waits_for(&self, id: WatchId) -> bool {
         self.waiting.contains(&id)
+    }
+
+    /// Why the payload of an ack does not count; `None` = it does.
+    fn too_large(&self, payload: &Bytes) -> Option<String> {
+        let (bytes, sum) = (payload.len(), self.ack_bytes + payload.len());
+        if bytes > ACK_BYTES_MAX {
+            return Some(format!("an ack of {bytes} bytes is more than ACK_BYTES_MAX = {ACK_BYTES_MAX}"));
+        }
+        (sum > ACKS_BYTES_MAX)
+            .then(|| format!("acks of {sum} bytes are more than ACKS_BYTES_MAX = {ACKS_BYTES_MAX}"))
     }
 
     /// Puts the notify on its way to one watch.
@@ -76,7 +89,8 @@ impl WatchTable {
         let waiting: BTreeSet<WatchId> = watched.watches.keys().copied().collect();
         let event = place.event(Kind::Notify, notifier_gid).notify_id(notify_id).payload(payload.clone());
         step.tell(event.detail(format!("to {} watches", waiting.len())));
-        let notify = Notify { notifier_gid, payload, deadline, waiting, replies: BTreeMap::new() };
+        let (payload, replies) = (kept(payload), BTreeMap::new());
+        let notify = Notify { notifier_gid, payload, deadline, waiting, replies, ack_bytes: 0 };
         for (&id, watch) in &watched.watches {
             if let Some(stream) = watch.stream {
                 notify.send(step, place, notify_id, id, stream);
@@ -88,7 +102,7 @@ impl WatchTable {
         Ok(notify_id)
     }
 
-    /// Counts the first ack of a watch; late and repeated ones are ignored.
+    /// Counts the first ack of a watch; late and repeated ones are ignored. One above a limit counts without payload.
     pub(crate) fn ack(
         &mut self,
         step: &mut Step,
@@ -104,8 +118,15 @@ impl WatchTable {
         }
         let (gid, cookie) = id;
         let event = watched.place.event(Kind::Ack, gid).cookie(cookie).notify_id(notify_id);
-        step.tell(event.payload(payload.clone()));
-        notify.replies.insert(id, payload);
+        if let Some(rule) = notify.too_large(&payload) {
+            step.tell(event.error(Errno::E2BIG).detail(rule));
+            notify.replies.insert(id, Bytes::new());
+        } else {
+            let payload = kept(payload);
+            step.tell(event.payload(payload.clone()));
+            notify.ack_bytes += payload.len();
+            notify.replies.insert(id, payload);
+        }
         self.finish_if_answered(step, object, notify_id);
     }
 

@@ -1,5 +1,7 @@
 //! Op vectors: what runs once, however often it is sent.
 
+use std::sync::Arc;
+
 use errno::Errno;
 use store::{ObjectId, Store};
 
@@ -31,13 +33,15 @@ impl<S: Store> Osd<S> {
     /// EBLOCKLISTED, ENOTCONN: the session is over. ESTALE: the tid is below the watermark. ENOENT: no such pool. EINVAL:
     /// gid 0 or tid 0 with a vector that mutates. EAGAIN: too many stored replies. Others: see
     /// [`evaluate`](vector::evaluate).
-    pub fn operate(&mut self, now: Millis, request: &Request) -> (Reply, Vec<Effect>) {
+    ///
+    /// The reply is shared with what is stored: whoever needs one of its own clones it outside of the step.
+    pub fn operate(&mut self, now: Millis, request: &Request) -> (Arc<Reply>, Vec<Effect>) {
         self.begin(now);
         let reply = self.answer(request);
         self.done(reply)
     }
 
-    fn answer(&mut self, request: &Request) -> Reply {
+    fn answer(&mut self, request: &Request) -> Arc<Reply> {
         let Request { gid, tid, ref vector, .. } = *request;
         let mutates = vector::mutates(&vector.ops);
         match self.admit_vector(request, mutates) {
@@ -47,15 +51,16 @@ impl<S: Store> Osd<S> {
             }
             Ok(Admission::Ran(Stored::SnapId(_))) => {
                 let text = format!("tid {tid} of client {gid} was used to allocate a snap id");
-                return self.refuse(request, error(Errno::EINVAL, text));
+                return Arc::new(self.refuse(request, error(Errno::EINVAL, text)));
             }
             Ok(Admission::Run) => {}
-            Err(refusal) => return self.refuse(request, refusal),
+            Err(refusal) => return Arc::new(self.refuse(request, refusal)),
         }
         let reply = match self.evaluate(request) {
             Ok((evaluated, id)) => Ok(self.apply(request, evaluated, &id)),
             Err(refusal) => self.refuse(request, refusal),
         };
+        let reply = Arc::new(reply);
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| mutates) {
             session.store(tid, Stored::Reply(reply.clone()));
         }
@@ -69,11 +74,10 @@ impl<S: Store> Osd<S> {
             return if mutates { Err(error(Errno::EINVAL, text())) } else { Ok(Admission::Run) };
         }
         self.admit(gid)?;
-        let stored_max = self.config.stored_replies_per_session_max;
         let session = self.sessions.get_mut(&gid).expect("admit found it");
         session.advance(watermark);
         session.check_tid(tid)?;
-        if mutates { session.admit(tid, stored_max) } else { Ok(Admission::Run) }
+        if mutates { session.admit(tid, &self.config) } else { Ok(Admission::Run) }
     }
 
     fn evaluate(&self, request: &Request) -> Result<(Evaluated, ObjectId), OpError> {

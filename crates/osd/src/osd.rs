@@ -107,6 +107,16 @@ impl<S: Store> Osd<S> {
         self.done(is_live)
     }
 
+    /// Why a session is not live: EBLOCKLISTED for a fenced instance, ENOTCONN for one that has ended or never was; `None`
+    /// for a live one.
+    pub fn session_over(&self, gid: u64) -> Option<OpError> {
+        if self.blocklist.is_fenced(gid) {
+            return Some(self.fenced(gid));
+        }
+        let ended = || error(Errno::ENOTCONN, format!("client {gid}: session ended"));
+        (!self.sessions.contains_key(&gid)).then(ended)
+    }
+
     /// One of its op streams has ended.
     pub fn op_stream_closed(&mut self, now: Millis, gid: u64) -> Vec<Effect> {
         self.begin(now);
@@ -131,8 +141,7 @@ impl<S: Store> Osd<S> {
     /// Fences an instance: nothing that it asks for is done any more, its watches are gone, nobody waits for its acks.
     /// `requester` is the client that asks, 0 = an operator.
     ///
-    /// EINVAL for gid 0 and for oneself; EBLOCKLISTED and ENOTCONN when the requester's own session is over; EAGAIN at
-    /// the limit.
+    /// EINVAL for gid 0 and for oneself; EBLOCKLISTED and ENOTCONN when the requester's own session is over.
     pub fn blocklist_add(
         &mut self,
         now: Millis,
@@ -142,12 +151,15 @@ impl<S: Store> Osd<S> {
     ) -> (Result<(), OpError>, Vec<Effect>) {
         self.begin(now);
         let reply = self.check_fence(gid, requester);
-        if reply.is_ok() {
+        if let Err(refusal) = &reply {
+            self.refuse_call(Event::new(Kind::Refused, requester), "blocklist_add", refusal);
+        } else {
             let expires = now.after(expire.unwrap_or(self.config.mon_osd_blocklist_default_expire));
             if let Some(former) = self.blocklist.add(gid, expires) {
                 self.step.agenda.remove(former, Due::Blocklist { gid });
             }
             self.step.agenda.add(expires, Due::Blocklist { gid });
+            self.forget_fences(gid);
             let by = if requester == 0 { "an operator".to_owned() } else { format!("client {requester}") };
             self.step.tell(Event::new(Kind::Blocklisted, gid).detail(format!("by {by}")));
             let fenced = self.fenced(gid);
@@ -165,13 +177,18 @@ impl<S: Store> Osd<S> {
             let rule = if gid == 0 { "gid 0 is no client instance" } else { "no client fences itself" };
             return Err(error(Errno::EINVAL, format!("blocklisting {gid}: {rule}")));
         }
-        let fenced_max = self.config.fenced_instances_max;
-        if self.blocklist.fenced() >= fenced_max && !self.blocklist.is_fenced(gid) {
-            let text =
-                format!("blocklisting {gid}: there are fenced_instances_max = {fenced_max} fenced instances");
-            return Err(error(Errno::EAGAIN, text));
-        }
         Ok(())
+    }
+
+    /// Above the limit the oldest fenced instances are forgotten, `newest` excepted: their sessions have ended, and
+    /// what they ask for is refused with ENOTCONN from then on.
+    fn forget_fences(&mut self, newest: u64) {
+        while self.blocklist.fenced() > self.config.fenced_instances_max.max(1) {
+            let Some((gid, expires)) = self.blocklist.forget_oldest_but(newest) else { return };
+            if let Some(expires) = expires {
+                self.step.agenda.remove(expires, Due::Blocklist { gid });
+            }
+        }
     }
 
     /// Removes an entry; an absent one is fine. The instance stays fenced.
@@ -289,14 +306,12 @@ impl<S: Store> Osd<S> {
 
     /// A live session may go on: EBLOCKLISTED for a fenced one, ENOTCONN for one that has ended or never was.
     pub(crate) fn admit(&mut self, gid: u64) -> Result<(), OpError> {
-        if self.blocklist.is_fenced(gid) {
-            return Err(self.fenced(gid));
+        if let Some(over) = self.session_over(gid) {
+            return Err(over);
         }
-        let now = self.step.now;
-        let Some(session) = self.sessions.get_mut(&gid) else {
-            return Err(error(Errno::ENOTCONN, format!("client {gid}: session ended")));
-        };
-        session.last_heard = now;
+        if let Some(session) = self.sessions.get_mut(&gid) {
+            session.last_heard = self.step.now;
+        }
         Ok(())
     }
 

@@ -107,10 +107,9 @@ impl<S: Store> Osd<S> {
             self.admit(gid)?;
         }
         if is_protected {
-            let stored_max = self.config.stored_replies_per_session_max;
             let session = self.sessions.get(&gid).expect("admit found it");
             session.check_tid(tid)?;
-            match session.admit(tid, stored_max)? {
+            match session.admit(tid, &self.config)? {
                 Admission::Ran(Stored::SnapId(snap_id)) => {
                     self.step.tell(
                         Event::new(Kind::Duplicate, gid).tid(tid).on(pool, "").detail("allocate_snap_id"),

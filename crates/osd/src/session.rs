@@ -1,12 +1,16 @@
 //! Client instances and what they have been told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use errno::Errno;
 
 use crate::op::OpResult;
 use crate::watch::StreamId;
-use crate::{Millis, OpError};
+use crate::{Config, Millis, OpError, vector};
+
+/// Of a stored reply beside its data.
+const STORED_BYTES: u64 = 64;
 
 /// The reply to an op vector.
 pub type Reply = Result<Answer, OpError>;
@@ -36,8 +40,22 @@ pub struct SessionInfo {
 /// What was answered to a tid that must not run twice.
 #[derive(Clone, Debug)]
 pub(crate) enum Stored {
-    Reply(Reply),
+    Reply(Arc<Reply>),
     SnapId(u64),
+}
+
+impl Stored {
+    /// What it costs to keep.
+    fn bytes(&self) -> u64 {
+        STORED_BYTES
+            + match self {
+                Self::Reply(reply) => match reply.as_ref() {
+                    Ok(answer) => vector::result_bytes(&answer.results),
+                    Err(refusal) => refusal.text.len() as u64,
+                },
+                Self::SnapId(_) => 0,
+            }
+    }
 }
 
 /// Whether a tid is to run.
@@ -63,6 +81,8 @@ pub(crate) struct Session {
     /// Every lower tid has been answered to the client.
     watermark: u64,
     stored: BTreeMap<u64, Stored>,
+    /// Of `stored`.
+    stored_bytes: u64,
 }
 
 impl Session {
@@ -77,6 +97,7 @@ impl Session {
             is_due: false,
             watermark: 0,
             stored: BTreeMap::new(),
+            stored_bytes: 0,
         }
     }
 
@@ -94,7 +115,9 @@ impl Session {
     pub(crate) fn advance(&mut self, watermark: u64) {
         if watermark > self.watermark {
             self.watermark = watermark;
-            self.stored = self.stored.split_off(&watermark);
+            let kept = self.stored.split_off(&watermark);
+            self.stored_bytes -= self.stored.values().map(Stored::bytes).sum::<u64>();
+            self.stored = kept;
         }
     }
 
@@ -109,8 +132,8 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a tid that changes something is to run. EINVAL without a number; EAGAIN at the limit.
-    pub(crate) fn admit(&self, tid: u64, stored_max: usize) -> Result<Admission, OpError> {
+    /// Whether a tid that changes something is to run. EINVAL without a number; EAGAIN at the limits.
+    pub(crate) fn admit(&self, tid: u64, config: &Config) -> Result<Admission, OpError> {
         if tid == 0 {
             let text = "a call that changes something needs a tid above 0".to_owned();
             return Err(OpError { errno: Errno::EINVAL, failed_op: None, text });
@@ -118,16 +141,24 @@ impl Session {
         if let Some(stored) = self.stored.get(&tid) {
             return Ok(Admission::Ran(stored.clone()));
         }
-        if self.stored.len() >= stored_max {
-            let text = format!(
-                "the session has stored_replies_per_session_max = {stored_max} replies that its watermark has not passed"
-            );
+        let (count_max, bytes_max) =
+            (config.stored_replies_per_session_max, config.stored_reply_bytes_per_session_max);
+        let limit = if self.stored.len() >= count_max {
+            Some(format!("stored_replies_per_session_max = {count_max} replies"))
+        } else if self.stored_bytes >= bytes_max {
+            Some(format!("stored_reply_bytes_per_session_max = {bytes_max} bytes of replies"))
+        } else {
+            None
+        };
+        if let Some(limit) = limit {
+            let text = format!("the session has {limit} that its watermark has not passed");
             return Err(OpError { errno: Errno::EAGAIN, failed_op: None, text });
         }
         Ok(Admission::Run)
     }
 
     pub(crate) fn store(&mut self, tid: u64, stored: Stored) {
+        self.stored_bytes += stored.bytes();
         let previous = self.stored.insert(tid, stored);
         debug_assert!(previous.is_none(), "a tid runs once");
     }

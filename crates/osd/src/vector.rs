@@ -103,34 +103,69 @@ pub fn summary(ops: &[Op]) -> String {
     ops.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn name(op: &Op) -> String {
-    let name = match op {
-        Op::Exec { class, method, .. } => return format!("{class}.{method}"),
-        Op::Read { .. } => "read",
-        Op::SparseRead { .. } => "sparse_read",
-        Op::Stat => "stat",
-        Op::AssertExists => "assert_exists",
-        Op::AssertVersion { .. } => "assert_version",
-        Op::Write { .. } => "write",
-        Op::WriteFull { .. } => "write_full",
-        Op::Truncate { .. } => "truncate",
-        Op::Zero { .. } => "zero",
-        Op::Create { .. } => "create",
-        Op::Remove => "remove",
-        Op::GetXattr { .. } => "get_xattr",
-        Op::ListXattrs => "list_xattrs",
-        Op::SetXattr { .. } => "set_xattr",
-        Op::RemoveXattr { .. } => "remove_xattr",
-        Op::CompareXattr { .. } => "compare_xattr",
-        Op::OmapList { .. } => "omap_list",
-        Op::OmapGet { .. } => "omap_get",
-        Op::OmapSet { .. } => "omap_set",
-        Op::OmapRemove { .. } => "omap_remove",
-        Op::OmapCompare { .. } => "omap_compare",
-        Op::ListSnaps => "list_snaps",
-        Op::Rollback { .. } => "rollback",
+/// An op in short: "write", "rbd.get_header".
+pub fn name(op: &Op) -> String {
+    match op {
+        Op::Exec { class, method, .. } => format!("{class}.{method}"),
+        op => own_name(op).to_owned(),
+    }
+}
+
+/// The call by which clients notify.
+pub const CALL_NOTIFY: &str = "notify";
+
+/// Calls other than op vectors that have a name.
+const CALLS: [&str; 5] =
+    [CALL_NOTIFY, "list_watchers", "blocklist_add", "allocate_snap_id", "remove_snap_id"];
+
+/// Every name of an op, of a class's method ("lock.lock") and of a call ("notify").
+pub fn names() -> impl Iterator<Item = String> {
+    OWN_NAMES.iter().copied().chain(CALLS).map(str::to_owned).chain(cls::method_names())
+}
+
+macro_rules! own_names {
+    ($($op:pat => $name:literal;)*) => {
+        const OWN_NAMES: &[&str] = &[$($name,)*];
+
+        /// Of an op that is no class's method.
+        fn own_name(op: &Op) -> &'static str {
+            match op {
+                $($op => $name,)*
+                Op::Exec { .. } => "exec",
+            }
+        }
     };
-    name.to_owned()
+}
+
+own_names! {
+    Op::Read { .. } => "read";
+    Op::SparseRead { .. } => "sparse_read";
+    Op::Stat => "stat";
+    Op::AssertExists => "assert_exists";
+    Op::AssertVersion { .. } => "assert_version";
+    Op::Write { .. } => "write";
+    Op::WriteFull { .. } => "write_full";
+    Op::Truncate { .. } => "truncate";
+    Op::Zero { .. } => "zero";
+    Op::Create { .. } => "create";
+    Op::Remove => "remove";
+    Op::GetXattr { .. } => "get_xattr";
+    Op::ListXattrs => "list_xattrs";
+    Op::SetXattr { .. } => "set_xattr";
+    Op::RemoveXattr { .. } => "remove_xattr";
+    Op::CompareXattr { .. } => "compare_xattr";
+    Op::OmapList { .. } => "omap_list";
+    Op::OmapGet { .. } => "omap_get";
+    Op::OmapSet { .. } => "omap_set";
+    Op::OmapRemove { .. } => "omap_remove";
+    Op::OmapCompare { .. } => "omap_compare";
+    Op::ListSnaps => "list_snaps";
+    Op::Rollback { .. } => "rollback";
+}
+
+/// How many bytes the results of a vector carry.
+pub(crate) fn result_bytes(results: &[OpResult]) -> u64 {
+    results.iter().map(payload::of_result).sum()
 }
 
 /// The rules of a vector as a whole.

@@ -267,6 +267,17 @@ impl WatchTable {
         }
     }
 
+    /// The client's watches of the object expire before their time.
+    pub(crate) fn expire(&mut self, step: &mut Step, object: &ObjectId, gid: u64) {
+        let Some(watched) = self.objects.get(object) else { return };
+        let error = watched.place.error(Errno::ENOTCONN, "the watch expired: a fault on purpose");
+        let of_client = watched.watches.range((gid, 0)..=(gid, u64::MAX));
+        let ids: Vec<WatchId> = of_client.map(|(&id, _)| id).collect();
+        for id in ids {
+            self.remove(step, object, id, Kind::WatchExpired, Some(&error));
+        }
+    }
+
     /// Forgets an object around which nothing goes on.
     pub(crate) fn tidy(&mut self, object: &ObjectId) {
         if self

@@ -6,6 +6,7 @@ use store::{ObjectId, Store};
 
 use crate::effect::{Effect, WatchEvent};
 use crate::event::{Event, Kind};
+use crate::limits::{NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX};
 use crate::osd::{Osd, error};
 use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
 use crate::{Millis, OpError};
@@ -89,6 +90,7 @@ impl<S: Store> Osd<S> {
         if id.1 == 0 {
             return Err(place.error(Errno::EINVAL, "a watch needs a cookie above 0".to_owned()));
         }
+        check_timeout(&place, "a watch timeout", timeout, ("WATCH_TIMEOUT_MAX", WATCH_TIMEOUT_MAX))?;
         let timeout = timeout.unwrap_or(self.config.osd_client_watch_timeout);
         let watches_max = self.config.limits.watches_per_object_max;
         self.watches.register(&mut self.step, &place, (id, stream, timeout), watches_max)
@@ -112,7 +114,7 @@ impl<S: Store> Osd<S> {
     /// Starts a notify; its id. The answer comes as [`Effect::NotifyDone`], at once when nobody watches. `timeout` is how
     /// long to wait for acks.
     ///
-    /// ENOENT if there is no such object; E2BIG, EAGAIN at the limits; EBLOCKLISTED, ENOTCONN when the session is over.
+    /// ENOENT if there is no such object; E2BIG, EINVAL, EAGAIN at the limits; EBLOCKLISTED, ENOTCONN when the session is over.
     pub fn notify(
         &mut self,
         now: Millis,
@@ -143,6 +145,7 @@ impl<S: Store> Osd<S> {
             let rule = format!("a notify of {bytes} bytes is more than payload_bytes_max = {bytes_max}");
             return Err(place.error(Errno::E2BIG, rule));
         }
+        check_timeout(&place, "a notify timeout", timeout, ("NOTIFY_TIMEOUT_MAX", NOTIFY_TIMEOUT_MAX))?;
         let timeout = timeout.unwrap_or(self.config.osd_default_notify_timeout);
         let pending_max = self.config.limits.pending_notifies_per_object_max;
         let notify_id = self.watches.notify(&mut self.step, &place, (gid, payload, timeout), pending_max)?;
@@ -196,5 +199,21 @@ impl<S: Store> Osd<S> {
             return Err(place.error(Errno::ENOENT, "there is no such object".to_owned()));
         }
         Ok(place)
+    }
+}
+
+/// EINVAL for a time beyond the limit: what waits for a client must end.
+fn check_timeout(
+    place: &Place,
+    what: &str,
+    asked_for: Option<Millis>,
+    (limit, Millis(max)): (&str, Millis),
+) -> Result<(), OpError> {
+    match asked_for {
+        Some(Millis(timeout)) if timeout > max => {
+            let rule = format!("{what} of {timeout} ms is more than {limit} = {max} ms");
+            Err(place.error(Errno::EINVAL, rule))
+        }
+        _ => Ok(()),
     }
 }

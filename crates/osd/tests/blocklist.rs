@@ -4,7 +4,7 @@ mod whole;
 
 use errno::Errno;
 use osd::op::Op;
-use osd::{Effect, Kind, Millis};
+use osd::{Config, Effect, Kind, Millis};
 use whole::{World, disconnected, errno, write};
 
 #[test]
@@ -108,4 +108,30 @@ fn refusals_of_the_fenced_are_in_the_event_log() {
     let refused = events.iter().find(|event| event.kind == Kind::Refused).expect("it was refused");
     assert_eq!((refused.gid, refused.tid, refused.error), (gid, 9, Some(Errno::EBLOCKLISTED)));
     assert_eq!(refused.object, "object");
+}
+
+#[test]
+fn refused_fences_are_in_the_event_log() {
+    let mut world = World::new();
+    let gid = world.connect();
+    assert_eq!(errno(world.osd.blocklist_add(world.now, gid, None, gid).0), Errno::EINVAL);
+    let events = world.osd.events_after(0, usize::MAX);
+    let refused = events.iter().find(|event| event.kind == Kind::Refused).expect("it was refused");
+    assert_eq!((refused.gid, refused.error), (gid, Some(Errno::EINVAL)));
+    assert!(refused.detail.starts_with("blocklist_add: "), "{}", refused.detail);
+}
+
+/// Invariant I1: there is always room for one more fence, and who was fenced long ago is not let in again.
+#[test]
+fn fencing_never_stops_and_the_forgotten_stay_out() {
+    let mut world = World::with(Config { fenced_instances_max: 2, ..Config::default() });
+    let clients = [world.connect(), world.connect(), world.connect()];
+    for gid in clients {
+        world.fence(gid);
+    }
+    let refusals = clients.map(|gid| errno(world.send(gid, 1, 0, "object", &[write("x")])));
+    assert_eq!(refusals, [Errno::ENOTCONN, Errno::EBLOCKLISTED, Errno::EBLOCKLISTED]);
+    let listed = world.osd.blocklist(world.now);
+    let listed: Vec<u64> = world.keep(listed).iter().map(|&(gid, _)| gid).collect();
+    assert_eq!(listed, [clients[1], clients[2]]);
 }

@@ -266,3 +266,16 @@ fn events_are_numbered_without_holes_and_the_oldest_go_first() {
     assert_eq!(kept, [newest - 2, newest - 1, newest]);
     assert_eq!(world.osd.events_after(newest - 1, 9).len(), 1);
 }
+
+#[test]
+fn stored_replies_have_a_limit_in_bytes_which_the_watermark_frees() {
+    let mut world = World::with(Config { stored_reply_bytes_per_session_max: 1000, ..Config::default() });
+    let gid = world.connect();
+    let large = || [Op::WriteFull { data: vec![0; 900].into() }, Op::Read { offset: 0, length: 0 }];
+    world.must(gid, 1, "object", &large());
+    world.must(gid, 2, "object", &large());
+    let refused = world.send(gid, 3, 0, "object", &large()).expect_err("the first two are still stored");
+    assert_eq!(refused.errno, Errno::EAGAIN);
+    assert!(refused.text.contains("stored_reply_bytes_per_session_max = 1000"), "{}", refused.text);
+    world.send(gid, 3, 3, "object", &large()).expect("the watermark has passed both");
+}

@@ -210,6 +210,31 @@ fn an_error_names_the_op_the_object_and_the_rule() {
     assert_eq!(error.to_string(), "stat on rbd/a: there is no such object (ENOENT)");
 }
 
+/// The reply to a vector within the limit fits into a message although each part of it is encoded with a frame.
+#[test]
+fn the_framing_of_small_results_counts_against_the_payload() {
+    let mut world = World::new();
+    world.limits.payload_bytes_max = 100;
+    let keys: Vec<String> = (0..5).map(|number| key(&number.to_string())).collect();
+    let entries = BTreeMap::from_iter(keys.iter().map(|key| (key.clone(), Bytes::new())));
+    let set_xattr = |name: &String| Op::SetXattr { name: name.clone(), value: Bytes::new() };
+    world.must("a", (0..5).map(|piece| write(piece * 2, &[1])).collect::<Vec<_>>());
+    world.must("a", keys.iter().map(set_xattr).collect::<Vec<_>>());
+    world.must("a", [Op::OmapSet { entries }]);
+    let small = [
+        Op::SparseRead { offset: 0, length: 0 },
+        Op::OmapGet { keys },
+        Op::OmapList { after: String::new(), prefix: String::new(), max: 0 },
+        Op::ListXattrs,
+    ];
+    for op in small {
+        let error = world.ops("a", [op]).expect_err("the parts are small but their frames are not");
+        assert_eq!((error.errno, error.failed_op), (Errno::E2BIG, Some(0)), "{error}");
+        assert!(error.text.contains("payload_bytes_max = 100"), "{error}");
+    }
+    world.must("a", [Op::SparseRead { offset: 0, length: 4 }, Op::OmapGet { keys: vec![key("1")] }]);
+}
+
 #[test]
 fn every_limit_is_named_by_the_error_at_it() {
     let mut world = World::new();
@@ -295,4 +320,23 @@ fn a_removal_of_what_was_there_is_a_fact() {
     let recreated = world.must("a", [Op::Remove, Op::Create { exclusive: true }, Op::Remove]);
     assert_eq!(recreated.facts, [Fact::ObjectRemoved]);
     assert_eq!(world.must("a", [Op::Create { exclusive: true }, Op::Remove]).facts, []);
+}
+
+#[test]
+fn small_values_are_kept_without_the_message_that_brought_them() {
+    let mut world = World::new();
+    let message = Bytes::from(vec![7; 1 << 20]);
+    let value = message.slice(..100);
+    let entries = BTreeMap::from([(key("k"), value.clone())]);
+    world.must("a", [Op::SetXattr { name: key("x"), value: value.clone() }, Op::OmapSet { entries }]);
+    let answer = world.must("a", [Op::GetXattr { name: key("x") }, Op::OmapGet { keys: vec![key("k")] }]);
+    let (OpResult::Xattrs { entries: xattrs }, OpResult::Omap { entries: omap, .. }) =
+        (&answer.results[0], &answer.results[1])
+    else {
+        panic!("{answer:?}")
+    };
+    for kept in [&xattrs["x"], &omap["k"]] {
+        assert_eq!(kept, &value);
+        assert_ne!(kept.as_ptr(), message.as_ptr());
+    }
 }

@@ -4,6 +4,7 @@ mod whole;
 
 use bytes::Bytes;
 use errno::Errno;
+use osd::limits::{ACK_BYTES_MAX, ACKS_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX};
 use osd::op::Op;
 use osd::{Config, Effect, Limits, Millis, WatchEvent, WatchRequest};
 use whole::{World, disconnected, errno, reconnect, register, result, unwatch};
@@ -325,4 +326,60 @@ fn a_watch_needs_an_object_and_a_cookie_of_its_own() {
         world.up(stream, register(object, cookie, None));
         assert!(world.down(stream).iter().any(result(cookie, Some(expected))), "{object} {cookie}");
     }
+}
+
+/// Invariant I5: whoever waits for a client's acks, or for its end, waits for a bounded time.
+#[test]
+fn a_client_cannot_make_the_osd_wait_for_ever() {
+    let mut world = world();
+    let gid = world.connect();
+    let stream = world.hello(gid);
+    world.up(stream, register("header", 1, Some(WATCH_TIMEOUT_MAX.0 + 1)));
+    assert!(world.down(stream).iter().any(result(1, Some(Errno::EINVAL))));
+    world.up(stream, register("header", 1, Some(WATCH_TIMEOUT_MAX.0)));
+    assert_eq!(world.watchers("header"), [(gid, 1)]);
+    let ask = |world: &mut World, timeout| {
+        let started = world.osd.notify(world.now, gid, ("rbd", "header"), Bytes::new(), Some(timeout));
+        world.keep(started)
+    };
+    let refused = ask(&mut world, Millis(u64::MAX)).expect_err("it would never end");
+    assert_eq!(refused.errno, Errno::EINVAL);
+    assert!(refused.text.contains("NOTIFY_TIMEOUT_MAX = 3600000 ms"), "{}", refused.text);
+    ask(&mut world, NOTIFY_TIMEOUT_MAX).expect("the limit itself is fine");
+}
+
+#[test]
+fn a_large_ack_counts_without_its_payload() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    for (bytes, counted) in [(ACK_BYTES_MAX, ACK_BYTES_MAX), (ACK_BYTES_MAX + 1, 0)] {
+        let notify_id = world.notify(gid, "header", "?", 5000);
+        let (pool, object, payload) = ("rbd".to_owned(), "header".to_owned(), Bytes::from(vec![0; bytes]));
+        world.up(stream, WatchRequest::Ack { pool, object, notify_id, cookie: 1, payload });
+        let answer = world.answer(notify_id).expect("everybody answered");
+        assert_eq!((answer.replies.len(), answer.replies[0].2.len()), (1, counted));
+    }
+    let events = world.osd.events_after(0, usize::MAX);
+    let refused: Vec<_> = events.iter().filter(|event| event.error == Some(Errno::E2BIG)).collect();
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].detail.contains("ACK_BYTES_MAX"), "{}", refused[0].detail);
+}
+
+#[test]
+fn the_acks_of_one_notify_fit_into_one_message() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    let watches = (ACKS_BYTES_MAX / ACK_BYTES_MAX + 2) as u64;
+    for cookie in 2..=watches {
+        world.up(stream, register("header", cookie, None));
+    }
+    let notify_id = world.notify(gid, "header", "?", 5000);
+    for cookie in 1..=watches {
+        let (pool, object) = ("rbd".to_owned(), "header".to_owned());
+        let payload = Bytes::from(vec![0; ACK_BYTES_MAX]);
+        world.up(stream, WatchRequest::Ack { pool, object, notify_id, cookie, payload });
+    }
+    let answer = world.answer(notify_id).expect("everybody answered");
+    assert_eq!(answer.replies.len() as u64, watches);
+    assert_eq!(answer.replies.iter().map(|(_, _, payload)| payload.len()).sum::<usize>(), ACKS_BYTES_MAX);
 }

@@ -49,7 +49,8 @@ impl IoCtx {
     /// Sends an op vector at once; ops on one object happen in the order of these calls. Awaiting the result waits for
     /// the answer; dropping it neither cancels nor un-sends the op.
     ///
-    /// E2BIG names the limit that a vector exceeds, EAGAIN the one on unanswered ops; neither is sent then.
+    /// E2BIG names the limit that a vector exceeds, EAGAIN the one on unanswered ops; neither is sent then. E2BIG and
+    /// EBADMSG also end an op whose message, up or down, does not get through: what became of it is not known then.
     pub fn operate(&self, object: &str, op: ObjectOp) -> Submitted {
         self.rados.session().submit(&self.pool, object, op)
     }

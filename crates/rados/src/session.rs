@@ -1,9 +1,6 @@
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
 use errno::Errno;
@@ -23,8 +20,8 @@ use crate::{
 const BYTES_IN_FLIGHT_MAX: usize = 100 << 20;
 /// Ops of one session that are in flight or queued; one more is answered EAGAIN.
 const OPS_UNANSWERED_MAX: usize = 16_384;
-/// Of an OSD that does not say.
-const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+/// Most bytes that tid and watermark add to a request when it is sent.
+const TID_AND_WATERMARK_BYTES: usize = 22;
 /// Jitter streams below this belong to the session's tasks.
 const FIRST_CALL: u64 = 16;
 
@@ -35,8 +32,6 @@ pub(crate) struct Session {
     /// How the OSD names the instance.
     pub(crate) address: String,
     pub(crate) config: Config,
-    /// The OSD ends a session of which it hears nothing for so long.
-    pub(crate) session_timeout: Duration,
     limits: wire::Limits,
     state: Mutex<State>,
     /// Cancelled when the session has ended; every task and every call of it watches this.
@@ -78,10 +73,6 @@ impl Session {
                 refusal: None,
                 ended: None,
             }),
-            session_timeout: match reply.osd_client_session_timeout_ms {
-                0 => SESSION_TIMEOUT_DEFAULT,
-                timeout_ms => Duration::from_millis(timeout_ms),
-            },
             limits,
             over: CancellationToken::new(),
             drained: Notify::new(),
@@ -100,8 +91,8 @@ impl Session {
             return submitted;
         }
         let request = op.into_wire(self.gid, pool, object);
-        if request.encoded_len() > rpc::MESSAGE_BYTES_MAX {
-            let bytes = request.encoded_len();
+        let bytes = request.encoded_len() + TID_AND_WATERMARK_BYTES;
+        if bytes > rpc::MESSAGE_BYTES_MAX {
             let limit = rpc::MESSAGE_BYTES_MAX as u64;
             waiter.fail(&over_limit("message bytes", bytes as u64, "MESSAGE_BYTES_MAX", limit));
             return submitted;
@@ -145,14 +136,26 @@ impl Session {
         state.pump();
     }
 
-    /// Lets the OSD hear of the session: any op does, also one that fails.
-    pub(crate) fn stay_alive(&self) {
-        drop(self.submit("", "keep-alive", ObjectOp::new().stat()));
-    }
-
     /// The op stream broke.
     pub(crate) fn detach(&self) {
         self.state().link = None;
+    }
+
+    /// The op stream ended because a message on it was not let through. The op that was alone on the stream gets the
+    /// error; whether it happened is not known, for its answer may be the message. Of several ops none gets it: they are
+    /// sent again one at a time.
+    pub(crate) fn refused(&self, cause: &Error) {
+        let mut state = self.state();
+        let waiter = state.window.refused();
+        let is_drained = state.window.is_empty();
+        drop(state);
+        tracing::warn!(gid = self.gid, %cause, is_found = waiter.is_some(), "an op ended the op stream");
+        if let Some(waiter) = waiter {
+            waiter.fail(cause);
+        }
+        if is_drained {
+            self.drained.notify_waiters();
+        }
     }
 
     /// Takes an answer from the op stream.
@@ -283,10 +286,10 @@ impl Drop for CallTid {
     }
 }
 
-/// Half of what the OSD allows: after a reconnect it may still count ops of the connection that broke.
+/// The OSD counts the ops in flight of each op stream, so that those of a connection that broke do not matter.
 fn bounds(limits: &wire::Limits) -> Bounds {
     Bounds {
-        ops_in_flight_max: (limits.in_flight_ops_per_session_max as usize / 2).max(1),
+        ops_in_flight_max: (limits.in_flight_ops_per_session_max as usize).max(1),
         bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
         ops_unanswered_max: OPS_UNANSWERED_MAX,
     }
@@ -298,4 +301,39 @@ fn ends_session(error: &wire::Error) -> bool {
 
 fn over_limit(what: &str, value: u64, limit: &str, limit_value: u64) -> Error {
     Error::new(Errno::E2BIG, "", format!("{what} {value} is more than the limit {limit} = {limit_value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn session() -> Session {
+        let limits = wire::Limits { payload_bytes_max: 16, ops_per_vector_max: 1, ..wire::Limits::default() };
+        let reply =
+            wire::ConnectReply { gid: u64::MAX, limits: Some(limits), ..wire::ConnectReply::default() };
+        Session::new(reply, Config::ci(), mpsc::unbounded_channel().0)
+    }
+
+    /// An op vector of so many bytes when it is sent with the greatest tid and watermark.
+    fn submit(session: &Session, bytes_when_sent: usize) -> Submitted {
+        let length = |name_length: usize| {
+            let mut request = ObjectOp::new().stat().into_wire(session.gid, "rbd", &"x".repeat(name_length));
+            (request.tid, request.watermark) = (u64::MAX, u64::MAX);
+            request.encoded_len()
+        };
+        let object = "x".repeat(bytes_when_sent - (length(bytes_when_sent) - bytes_when_sent));
+        assert_eq!(length(object.len()), bytes_when_sent);
+        session.submit("rbd", &object, ObjectOp::new().stat())
+    }
+
+    #[test]
+    fn a_message_that_tid_and_watermark_would_make_too_long_is_refused_and_not_sent() {
+        let session = session();
+        assert!(submit(&session, rpc::MESSAGE_BYTES_MAX).now_or_never().is_none());
+        let error = submit(&session, rpc::MESSAGE_BYTES_MAX + 1).now_or_never().unwrap().unwrap_err();
+        assert_eq!(error.errno(), Errno::E2BIG);
+        assert!(error.text().contains("MESSAGE_BYTES_MAX"), "{error}");
+    }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Window<W> {
     /// Ops with a tid below this have been sent on the connection that is open.
     sent_below: u64,
     in_flight: Load,
+    /// An op with a tid below this is sent alone: it may be the one for which the OSD ends the stream.
+    alone_below: u64,
 }
 
 /// How much may be on its way at once.
@@ -52,7 +54,14 @@ pub(crate) struct Full<W>(pub(crate) W);
 
 impl<W> Window<W> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, next_tid: 1, unanswered: BTreeMap::new(), sent_below: 1, in_flight: Load::default() }
+        Self {
+            bounds,
+            next_tid: 1,
+            unanswered: BTreeMap::new(),
+            sent_below: 1,
+            in_flight: Load::default(),
+            alone_below: 0,
+        }
     }
 
     /// Queues an op behind all others.
@@ -79,7 +88,9 @@ impl<W> Window<W> {
 
     /// The next op to send, if the bounds allow one more.
     pub(crate) fn next_to_send(&mut self) -> Option<OperateRequest> {
-        if self.in_flight.ops >= self.bounds.ops_in_flight_max {
+        let is_one_alone =
+            self.in_flight.ops > 0 && self.first_op().is_some_and(|tid| tid < self.alone_below);
+        if self.in_flight.ops >= self.bounds.ops_in_flight_max || is_one_alone {
             return None;
         }
         let watermark = self.watermark();
@@ -104,6 +115,21 @@ impl<W> Window<W> {
         if tid >= self.sent_below || !matches!(self.unanswered.get(&tid), Some(Entry::Op { .. })) {
             return None;
         }
+        self.end(tid)
+    }
+
+    /// The connection broke because of an op on it: ends it when it was alone there. Else every op that was in flight is
+    /// sent alone from here on, so that the next time tells which one it is.
+    pub(crate) fn refused(&mut self) -> Option<W> {
+        if self.in_flight.ops == 1 {
+            return self.end(self.first_op()?);
+        }
+        self.alone_below = self.sent_below;
+        None
+    }
+
+    /// Ends an op in flight.
+    fn end(&mut self, tid: u64) -> Option<W> {
         let Some(Entry::Op { bytes, waiter, .. }) = self.unanswered.remove(&tid) else { return None };
         self.in_flight = Load { ops: self.in_flight.ops - 1, bytes: self.in_flight.bytes - bytes };
         Some(waiter)
@@ -118,6 +144,11 @@ impl<W> Window<W> {
     /// The lowest unanswered tid: the OSD may forget everything below it.
     pub(crate) fn watermark(&self) -> u64 {
         self.unanswered.keys().next().copied().unwrap_or(self.next_tid)
+    }
+
+    /// The lowest op. It is in flight when any is.
+    fn first_op(&self) -> Option<u64> {
+        self.unanswered.iter().find_map(|(&tid, entry)| matches!(entry, Entry::Op { .. }).then_some(tid))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -249,6 +280,32 @@ mod tests {
         assert!(send(&mut window).is_empty());
         window.call_answered(tid);
         assert_eq!(send(&mut window), ["6 b 6"]);
+    }
+
+    #[test]
+    fn the_op_that_was_alone_on_a_refused_connection_is_ended() {
+        let mut window = window_of(1);
+        send(&mut window);
+        window.push(request('b', 0), 'b').unwrap();
+        assert_eq!(window.refused(), Some('a'));
+        window.rewind();
+        assert_eq!(send(&mut window), ["2 b 2"]);
+    }
+
+    #[test]
+    fn of_several_ops_on_a_refused_connection_each_is_sent_alone_until_it_is_answered() {
+        let mut window = window_of(5);
+        assert_eq!(send(&mut window), ["1 a 1", "2 b 1", "3 c 1"]);
+        assert_eq!(window.refused(), None);
+        window.rewind();
+        assert_eq!(send(&mut window), ["1 a 1"]);
+        window.answered(1);
+        assert_eq!(send(&mut window), ["2 b 2"]);
+        assert_eq!(window.refused(), Some('b'));
+        window.rewind();
+        assert_eq!(send(&mut window), ["3 c 3"]);
+        window.answered(3);
+        assert_eq!(send(&mut window), ["4 d 4", "5 e 4"]);
     }
 
     #[test]

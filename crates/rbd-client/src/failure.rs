@@ -111,6 +111,19 @@ impl From<rados::Error> for Failure {
     }
 }
 
+impl From<tonic::Status> for Failure {
+    /// Of a call that is made without librbd and rados.
+    fn from(status: tonic::Status) -> Self {
+        match rpc::status::to_error(&status) {
+            Some(error) => Self::new(Errno::from_name(&error.name).unwrap_or(Errno::EIO), error.text),
+            None if status.code() == tonic::Code::Unimplemented => {
+                Self::new(Errno::EOPNOTSUPP, "this OSD does not know the call")
+            }
+            None => Self::new(Errno::ENOTCONN, format!("the OSD did not answer: {}", status.message())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use rados::{IoCtx, Rados};
 use rpc::{Address, Network};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::{console::Console, failure::Failure, options::Options, spec::ImageSpec};
@@ -39,6 +40,12 @@ impl Connector {
     pub(crate) async fn connect(&self) -> Result<Rados, Failure> {
         let network = Network::tcp(self.config.silence_max);
         Ok(Rados::connect(network, self.address.clone(), self.config.clone()).await?)
+    }
+
+    /// A connection to the OSD beside the session. ENOTCONN when it cannot be reached.
+    pub(crate) async fn channel(&self) -> Result<Channel, Failure> {
+        let connected = Network::tcp(self.config.silence_max).connect(&self.address).await;
+        connected.map_err(|error| Failure::new(Errno::ENOTCONN, format!("OSD {}: {error}", self.address)))
     }
 }
 

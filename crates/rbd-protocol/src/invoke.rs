@@ -16,48 +16,72 @@ pub enum Decision {
     RestartAfter(Millis),
     /// The owner cannot run it: start over, but ask the owner for the lock and run it here.
     AskForLock,
-    /// Return this.
-    GiveUp(Errno),
+    /// Return the error at hand.
+    GiveUp,
 }
 
-/// After an attempt to forward. `backoff` paces the rounds of one call; a round without progress has waited long enough
-/// and starts it over.
-pub fn decide(outcome: &OpOutcome, backoff: &mut Backoff) -> Decision {
-    match outcome {
-        OpOutcome::Done => Decision::Done,
-        OpOutcome::Failed(Errno::ERESTART) | OpOutcome::Interrupted => restart(backoff),
-        OpOutcome::Failed(errno) | OpOutcome::Dead(errno) => Decision::GiveUp(*errno),
-        OpOutcome::OwnerChanged | OpOutcome::WatchRenewed => restart(backoff),
-        OpOutcome::NoProgress => {
-            backoff.reset();
-            restart(backoff)
+/// The rounds of one call: their pacing, and what only more than one of them can tell.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    backoff: Backoff,
+    /// The last answer came from two owners.
+    two_owners: bool,
+}
+
+impl Rounds {
+    /// Before the first round.
+    pub fn new(backoff: Backoff) -> Self {
+        Self { backoff, two_owners: false }
+    }
+
+    /// After an attempt to forward. A round without progress has waited long enough and starts the pacing over.
+    pub fn decide(&mut self, outcome: &OpOutcome) -> Decision {
+        let two_owners = matches!(outcome, OpOutcome::NotPlaced(RpcOutcome::TwoOwners { .. }));
+        let again = std::mem::replace(&mut self.two_owners, two_owners);
+        match outcome {
+            OpOutcome::Done => Decision::Done,
+            OpOutcome::Failed(Errno::ERESTART) | OpOutcome::Interrupted => self.restart(),
+            OpOutcome::Failed(_) | OpOutcome::Dead(_) | OpOutcome::Closed => Decision::GiveUp,
+            OpOutcome::OwnerChanged | OpOutcome::WatchRenewed => self.restart(),
+            OpOutcome::NoProgress => {
+                self.backoff.reset();
+                self.restart()
+            }
+            // A hand-over while the notify is out can look so once: the old owner accepts and lets go, the new one gets the
+            // same notify later and accepts too.
+            OpOutcome::NotPlaced(RpcOutcome::TwoOwners { .. }) if !again => self.restart(),
+            OpOutcome::NotPlaced(outcome) => self.decide_not_placed(outcome),
         }
-        OpOutcome::Closed => Decision::GiveUp(Errno::ESHUTDOWN),
-        OpOutcome::NotPlaced(outcome) => decide_not_placed(outcome, backoff),
     }
-}
 
-fn decide_not_placed(outcome: &RpcOutcome, backoff: &mut Backoff) -> Decision {
-    match outcome {
-        RpcOutcome::Accepted { .. } | RpcOutcome::NoOwner => restart(backoff),
-        RpcOutcome::TwoOwners { .. } => Decision::GiveUp(Errno::EIO),
-        RpcOutcome::Undecodable => Decision::GiveUp(Errno::EBADMSG),
-        RpcOutcome::NotSupported => Decision::AskForLock,
-        // ERESTART: the owner is me by now, or it is leaving. EAGAIN: its table of requests is full.
-        RpcOutcome::Refused(Errno::ERESTART | Errno::EAGAIN) => restart(backoff),
-        RpcOutcome::Refused(errno) => Decision::GiveUp(*errno),
-        // The watch is being registered anew, or the notify got no answer at all.
-        RpcOutcome::NotifyFailed(Errno::ENOTCONN | Errno::ETIMEDOUT) => restart(backoff),
-        RpcOutcome::NotifyFailed(errno) => Decision::GiveUp(*errno),
+    fn decide_not_placed(&mut self, outcome: &RpcOutcome) -> Decision {
+        match outcome {
+            RpcOutcome::Accepted { .. } | RpcOutcome::NoOwner => self.restart(),
+            RpcOutcome::NotSupported => Decision::AskForLock,
+            // ERESTART: the owner is me by now, or it is leaving. EAGAIN: its table of requests is full.
+            RpcOutcome::Refused(Errno::ERESTART | Errno::EAGAIN) => self.restart(),
+            // The watch is being registered anew, the notify got no answer at all, or there was no room for it.
+            RpcOutcome::NotifyFailed(Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EAGAIN) => self.restart(),
+            RpcOutcome::TwoOwners { .. }
+            | RpcOutcome::Undecodable
+            | RpcOutcome::Refused(_)
+            | RpcOutcome::NotifyFailed(_) => Decision::GiveUp,
+        }
     }
-}
 
-/// After a local run: only ERESTART stays inside. ETIMEDOUT that the operation itself returned is an error like any other.
-pub fn decide_local(result: OpResult, backoff: &mut Backoff) -> Decision {
-    match result {
-        Ok(()) => Decision::Done,
-        Err(Errno::ERESTART) => restart(backoff),
-        Err(errno) => Decision::GiveUp(errno),
+    /// After a local run: only ERESTART stays inside. ETIMEDOUT that the operation itself returned is an error like any
+    /// other.
+    pub fn decide_local(&mut self, result: OpResult) -> Decision {
+        self.two_owners = false;
+        match result {
+            Ok(()) => Decision::Done,
+            Err(Errno::ERESTART) => self.restart(),
+            Err(_) => Decision::GiveUp,
+        }
+    }
+
+    fn restart(&mut self) -> Decision {
+        Decision::RestartAfter(self.backoff.next_delay())
     }
 }
 
@@ -84,19 +108,6 @@ pub fn place(result: OpResult, is_owner: bool) -> Place {
     }
 }
 
-/// The end of an operation's own HeaderUpdate notify: a slow watcher and a header that is gone do not fail the operation
-/// (facts 6.8), so an RPC timeout never becomes an operation's ETIMEDOUT.
-pub fn header_update_result(result: OpResult) -> OpResult {
-    match result {
-        Err(Errno::ETIMEDOUT | Errno::ENOENT) => Ok(()),
-        other => other,
-    }
-}
-
-fn restart(backoff: &mut Backoff) -> Decision {
-    Decision::RestartAfter(backoff.next_delay())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,12 +115,12 @@ mod tests {
 
     const OWNER: ClientId = ClientId { gid: 2, handle: 7 };
 
-    fn backoff() -> Backoff {
-        Backoff::new(Millis(100), Millis(1_000), 1)
+    fn rounds() -> Rounds {
+        Rounds::new(Backoff::new(Millis(100), Millis(1_000), 1))
     }
 
     fn decided(outcome: &OpOutcome) -> Decision {
-        decide(outcome, &mut backoff())
+        rounds().decide(outcome)
     }
 
     /// Facts 4.6: what ends the call.
@@ -126,11 +137,11 @@ mod tests {
             Errno::EEXIST,
             Errno::EDQUOT,
         ] {
-            assert_eq!(decided(&OpOutcome::Failed(errno)), Decision::GiveUp(errno));
-            assert_eq!(decided(&refused(errno)), Decision::GiveUp(errno));
+            assert_eq!(decided(&OpOutcome::Failed(errno)), Decision::GiveUp);
+            assert_eq!(decided(&refused(errno)), Decision::GiveUp);
         }
-        assert_eq!(decided(&OpOutcome::Dead(Errno::EBLOCKLISTED)), Decision::GiveUp(Errno::EBLOCKLISTED));
-        assert_eq!(decided(&OpOutcome::Closed), Decision::GiveUp(Errno::ESHUTDOWN));
+        assert_eq!(decided(&OpOutcome::Dead(Errno::EBLOCKLISTED)), Decision::GiveUp);
+        assert_eq!(decided(&OpOutcome::Closed), Decision::GiveUp);
     }
 
     /// Facts 4.6: what stays inside, after the least delay.
@@ -145,6 +156,7 @@ mod tests {
             OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::ERESTART)),
             OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::EAGAIN)),
             OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(Errno::ENOTCONN)),
+            OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(Errno::EAGAIN)),
         ];
         for outcome in outcomes {
             assert_eq!(decided(&outcome), Decision::RestartAfter(Millis(100)), "{outcome:?}");
@@ -154,31 +166,26 @@ mod tests {
     /// 10.10 item 8: the operation's own ETIMEDOUT is not taken for "no owner" (tracker 59563).
     #[test]
     fn time_out_of_the_operation_ends_the_call() {
-        assert_eq!(decided(&OpOutcome::Failed(Errno::ETIMEDOUT)), Decision::GiveUp(Errno::ETIMEDOUT));
+        assert_eq!(decided(&OpOutcome::Failed(Errno::ETIMEDOUT)), Decision::GiveUp);
         let refused = OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::ETIMEDOUT));
-        assert_eq!(decided(&refused), Decision::GiveUp(Errno::ETIMEDOUT));
-        assert_eq!(decide_local(Err(Errno::ETIMEDOUT), &mut backoff()), Decision::GiveUp(Errno::ETIMEDOUT));
+        assert_eq!(decided(&refused), Decision::GiveUp);
+        assert_eq!(rounds().decide_local(Err(Errno::ETIMEDOUT)), Decision::GiveUp);
     }
 
-    /// Facts 6.8, tracker 59563: nor does the notify inside an operation become its result.
+    /// 10.10 item 3, facts 4.3: once it may be a hand-over.
     #[test]
-    fn slow_watcher_does_not_fail_an_operation() {
-        assert_eq!(header_update_result(Err(Errno::ETIMEDOUT)), Ok(()));
-        assert_eq!(header_update_result(Err(Errno::ENOENT)), Ok(()));
-        assert_eq!(header_update_result(Err(Errno::EIO)), Err(Errno::EIO));
-        assert_eq!(header_update_result(Ok(())), Ok(()));
-    }
-
-    /// 10.10 item 3.
-    #[test]
-    fn two_owners_are_eio() {
-        let outcome = OpOutcome::NotPlaced(RpcOutcome::TwoOwners { a: OWNER, b: OWNER });
-        assert_eq!(decided(&outcome), Decision::GiveUp(Errno::EIO));
+    fn two_owners_twice_in_a_row_end_the_call() {
+        let two_owners = OpOutcome::NotPlaced(RpcOutcome::TwoOwners { a: OWNER, b: OWNER });
+        let mut rounds = rounds();
+        assert_eq!(rounds.decide(&two_owners), Decision::RestartAfter(Millis(100)));
+        assert!(matches!(rounds.decide(&OpOutcome::OwnerChanged), Decision::RestartAfter(_)));
+        assert!(matches!(rounds.decide(&two_owners), Decision::RestartAfter(_)), "not in a row");
+        assert_eq!(rounds.decide(&two_owners), Decision::GiveUp);
     }
 
     #[test]
-    fn answer_that_does_not_decode_is_ebadmsg() {
-        assert_eq!(decided(&OpOutcome::NotPlaced(RpcOutcome::Undecodable)), Decision::GiveUp(Errno::EBADMSG));
+    fn answer_that_does_not_decode_ends_the_call() {
+        assert_eq!(decided(&OpOutcome::NotPlaced(RpcOutcome::Undecodable)), Decision::GiveUp);
     }
 
     /// Facts 5.4: an owner that does not know the operation is asked for the lock.
@@ -190,16 +197,16 @@ mod tests {
     /// Facts 9.3 item 6: no busy loop; a round that waited for progress starts the pacing over.
     #[test]
     fn fruitless_rounds_are_paced() {
-        let mut backoff = backoff();
+        let mut rounds = rounds();
         let no_owner = OpOutcome::NotPlaced(RpcOutcome::NoOwner);
         let mut delays = Vec::new();
         for _ in 0..8 {
-            let Decision::RestartAfter(delay) = decide(&no_owner, &mut backoff) else { panic!("a restart") };
+            let Decision::RestartAfter(delay) = rounds.decide(&no_owner) else { panic!("a restart") };
             delays.push(delay.0);
         }
         assert!(delays.iter().all(|delay| (100..=1_000).contains(delay)), "{delays:?}");
         assert!(delays[7] >= 500, "{delays:?}");
-        assert_eq!(decide(&OpOutcome::NoProgress, &mut backoff), Decision::RestartAfter(Millis(100)));
+        assert_eq!(rounds.decide(&OpOutcome::NoProgress), Decision::RestartAfter(Millis(100)));
     }
 
     /// Facts 5.4, `handle`: where the operation runs; EBUSY of a manual lock is EROFS outside.
@@ -217,8 +224,8 @@ mod tests {
     /// Facts 5.4, LOCAL: interrupted runs stay inside.
     #[test]
     fn interrupted_local_run_starts_over() {
-        assert_eq!(decide_local(Err(Errno::ERESTART), &mut backoff()), Decision::RestartAfter(Millis(100)));
-        assert_eq!(decide_local(Ok(()), &mut backoff()), Decision::Done);
-        assert_eq!(decide_local(Err(Errno::EINVAL), &mut backoff()), Decision::GiveUp(Errno::EINVAL));
+        assert_eq!(rounds().decide_local(Err(Errno::ERESTART)), Decision::RestartAfter(Millis(100)));
+        assert_eq!(rounds().decide_local(Ok(())), Decision::Done);
+        assert_eq!(rounds().decide_local(Err(Errno::EINVAL)), Decision::GiveUp);
     }
 }

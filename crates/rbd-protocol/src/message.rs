@@ -40,6 +40,22 @@ pub enum Message {
     Unknown,
 }
 
+impl Message {
+    /// The client instance that the message says it comes from. None: it does not say.
+    pub(crate) fn sender(&self) -> Option<u64> {
+        match self {
+            Self::AcquiredLock(id) | Self::ReleasedLock(Some(id)) => Some(id.gid),
+            Self::RequestLock { from, .. } => Some(from.gid),
+            Self::Request(request) => Some(request.id.gid),
+            Self::ReleasedLock(None)
+            | Self::HeaderUpdate
+            | Self::AsyncProgress { .. }
+            | Self::AsyncComplete { .. }
+            | Self::Unknown => None,
+        }
+    }
+}
+
 /// A forwarded maintenance operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {

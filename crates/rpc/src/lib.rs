@@ -11,10 +11,15 @@ pub mod status;
 pub use channel::{Address, AddressError, BoxIo, Dial, Io, Network};
 pub use server::{incoming, server};
 
-/// Stubs of service `osd.v1.Osd`.
+/// Stubs of the services of package `osd.v1`: `Osd` and `Faults`.
 #[allow(missing_docs, clippy::all, reason = "generated code")]
 pub mod osd {
     include!(concat!(env!("OUT_DIR"), "/osd.v1.rs"));
+}
+
+/// Stubs of service `osd.v1.Faults`.
+pub mod faults {
+    pub use super::osd::{faults_client, faults_server};
 }
 
 /// Stubs of service `rbd.v1.RbdClient`.
@@ -25,6 +30,9 @@ pub mod rbd {
 
 /// Largest message either side accepts: a 16 MiB payload and its envelope.
 pub const MESSAGE_BYTES_MAX: usize = 17 << 20;
+
+/// Metadata key by which a client names its session when it opens an op stream: the gid in decimal.
+pub const GID_METADATA: &str = "rbd-sim-gid";
 
 /// HTTP/2 frame size on both sides. The default of 16 KiB costs half of the throughput of 4 MiB objects.
 pub(crate) const FRAME_BYTES: u32 = 1 << 20;

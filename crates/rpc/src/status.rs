@@ -16,7 +16,7 @@ pub const DOMAIN: &str = "rbd-sim";
     reason = "tonic-types takes the metadata as a HashMap; its order never shows"
 )]
 pub fn from_error(error: &Error) -> Status {
-    let mut metadata = BTreeMap::from([("errno".to_owned(), error.errno.to_string())]);
+    let mut metadata = BTreeMap::from([("errno".to_owned(), error.number.to_string())]);
     if let Some(index) = error.failed_op {
         metadata.insert("failed_op".to_owned(), index.to_string());
     }
@@ -29,7 +29,7 @@ pub fn from_error(error: &Error) -> Status {
 pub fn to_error(status: &Status) -> Option<Error> {
     let info = status.get_details_error_info()?;
     Some(Error {
-        errno: info.metadata.get("errno")?.parse().ok()?,
+        number: info.metadata.get("errno")?.parse().ok()?,
         name: info.reason,
         failed_op: info.metadata.get("failed_op").and_then(|index| index.parse().ok()),
         text: status.message().to_owned(),

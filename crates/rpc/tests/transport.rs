@@ -29,7 +29,7 @@ fn an_address_is_host_and_port() {
 #[test]
 fn an_error_crosses_the_wire_with_its_name() {
     let error = Error {
-        errno: 108,
+        number: 108,
         name: "EBLOCKLISTED".to_owned(),
         failed_op: Some(3),
         text: "client 4107 is blocklisted".to_owned(),
@@ -47,9 +47,14 @@ fn a_status_of_the_transport_is_not_an_error_of_the_osd() {
 #[test]
 fn no_errno_becomes_a_code_that_stock_clients_retry() {
     use tonic::Code::{Cancelled, DeadlineExceeded, Unavailable, Unknown};
-    for name in ["ENOENT", "EAGAIN", "ETIMEDOUT", "ESHUTDOWN", "ENOTCONN", "ERESTART", "EIO", "ECANCELED", "ENEWER"] {
-        let error = Error { errno: 1, name: name.to_owned(), failed_op: None, text: String::new() };
+    for name in
+        ["ENOENT", "EAGAIN", "ETIMEDOUT", "ESHUTDOWN", "ENOTCONN", "ERESTART", "EIO", "ECANCELED", "ENEWER"]
+    {
+        let error = Error { number: 1, name: name.to_owned(), failed_op: None, text: String::new() };
         let code = status::from_error(&error).code();
-        assert!(![Cancelled, DeadlineExceeded, Unavailable, Unknown].contains(&code), "{name} became {code:?}");
+        assert!(
+            ![Cancelled, DeadlineExceeded, Unavailable, Unknown].contains(&code),
+            "{name} became {code:?}"
+        );
     }
 }

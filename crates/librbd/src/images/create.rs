@@ -53,9 +53,6 @@ pub(super) struct NewParent<'a> {
     pub(super) size: u64,
 }
 
-/// Image sizes stay far from the end of the number space.
-const IMAGE_BYTES_MAX: u64 = 1 << 60;
-
 impl NewImage<'_> {
     /// Claims the name, makes the header (with its parent in one op), registers a clone at its parent, and enters the
     /// image into the directory. What was made is taken back when a later step fails.
@@ -73,9 +70,7 @@ impl NewImage<'_> {
     fn header(&self) -> Result<wire::Create> {
         let CreateOptions { size, order, features, mut stripe_unit, mut stripe_count } = self.options;
         let layout = Layout::new(order, stripe_unit, stripe_count)?;
-        if size > IMAGE_BYTES_MAX {
-            return Err(Error::invalid(format!("size {size} must not be above {IMAGE_BYTES_MAX}")));
-        }
+        layout.check_image_size(size)?;
         let features = if stripe_unit > 0 { features.union(Features::STRIPING) } else { features };
         if features.contains(Features::STRIPING) {
             (stripe_unit, stripe_count) = (layout.stripe_unit(), layout.stripe_count());

@@ -1,6 +1,5 @@
 use errno::Errno;
 use futures_util::{StreamExt, stream};
-use proto::cls::lock::v1 as lock;
 use proto::cls::rbd::v1 as wire;
 use rados::{IoCtx, ObjectOp, Watch};
 
@@ -8,9 +7,12 @@ use super::directory::image_id;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::header::{Header, read_header};
+use crate::lock_class;
 use crate::locks;
 use crate::names;
+use crate::parent::detach_child;
 use crate::progress::{OperationEvent, ProgressSink};
+use crate::reclaim;
 
 /// Removes an image with its data. EBUSY if it has snapshots, if somebody has it open, or if it is locked by hand; ENOENT if
 /// there is no such image. A removal that was interrupted is finished by calling it again.
@@ -69,7 +71,7 @@ impl Removal<'_> {
         if !others.is_empty() {
             return Err(self.busy(&format!("it has watchers: {}", others.join(", "))));
         }
-        let op = || ObjectOp::new().exec("lock", "lock", &automatic_lock(cookie));
+        let op = || lock_class::lock(ObjectOp::new(), cookie, false);
         match self.io.operate(&header, op()).await {
             Err(error) if error.errno() == Errno::EBUSY => {}
             taken => return taken.map(drop).map_err(failed()),
@@ -87,15 +89,10 @@ impl Removal<'_> {
     }
 
     async fn remove_locked(&self, header: &Header, cookie: &str, progress: &ProgressSink) -> Result<()> {
+        reclaim::finish_all(self.io, self.id).await?;
         self.remove_data(&header.object_prefix, progress).await?;
         detach_from_parent(self.io, self.id, header).await?;
-        let held = lock::AssertLocked {
-            name: locks::NAME.to_owned(),
-            r#type: lock::LockType::Exclusive.into(),
-            cookie: cookie.to_owned(),
-            tag: locks::AUTOMATIC_TAG.to_owned(),
-        };
-        let op = ObjectOp::new().exec("lock", "assert_locked", &held).remove();
+        let op = lock_class::assert_locked(ObjectOp::new(), cookie).remove();
         ignore_missing(self.io.operate(&names::header(self.id), op).await).map_err(Error::osd(format!(
             "remove the header of image {}/{}",
             self.io.pool(),
@@ -126,16 +123,6 @@ impl Removal<'_> {
     fn busy(&self, why: &str) -> Error {
         let text = format!("image {}/{} cannot be removed: {why}", self.io.pool(), self.name);
         Error::refused(Errno::EBUSY, text)
-    }
-}
-
-fn automatic_lock(cookie: &str) -> lock::Lock {
-    lock::Lock {
-        name: locks::NAME.to_owned(),
-        r#type: lock::LockType::Exclusive.into(),
-        cookie: cookie.to_owned(),
-        tag: locks::AUTOMATIC_TAG.to_owned(),
-        ..lock::Lock::default()
     }
 }
 
@@ -176,15 +163,10 @@ async fn give_name_back(io: &IoCtx, name: &str, id: &str) -> Result<(), rados::E
 }
 
 async fn detach_from_parent(io: &IoCtx, id: &str, header: &Header) -> Result<()> {
-    let Some((spec, _)) = &header.parent else { return Ok(()) };
-    let failed = || Error::osd(format!("detach image id {id} from its parent {}", spec.image_id));
-    let parent_io = match io.rados().io_ctx(&spec.pool).await {
-        Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
-        parent_io => parent_io.map_err(failed())?,
-    };
-    let child = wire::Child { snap_id: spec.snap_id, pool: io.pool().to_owned(), image_id: id.to_owned() };
-    let op = ObjectOp::new().exec("rbd", "child_detach", &child);
-    ignore_missing(parent_io.operate(&names::header(&spec.image_id), op).await).map_err(failed())
+    match &header.parent {
+        Some((spec, _)) => detach_child(io, id, spec).await,
+        None => Ok(()),
+    }
 }
 
 fn ignore_missing(done: Result<rados::Reply, rados::Error>) -> Result<(), rados::Error> {

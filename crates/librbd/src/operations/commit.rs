@@ -1,33 +1,35 @@
 //! The op vector by which an operation becomes true.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use errno::Errno;
-use proto::cls::lock::v1 as cls;
-use proto::cls::rbd::v1 as rbd;
 use rados::ObjectOp;
-use rbd_protocol::locker::{LOCK_NAME, LOCK_TAG};
 
 use super::Run;
-use crate::done;
+use crate::done::Record;
 use crate::error::{Error, Result};
-use crate::header::Header;
+use crate::header::{Header, with_header};
+use crate::lock_class;
 use crate::opened::{Held, OpenImage};
 use crate::throttle::interrupted;
 
+/// Rounds of one commit. A second one is needed when the requester closed meanwhile, which it does once; more mean that
+/// somebody else writes its records.
+const ROUNDS_MAX: usize = 8;
+
 impl Run {
-    /// Changes the header in one op vector: the lock is asserted, `change` is made, the result of a forwarded operation is
-    /// recorded, records that it makes superfluous go, and the header is read, which is then put in place.
+    /// Changes the header in one op vector: the lock is asserted, `change` is made, the result of an operation that was sent
+    /// to an owner is recorded, records that it makes superfluous go, and the header is read, which is then put in place.
     ///
     /// ERESTART when the lock is not held any more: then nothing has changed. Other errors are those of `change`.
     pub(super) async fn commit(&self, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
-        let superseded = match &self.forwarded {
-            Some(request) => done::superseded(&self.image.io, &self.image.header, request).await?,
-            None => Vec::new(),
+        let mut rounds = 0;
+        let header = loop {
+            rounds += 1;
+            let record = self.record().await?;
+            match change_header(&self.image, what, |op| record.write(change(op))).await {
+                Err(error) if error.errno() == Errno::ECANCELED && rounds < ROUNDS_MAX => {}
+                header => break header?,
+            }
         };
-        let finish = |op: ObjectOp| self.record(change(op), &superseded).exec_empty("rbd", "get_header");
-        let header = change_header(&self.image, what, finish).await?;
         if let Err(error) = self.image.install(header).await {
             // It has happened all the same. The next I/O reads the header before it starts.
             tracing::warn!(image = self.image.name, %error, "the state after a commit could not be loaded");
@@ -36,16 +38,16 @@ impl Run {
         Ok(())
     }
 
-    fn record(&self, op: ObjectOp, superseded: &[String]) -> ObjectOp {
-        let Some(request) = &self.forwarded else { return op };
-        let record = BTreeMap::from([(done::key(request.id), Bytes::from(done::value(0)))]);
-        let op = op.omap_set(record);
-        if superseded.is_empty() { op } else { op.omap_remove(superseded) }
+    async fn record(&self) -> Result<Record> {
+        match self.recorded {
+            Some(request) => Record::of_success(&self.image.io, &self.image.header, request).await,
+            None => Ok(Record::default()),
+        }
     }
 }
 
-/// Sends `[lock.assert_locked, ...vector]`, whose last op reads the header. A cookie that changed meanwhile is no loss of
-/// the lock: the vector is sent again.
+/// Sends `[lock.assert_locked, ...vector]` and reads the header behind it. A cookie that changed meanwhile is no loss of the
+/// lock: the vector is sent again.
 async fn change_header(
     image: &OpenImage,
     what: &str,
@@ -53,13 +55,13 @@ async fn change_header(
 ) -> Result<Header> {
     loop {
         let cookie = held_cookie(image).await?;
-        let op = vector(assert_locked(cookie.as_deref()));
-        let last = op.len() - 1;
-        let error = match image.io.operate(&image.header, op).await {
-            Ok(reply) => {
-                let header = reply.exec::<rbd::Header>(last).map_err(Error::osd(what))?;
-                return Ok(Header { version: reply.version, ..Header::from(header) });
-            }
+        let start = ObjectOp::new();
+        let start = match &cookie {
+            Some(cookie) => lock_class::assert_locked(start, cookie),
+            None => start,
+        };
+        let error = match with_header(&image.io, &image.header, vector(start)).await {
+            Ok(header) => return Ok(header),
             Err(error) => error,
         };
         let lock_refused = cookie.is_some() && error.failed_op() == Some(0) && error.errno() == Errno::EBUSY;
@@ -86,21 +88,9 @@ async fn held_cookie(image: &OpenImage) -> Result<Option<String>> {
     }
 }
 
-fn assert_locked(cookie: Option<&str>) -> ObjectOp {
-    let op = ObjectOp::new();
-    let Some(cookie) = cookie else { return op };
-    let input = cls::AssertLocked {
-        name: LOCK_NAME.to_owned(),
-        r#type: cls::LockType::Exclusive.into(),
-        cookie: cookie.to_owned(),
-        tag: LOCK_TAG.to_owned(),
-    };
-    op.exec("lock", "assert_locked", &input)
-}
-
 /// Whether the OSD confirms that this client holds the lock under `cookie`. EBLOCKLISTED when the client is fenced.
 pub(crate) async fn is_confirmed(image: &OpenImage, cookie: &str) -> Result<bool> {
-    match image.io.operate(&image.header, assert_locked(Some(cookie))).await {
+    match image.io.operate(&image.header, lock_class::assert_locked(ObjectOp::new(), cookie)).await {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.errno(), Errno::EBUSY | Errno::ENOENT) => Ok(false),
         Err(error) => Err(Error::osd(format!("ask whether image {} is locked", image.name))(error)),

@@ -1,17 +1,18 @@
 //! Flatten: copies everything from the parent and detaches it (facts 6).
 
 use errno::Errno;
-use proto::cls::rbd::v1 as cls;
 use rados::ObjectOp;
 
 use super::Run;
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::state::{ImageState, ParentLink, ParentSpec};
+use crate::parent::detach_child;
+use crate::state::{ImageState, ParentLink};
 use crate::throttle::for_each_object;
 
 /// Checks in the order of facts 6.1, then objects, then the commit. Running it again from the first object is harmless: each
-/// finished object costs one guarded write that changes nothing.
+/// finished object costs one guarded write that changes nothing. ENOENT: the parent is lost and an object that would need it
+/// is missing; what there is stays as it is.
 pub(super) async fn run(run: &Run) -> Result<()> {
     let image = &run.image;
     image.check_writable()?;
@@ -50,7 +51,7 @@ async fn commit(run: &Run) -> Result<()> {
     if let Some(parent) = head_parent(&state)
         && !snapshots_need_parent(&state)
     {
-        detach_child(run, &parent.spec).await?;
+        detach_child(&image.io, &image.id, &parent.spec).await?;
     }
     let what = format!("detach the parent of image {}", image.name);
     match run.commit(&what, |op| op.exec_empty("rbd", "parent_detach")).await {
@@ -64,21 +65,4 @@ async fn commit(run: &Run) -> Result<()> {
 fn snapshots_need_parent(state: &ImageState) -> bool {
     !state.features.contains(Features::DEEP_FLATTEN)
         && state.snapshots.iter().any(|snapshot| snapshot.parent_overlap.is_some())
-}
-
-/// Takes this image out of the parent's list of children; one that is not in it is fine.
-pub(super) async fn detach_child(run: &Run, parent: &ParentSpec) -> Result<()> {
-    let image = &run.image;
-    let what = format!("detach child {} from its parent {}", image.name, parent.image_id);
-    let child =
-        cls::Child { snap_id: parent.snap_id, pool: image.io.pool().to_owned(), image_id: image.id.clone() };
-    let io = match image.io.rados().io_ctx(&parent.pool).await {
-        Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
-        io => io.map_err(Error::osd(&*what))?,
-    };
-    let op = ObjectOp::new().assert_exists().exec("rbd", "child_detach", &child);
-    match io.operate(&crate::names::header(&parent.image_id), op).await {
-        Err(error) if error.errno() == Errno::ENOENT => Ok(()),
-        detached => detached.map(drop).map_err(Error::osd(what)),
-    }
 }

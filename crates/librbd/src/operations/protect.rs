@@ -20,7 +20,8 @@ pub(crate) async fn protect(image: &OpenImage, name: &str) -> Result<()> {
         ));
     }
     set(image, &snapshot, cls::Protection::Protected).await?;
-    announce_header_update(image).await
+    announce_header_update(image).await;
+    Ok(())
 }
 
 /// ENOENT; EINVAL when it is not protected; EBUSY when it has children, and then it stays protected.
@@ -39,7 +40,8 @@ pub(crate) async fn unprotect(image: &OpenImage, name: &str) -> Result<()> {
         return Err(Error::refused(Errno::EBUSY, text));
     }
     set(image, &snapshot, cls::Protection::Unprotected).await?;
-    announce_header_update(image).await
+    announce_header_update(image).await;
+    Ok(())
 }
 
 async fn find(image: &OpenImage, name: &str) -> Result<Snapshot> {

@@ -1,6 +1,7 @@
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Type of an operation: those of one type run one after the other, in the order of their arrival (facts 5.5).
+/// Type of an operation: those of one type run one after the other, in the order of their arrival (facts 5.5). A rollback
+/// also excludes resizes, because it resizes, and the removal of snapshots, because it reads one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Flatten,
@@ -10,11 +11,17 @@ pub(crate) enum Kind {
     Rollback,
 }
 
+/// The turn of one operation; it lasts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _own: MutexGuard<'a, ()>,
+    _also: Option<MutexGuard<'a, ()>>,
+}
+
 /// One queue for each type, for local and forwarded operations alike.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     flatten: Mutex<()>,
-    /// Rollback resizes too.
     resize: Mutex<()>,
     snap_create: Mutex<()>,
     snap_remove: Mutex<()>,
@@ -23,14 +30,22 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Waits for the turn of one operation; it lasts until the guard is dropped.
-    pub(crate) async fn turn(&self, kind: Kind) -> MutexGuard<'_, ()> {
-        match kind {
-            Kind::Flatten => self.flatten.lock().await,
-            Kind::Resize | Kind::Rollback => self.resize.lock().await,
-            Kind::SnapCreate => self.snap_create.lock().await,
-            Kind::SnapRemove => self.snap_remove.lock().await,
-        }
+    /// Waits for the turn of one operation.
+    pub(crate) async fn turn(&self, kind: Kind) -> Turn<'_> {
+        let (own, also) = match kind {
+            Kind::Flatten => (&self.flatten, None),
+            Kind::Resize => (&self.resize, None),
+            // Nobody else takes two, so the order is free.
+            Kind::Rollback => (&self.resize, Some(&self.snap_remove)),
+            Kind::SnapCreate => (&self.snap_create, None),
+            Kind::SnapRemove => (&self.snap_remove, None),
+        };
+        let own = own.lock().await;
+        let also = match also {
+            Some(also) => Some(also.lock().await),
+            None => None,
+        };
+        Turn { _own: own, _also: also }
     }
 
     /// Waits for the turn to decide and commit.

@@ -6,12 +6,13 @@ use super::{Run, trim};
 use crate::error::{Error, Result};
 use crate::gate::Reason;
 
-/// EINVAL for a smaller size unless shrinking is allowed.
+/// EINVAL for a smaller size unless shrinking is allowed, and for one that needs too many objects.
 pub(super) async fn run(run: &Run, size: u64, allow_shrink: bool) -> Result<()> {
     let image = &run.image;
     image.check_writable()?;
     image.refresh_if_stale().await?;
     run.check_cancelled()?;
+    image.state().layout.check_image_size(size)?;
     let old = image.state().size;
     if size < old && !allow_shrink {
         return Err(Error::invalid(format!(

@@ -8,6 +8,10 @@ use crate::error::{Error, Result};
 use crate::gate::Reason;
 use crate::names;
 
+/// Ids that are tried. Each further one is needed only when a newer one got into this image in between, which without the
+/// exclusive lock another client's snapshot can do.
+const IDS_MAX: usize = 64;
+
 /// EEXIST for a name that is taken. No write is under way while the snapshot comes to be.
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
@@ -23,10 +27,11 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     run.check_cancelled()?;
     let _closed = image.gate.closed_and_drained(Reason::Snapshot).await;
     let _turn = image.queues.commit().await;
+    let mut tried = 0;
     loop {
+        tried += 1;
         match add(run, name).await {
-            // Another snapshot of the pool's got a newer id into this image first: take a newer one.
-            Err(error) if error.errno() == Errno::ESTALE => {}
+            Err(error) if error.errno() == Errno::ESTALE && tried < IDS_MAX => {}
             result => return result,
         }
     }

@@ -1,11 +1,12 @@
-//! Snapshot remove.
+//! Snapshot remove: the header's op vector removes it and leaves the rest as an intent (`reclaim`).
 
 use errno::Errno;
 use proto::cls::rbd::v1 as cls;
+use rados::ObjectOp;
 
 use super::Run;
-use super::flatten::detach_child;
 use crate::error::{Error, Result};
+use crate::reclaim;
 use crate::state::Protection;
 
 /// ENOENT for an unknown name; EBUSY for a protected snapshot and for one with children.
@@ -27,12 +28,14 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     }
     let id = snapshot.id;
     let what = format!("remove snapshot {name} of image {}", image.name);
-    run.commit(&what, |op| op.exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id })).await?;
-    if let Some(parent) = &before.parent
-        && image.state().parent.is_none()
-    {
-        // It was the last that needed the parent.
-        detach_child(run, &parent.spec).await?;
+    let intent = reclaim::intent(id, before.parent.as_ref().map(|parent| &parent.spec));
+    let remove = |op: ObjectOp| {
+        op.exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id }).omap_set(intent.clone())
+    };
+    run.commit(&what, remove).await?;
+    // The snapshot has gone, whatever happens here.
+    if let Err(error) = reclaim::finish_all(&image.io, &image.id).await {
+        tracing::warn!(image = image.name, %error, "what removed snapshots left stays for the next owner");
     }
-    image.io.remove_snap_id(id).await.map_err(Error::osd(what))
+    Ok(())
 }

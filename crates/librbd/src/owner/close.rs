@@ -1,5 +1,5 @@
 //! The end of an open image, in the order of facts 3.12: no more messages, operations stopped, I/O flushed, lock shut down,
-//! own records removed, unwatched.
+//! own notifies ended, own records removed, unwatched.
 
 use std::sync::Arc;
 
@@ -70,16 +70,16 @@ async fn finish(image: &Arc<OpenImage>, effects: &TaskTracker) {
     image.gate.fail(&closed(image));
     image.gate.drained().await;
     image.data.drain_copyups().await;
+    // The last announcements are on their way; the own watch still acks them. Requests of this open, too, may be.
+    effects.close();
+    effects.wait().await;
     if image.requests.has_forwarded() {
-        let forgotten = done::forget_open(&image.io, &image.header, image.gid(), image.open_number).await;
-        if let Err(error) = forgotten {
+        let closed = done::close_open(&image.io, &image.header, image.gid(), image.open_number).await;
+        if let Err(error) = closed {
             // Whoever takes the lock after this session has ended removes them.
             tracing::debug!(image = image.name, %error, "own done records were not removed at close");
         }
     }
-    // The last announcements are on their way; the own watch still acks them.
-    effects.close();
-    effects.wait().await;
 }
 
 fn closed(image: &OpenImage) -> Error {

@@ -9,12 +9,12 @@ use rbd_protocol::lock::{self, State};
 use rbd_protocol::{Message, NotifyAnswers, OpResult, Token, rpc_outcome, watcher};
 
 use super::{Answer, Event, Forwarded, Owner, Work, forwarded};
-use crate::done;
 use crate::error::Error;
 use crate::event::ImageEvent;
 use crate::gate::Reason;
 use crate::header::Header;
 use crate::opened::OpenImage;
+use crate::operations::clean_up;
 use crate::wire;
 
 impl Owner {
@@ -140,7 +140,7 @@ impl Owner {
             image.data.allow_copy_on_read(false);
             image.gate.drained().await;
             image.data.drain_copyups().await;
-            Event::ToLock(lock::Event::PreReleased(Ok(())))
+            Event::ToLock(lock::Event::PreReleased)
         });
     }
 
@@ -164,11 +164,7 @@ async fn post_acquire(image: &Arc<OpenImage>, header: Option<Header>) -> OpResul
     let header = header.ok_or(Errno::EIO)?;
     image.install(header).await.map_err(|error| error.errno())?;
     let image = image.clone();
-    tokio::spawn(async move {
-        if let Err(error) = done::forget_gone_sessions(&image.io, &image.header).await {
-            tracing::debug!(image = image.name, %error, "done records of ended sessions stay for the next owner");
-        }
-    });
+    tokio::spawn(async move { clean_up(&image).await });
     Ok(())
 }
 

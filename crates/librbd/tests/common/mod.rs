@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod faults;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use librbd::{
 use proto::cls::rbd::v1 as cls;
 use rados::{IoCtx, ObjectOp, Rados};
 
+use faults::Breakable;
+
 /// One OSD and one session.
 pub(crate) struct Cluster {
     server: osd_sim::Server,
@@ -22,7 +26,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        let server = osd_sim::Server::start(osd_sim::Config::ci());
+        let config = osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() };
+        let server = osd_sim::Server::start(config);
         let rados = Self::connect(&server).await;
         let io = rados.io_ctx("rbd").await.unwrap();
         Self { server, rados, io }
@@ -36,6 +41,11 @@ impl Cluster {
         )
         .await
         .unwrap()
+    }
+
+    /// To break it.
+    pub(crate) fn osd(&self) -> Breakable {
+        Breakable::new(&self.server)
     }
 
     /// Another client.

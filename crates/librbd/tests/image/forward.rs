@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use errno::Errno;
 use librbd::{CallOptions, Config, ImageEvent, OperationEvent};
+use prost::Message as _;
 use proto::rbd::v1::{self as wire, notify_message::Payload};
 
 use crate::peer::{Peer, is_request, response};
 use crate::support::*;
+
+const NOTIFY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Catalogue rows 161, 163 and 184: Flatten, FlattenViaLockOwner, test_follower_flatten.
 #[tokio::test]
@@ -158,7 +161,7 @@ async fn an_accepted_request_without_progress_is_erestart_when_attempts_are_limi
     assert_eq!(errno_of(result), Errno::ERESTART);
 }
 
-/// Facts 4.3: two owners are reported, not retried.
+/// Facts 4.3: two owners, also when they are asked once more, are reported.
 #[tokio::test]
 async fn two_owners_are_eio() {
     let cluster = Cluster::start();
@@ -184,6 +187,67 @@ async fn two_owners_are_eio() {
     for peer in [&one, &two] {
         assert!(error.to_string().contains(&peer.io.rados().gid().to_string()), "{error}");
     }
+}
+
+/// Facts 4.3: a hand-over while the request is out can make two clients accept it; the next answer counts.
+#[tokio::test]
+async fn two_answers_to_one_request_are_no_error_when_one_answers_the_next() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let mut former = Peer::watch(cluster.client("former").await, "child").await;
+    let mut owner = Peer::watch(cluster.client("owner").await, "child").await;
+    owner.lock().await;
+    let image = open(&io, "child").await;
+    let mut asked = [0, 0];
+    let [of_former, of_owner] = &mut asked;
+    let nth = |count: &mut u32, message: &Payload, answers: [Bytes; 2]| {
+        *count += u32::from(is_request(message));
+        Some(if is_request(message) { answers[usize::from(*count > 1)].clone() } else { Bytes::new() })
+    };
+    let refusal = response(Errno::EDQUOT.result());
+    let flatten = image.flatten(CallOptions::default());
+    let result = soon(async {
+        tokio::select! {
+            biased;
+            result = flatten => result,
+            () = former.answer(|message| nth(of_former, message, [response(0), Bytes::new()])) => unreachable!("it answers for ever"),
+            () = owner.answer(|message| nth(of_owner, message, [response(0), refusal.clone()])) => unreachable!("it answers for ever"),
+        }
+    })
+    .await;
+    assert_eq!(errno_of(result), Errno::EDQUOT, "what the owner says to the second sending");
+}
+
+/// Facts 4.1: a request that names another client as its requester is not run, and its mark counts for nothing.
+#[tokio::test]
+async fn nobody_sends_requests_in_the_name_of_another() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let owner = open(&io, "img").await;
+    write(&owner, 0, 1).await;
+    let mut victim = Peer::watch(other, "img").await;
+    let forger = cluster.client("forger").await;
+    let forged = wire::RequestHeader { low_water_mark: u64::MAX, ..victim.request(1, 1).unwrap() };
+    let create = |request, name: &str| {
+        Payload::SnapCreate(wire::SnapCreatePayload { request: Some(request), name: name.to_owned() })
+    };
+    let payload = wire::NotifyMessage { payload: Some(create(forged, "forged")) }.encode_to_vec();
+    let header = librbd::names::header(&librbd::image_id(&io, "img").await.unwrap());
+    let notified = soon(async {
+        tokio::select! {
+            biased;
+            notified = forger.notify(&header, payload.into(), NOTIFY_TIMEOUT) => notified.unwrap(),
+            () = victim.answer(|_| Some(Bytes::new())) => unreachable!("it answers for ever"),
+        }
+    })
+    .await;
+    assert!(notified.replies.iter().all(|reply| reply.payload.is_empty()), "{notified:?}");
+    let own = create(victim.request(1, 1).unwrap(), "own");
+    assert_eq!(victim.call(own, 1).await, 0);
+    let snapshots = soon(owner.snapshots()).await.unwrap();
+    assert_eq!(snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect::<Vec<_>>(), ["own"]);
 }
 
 /// Facts 5.4: the owner does not know the operation: the requester asks for the lock and runs it itself.

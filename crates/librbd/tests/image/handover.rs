@@ -78,6 +78,7 @@ async fn a_requester_restarts_and_finishes_when_the_owner_is_killed() {
         events.iter().any(|event| matches!(event, OperationEvent::Placed { forwarded: false, .. })),
         "{events:?}"
     );
+    assert_eq!(done_records(&io, "child").await.len(), 1, "a copy of the request may be on its way still");
     assert_flattened(&requester, OBJECTS).await;
     assert!(soon(requester.is_lock_owner()).await.unwrap());
     assert_eq!(children_of_base(&io).await, 0);

@@ -1,5 +1,7 @@
 //! Who owns the exclusive lock, and who gets it.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use errno::Errno;
 use futures_util::FutureExt;
@@ -7,6 +9,7 @@ use librbd::{CallOptions, Config, Features, Image, ImageEvent, OpenOptions, lock
 use proto::cls::rbd::v1 as cls;
 use rados::ObjectOp;
 
+use crate::faults::op;
 use crate::support::*;
 
 /// Catalogue row 148: IsExclusiveLockOwner.
@@ -117,8 +120,30 @@ async fn an_explicit_owner_keeps_the_lock_until_it_releases_it() {
     assert!(!soon(owner.is_lock_owner()).await.unwrap());
     write(&peer, 0, 7).await;
     assert!(soon(peer.is_lock_owner()).await.unwrap());
-    // Back to the automatic policy: the lock moves again.
+    // Back to the automatic policy: the lock moves again, also away from the one that had acquired it.
     write(&owner, 0, 8).await;
+    assert!(soon(owner.is_lock_owner()).await.unwrap());
+    write(&peer, 0, 9).await;
+    assert!(soon(peer.is_lock_owner()).await.unwrap());
+}
+
+/// I5: the lock of a client that lives can be broken by nobody, so it does not forget to give it back.
+#[tokio::test]
+async fn an_unlock_that_is_refused_is_sent_again() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, peer) = (open(&io, "img").await, open(&other, "img").await);
+    for errno in [Errno::EAGAIN, Errno::EIO] {
+        write(&owner, 0, 1).await;
+        cluster.refuse_next(op("lock.unlock"), errno).await;
+        soon(owner.release_lock()).await.unwrap();
+        assert_eq!(soon(peer.lock_owner()).await.unwrap(), None, "{errno}");
+    }
+    cluster.refuse_next(op("lock.unlock"), Errno::EAGAIN).await;
+    write(&owner, 0, 1).await;
+    write(&peer, 0, 2).await;
+    assert_eq!(other.rados().blocklist().await.unwrap(), [], "nobody had to be fenced");
 }
 
 /// Catalogue row 166: an owner that keeps the lock still runs what is forwarded to it.
@@ -165,6 +190,44 @@ async fn two_writers_at_the_same_time_both_end() {
     for object in 0..32 {
         assert_eq!(read(&images[0], object).await[0], object as u8 + 1);
     }
+}
+
+/// Facts 3.10, I5: an owner that writes without pause gives the lock away once for each write of the peer, and is not the
+/// first to take it again.
+#[tokio::test]
+async fn a_peer_gets_the_lock_from_an_owner_that_writes_without_pause() {
+    const HAND_OVERS: usize = 8;
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let patient = Config { retry_delay: std::time::Duration::from_secs(5), ..Config::ci() };
+    let (owner, peer) = (open_with(&io, "img", patient).await, open(&other, "img").await);
+    let mut events = owner.events();
+    let writer = |object: u64| {
+        let owner = owner.clone();
+        async move {
+            loop {
+                write(&owner, object, 1).await;
+            }
+        }
+    };
+    let busy = [tokio::spawn(writer(0)), tokio::spawn(writer(1))];
+    seen(&mut events, is_state("locked")).await;
+    let releases = Cell::new(0);
+    let count = |event: &ImageEvent| releases.set(releases.get() + usize::from(is_state("releasing")(event)));
+    for _ in 0..HAND_OVERS {
+        write(&peer, 2, 2).await;
+        seen(&mut events, |event| {
+            count(event);
+            is_state("locked")(event)
+        })
+        .await;
+    }
+    while let Ok(event) = events.try_recv() {
+        count(&event);
+    }
+    busy.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_eq!(releases.get(), HAND_OVERS);
 }
 
 /// Catalogue row 186: test_follower_discard.

@@ -1,12 +1,24 @@
 //! Open images against a real OSD over gRPC on loopback: lock, forwarding, operations.
 #![allow(clippy::unwrap_used, clippy::large_futures, reason = "what tests share fails the test by panicking")]
 
+mod abandoned;
+mod detach;
+#[path = "../common/faults.rs"]
+mod faults;
 mod forward;
 mod handover;
 mod hang;
+mod limits;
 mod lock;
 mod operations;
+mod order;
 mod peer;
+mod records;
+mod resize;
+mod rollback;
+mod snap_steps;
 mod snapshots;
+mod story;
 mod support;
+mod traces;
 mod valve;

@@ -1,8 +1,12 @@
 //! Flatten and resize.
 
 use errno::Errno;
-use librbd::{CallOptions, Config, Features, Image, OpenOptions, OperationEvent};
+use librbd::{CallOptions, Config, Features, Image, ImageEvent, OpenOptions, OperationEvent};
+use proto::rbd::v1::{self as wire, notify_message::Payload};
+use rados::ObjectOp;
 
+use crate::faults::op;
+use crate::peer::Peer;
 use crate::support::*;
 
 /// Catalogue row 162: ZeroOverlapFlatten.
@@ -161,4 +165,114 @@ async fn queued_resizes_are_applied_one_after_the_other() {
         }
         assert!(running <= 1, "two resizes at once");
     }
+}
+
+/// I2, I3: a rollback reads its snapshot to the end: a peer's removal of it waits.
+#[tokio::test]
+async fn a_snapshot_is_not_removed_while_it_is_rolled_back_to() {
+    const OBJECTS: u64 = 192;
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", OBJECTS).await;
+    let image = open_with(&io, "img", slow()).await;
+    soon(image.write(0, pattern(OBJECTS))).await.unwrap();
+    soon(image.snap_create("s", CallOptions::default())).await.unwrap();
+    soon(image.write(0, vec![0x55; (OBJECTS * OBJECT) as usize].into())).await.unwrap();
+    soon(image.acquire_lock()).await.unwrap();
+    let peer = open(&other, "img").await;
+    let (options, mut call) = watched_call();
+    let calling = image.clone();
+    let rolling_back = tokio::spawn(async move { calling.snap_rollback("s", options).await });
+    heard(&mut call, |event| matches!(event, OperationEvent::Progress { .. })).await;
+    soon(peer.snap_remove("s", CallOptions::default())).await.unwrap();
+    soon(rolling_back).await.unwrap().unwrap();
+    assert!(content(&image).await == pattern(OBJECTS), "HEAD is a mix of both");
+    assert_eq!(soon(image.snapshots()).await.unwrap(), []);
+}
+
+/// I4: what was never copied from a parent that is lost is not declared to be zeros.
+#[tokio::test]
+async fn a_clone_whose_parent_is_lost_is_not_flattened() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    for object in [0, 1, 3] {
+        soon(image.write(object * OBJECT, b"own".as_slice().into())).await.unwrap();
+    }
+    soon(image.close()).await;
+    let parent = librbd::names::header(&librbd::image_id(&io, "parent").await.unwrap());
+    io.operate(&parent, ObjectOp::new().remove()).await.unwrap();
+    let orphan = open(&io, "child").await;
+    assert_eq!(errno_of(soon(orphan.flatten(CallOptions::default())).await), Errno::ENOENT);
+    assert!(soon(orphan.info()).await.unwrap().parent.is_some());
+    assert_eq!(errno_of(soon(orphan.read(2 * OBJECT, OBJECT)).await), Errno::ENOENT, "not zeros");
+    write(&orphan, 1, 7).await;
+    assert_eq!(read(&orphan, 1).await, vec![7; OBJECT as usize]);
+}
+
+/// Design 4.8: nobody can make an image whose objects cannot be walked, not by a forwarded request either.
+#[tokio::test]
+async fn an_image_has_a_largest_size() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let owner = open(&io, "img").await;
+    soon(owner.acquire_lock()).await.unwrap();
+    let largest = 256_000_000 * OBJECT;
+    let mut peer = Peer::watch(other, "img").await;
+    for (number, size) in [(1, u64::MAX), (2, largest + 1)] {
+        let request = peer.request(number, 1);
+        let resize = Payload::Resize(wire::ResizePayload { request, size, allow_shrink: true });
+        assert_eq!(peer.call(resize, number).await, Errno::EINVAL.result(), "{size}");
+    }
+    assert_eq!(soon(owner.size()).await.unwrap(), 4 * OBJECT);
+    soon(owner.resize(largest, false, CallOptions::default())).await.unwrap();
+    let options = librbd::CreateOptions { size: largest + 1, order: ORDER, ..Default::default() };
+    let refused = errno_of(librbd::create(&io, "larger", &options).await);
+    assert_eq!(refused, Errno::EINVAL);
+}
+
+/// Facts 6.8: the change has happened; that peers could not be told at once is no failure of it, and they are told later.
+#[tokio::test]
+async fn a_change_that_cannot_be_announced_has_happened_all_the_same() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (image, peer) = (open(&io, "img").await, open(&other, "img").await);
+    soon(image.acquire_lock()).await.unwrap();
+    let mut at_peer = peer.events();
+    cluster.refuse_next(op("notify"), Errno::EAGAIN).await;
+    soon(image.resize(8 * OBJECT, false, CallOptions::default())).await.unwrap();
+    seen(&mut at_peer, |event| *event == ImageEvent::HeaderUpdated).await;
+    assert_eq!(soon(peer.size()).await.unwrap(), 8 * OBJECT);
+    cluster.refuse_next(op("notify"), Errno::EIO).await;
+    soon(image.resize(9 * OBJECT, false, CallOptions::default())).await.unwrap();
+    assert_eq!(soon(image.size()).await.unwrap(), 9 * OBJECT);
+}
+
+/// I1: an operation that was under way when the image was set to a snapshot still commits under the lock only.
+#[tokio::test]
+async fn an_operation_of_an_image_that_is_set_to_a_snapshot_does_not_commit_without_the_lock() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    soon(image.snap_create("s", CallOptions::default())).await.unwrap();
+    let held = cluster.hold_next(op("rbd.child_detach")).await;
+    let calling = image.clone();
+    let flattening = tokio::spawn(async move { calling.flatten(one_attempt()).await });
+    held.arrived().await;
+    let unfenced = Config { rbd_blocklist_on_break_lock: false, ..Config::ci() };
+    librbd::locks::lock_break(&other, "child", true, &unfenced).await.unwrap();
+    librbd::locks::lock_add(&other, "child", "mine", None).await.unwrap();
+    let mut states = image.events();
+    let setting = image.clone();
+    let setting = tokio::spawn(async move { setting.set_snapshot(Some("s")).await });
+    seen(&mut states, is_state("pre_releasing")).await;
+    held.let_go().await;
+    assert_eq!(errno_of(soon(flattening).await.unwrap()), Errno::ERESTART);
+    let _the_lock_was_gone = soon(setting).await.unwrap();
+    let other = open(&other, "child").await;
+    assert!(soon(other.info()).await.unwrap().parent.is_some());
 }

@@ -14,6 +14,7 @@ use rados::{IoCtx, ObjectOp, Rados};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
 
+use crate::faults::{Breakable, Held, Requests};
 use crate::valve::Valve;
 
 /// No step of a test takes this long unless something hangs.
@@ -33,7 +34,27 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        Self { server: osd_sim::Server::start(osd_sim::Config::ci()) }
+        let config = osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() };
+        Self { server: osd_sim::Server::start(config) }
+    }
+
+    pub(crate) fn osd(&self) -> Breakable {
+        Breakable::new(&self.server)
+    }
+
+    /// Number of the OSD's newest event.
+    pub(crate) async fn now(&self) -> u64 {
+        self.osd().now().await
+    }
+
+    /// The next of these requests is refused.
+    pub(crate) async fn refuse_next(&self, requests: Requests<'_>, errno: Errno) {
+        self.osd().refuse_next(requests, errno).await;
+    }
+
+    /// The next of these requests is held.
+    pub(crate) async fn hold_next(&self, requests: Requests<'_>) -> Held {
+        self.osd().hold_next(requests).await
     }
 
     /// A session of its own.

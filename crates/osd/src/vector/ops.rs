@@ -13,7 +13,7 @@ use super::Caller;
 use super::target::Target;
 use crate::cls;
 use crate::error::{Outcome, refuse};
-use crate::limits::KEYS_PER_PAGE_MAX;
+use crate::limits::{KEYS_PER_PAGE_MAX, kept};
 use crate::op::{Op, OpResult};
 
 pub(super) fn execute(target: &mut Target<'_>, caller: &Caller<'_>, op: &Op) -> Outcome<OpResult> {
@@ -63,7 +63,7 @@ fn check_or_change(target: &mut Target<'_>, op: &Op) -> Outcome<()> {
             Ok(())
         }
         Op::OmapSet { entries } => {
-            let added = entries.iter().map(|(key, value)| (key.clone(), value.clone()));
+            let added = entries.iter().map(|(key, value)| (key.clone(), kept(value.clone())));
             target.omap_mut().extend(added);
             Ok(())
         }

@@ -9,7 +9,7 @@ use store::{Attributes, Change, Object, ObjectId, SnapSet, Store, Transaction};
 use super::snapshots::{self, View};
 use super::{Evaluated, Fact};
 use crate::error::{Outcome, refuse};
-use crate::limits::Limits;
+use crate::limits::{Limits, kept};
 use crate::op::{ObjectClone, OpResult, SnapContext, Vector};
 use crate::pool::PoolInfo;
 
@@ -126,7 +126,7 @@ impl<'a> Target<'a> {
     }
 
     pub(crate) fn set_xattr(&mut self, name: &str, value: Bytes) {
-        Arc::make_mut(&mut self.object_mut().xattrs).insert(name.to_owned(), value);
+        Arc::make_mut(&mut self.object_mut().xattrs).insert(name.to_owned(), kept(value));
     }
 
     pub(crate) fn remove_xattr(&mut self, name: &str) {

@@ -1,6 +1,8 @@
 //! A whole OSD with one pool, and short ways to talk to it.
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use errno::Errno;
 use osd::op::{Op, SnapContext, Vector};
@@ -56,7 +58,7 @@ impl World {
             ops: ops.to_vec(),
         };
         let operated = self.osd.operate(self.now, &Request { gid, tid, watermark, vector });
-        self.keep(operated)
+        Arc::unwrap_or_clone(self.keep(operated))
     }
 
     pub(crate) fn must(&mut self, gid: u64, tid: u64, object: &str, ops: &[Op]) -> Answer {

@@ -19,6 +19,9 @@ use tonic::{Request, Response, Status, Streaming};
 type Answer<T> = Result<Response<T>, Status>;
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// An op on this object is one whose reply the transport does not let through.
+pub(crate) const STREAM_ENDER: &str = "ends its stream";
+
 /// What a test sees and sets.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
@@ -37,10 +40,14 @@ pub(crate) struct Record {
     pub(crate) has_forgotten_watches: bool,
     /// False: answers are held back.
     pub(crate) is_answering: bool,
+    /// Notifies that come right after a registration.
+    pub(crate) notifies_after_register: u64,
+    /// How an unwatch ends.
+    pub(crate) unwatch_verdict: Option<Errno>,
     /// The answer to every op vector from here on.
     pub(crate) verdict: Option<Errno>,
-    /// Told at connect; 0 = not told.
-    pub(crate) session_timeout_ms: u64,
+    /// The session that each op stream named when it opened.
+    pub(crate) streams_named: Vec<Option<String>>,
     in_flight: usize,
     replies: BTreeMap<u64, wire::OperateReply>,
 }
@@ -97,17 +104,21 @@ struct Service {
     in_flight_ops_max: u32,
 }
 
-/// Takes requests until the client's half of the stream ends.
+/// Takes requests until the client's half of the stream ends, or until one is for the object that ends streams.
 async fn receive(
     mut requests: Streaming<wire::OperateRequest>,
     record: watch::Sender<Record>,
-    replies: mpsc::UnboundedSender<wire::OperateReply>,
+    replies: mpsc::UnboundedSender<Result<wire::OperateReply, Status>>,
 ) {
     record.send_modify(|record| record.streams_open += 1);
     while let Ok(Some(request)) = requests.message().await {
+        if request.object == STREAM_ENDER {
+            let _ = replies.send(Err(Status::out_of_range("the message is too large")));
+            break;
+        }
         let mut reply = None;
         record.send_modify(|record| reply = Some(record.take(request)));
-        let _ = replies.send(reply.expect("made above"));
+        let _ = replies.send(Ok(reply.expect("made above")));
     }
     record.send_modify(|record| {
         record.streams_open -= 1;
@@ -122,10 +133,14 @@ async fn receive_watch(
     events: mpsc::UnboundedSender<Result<wire::WatchEvent, Status>>,
 ) {
     while let Ok(Some(request)) = requests.message().await {
-        let mut event = None;
-        record.send_modify(|record| event = request.request.and_then(|request| record.take_watch(&request)));
-        if event.is_some() {
-            let _ = events.send(Ok(wire::WatchEvent { event }));
+        let Some(request) = request.request else { continue };
+        let mut answers = Vec::new();
+        record.send_modify(|record| {
+            answers.extend(record.take_watch(&request));
+            answers.extend(record.notifies_after(&request));
+        });
+        for event in answers {
+            let _ = events.send(Ok(wire::WatchEvent { event: Some(event) }));
         }
     }
 }
@@ -140,7 +155,9 @@ impl Record {
                 let errno = self.has_forgotten_watches.then_some(Errno::ENOTCONN);
                 (format!("reconnect {}", watch.cookie), watch.cookie, errno)
             }
-            Request::Unwatch(watch) => (format!("unwatch {}", watch.cookie), watch.cookie, None),
+            Request::Unwatch(watch) => {
+                (format!("unwatch {}", watch.cookie), watch.cookie, self.unwatch_verdict)
+            }
             Request::Ping(ping) => {
                 let pong = wire::Pong { sequence: ping.sequence };
                 return self.is_answering.then_some(watch_event::Event::Pong(pong));
@@ -150,6 +167,20 @@ impl Record {
         self.watch_requests.push(short);
         let error = errno.map(wire_error);
         Some(watch_event::Event::Result(wire::WatchResult { cookie, error }))
+    }
+
+    fn notifies_after(&self, request: &watch_request::Request) -> Vec<watch_event::Event> {
+        let watch_request::Request::Register(watch) = request else { return Vec::new() };
+        let notify = |notify_id| {
+            watch_event::Event::Notify(wire::Notification {
+                pool: watch.pool.clone(),
+                object: watch.object.clone(),
+                notify_id,
+                cookie: watch.cookie,
+                ..wire::Notification::default()
+            })
+        };
+        (1..=self.notifies_after_register).map(notify).collect()
     }
 
     fn take(&mut self, request: wire::OperateRequest) -> wire::OperateReply {
@@ -173,8 +204,8 @@ impl Record {
 }
 
 fn wire_error(errno: Errno) -> wire::Error {
-    let (errno, name) = (errno.number(), errno.name().to_owned());
-    wire::Error { errno, name, failed_op: None, text: "verdict".to_owned() }
+    let (number, name) = (errno.number(), errno.name().to_owned());
+    wire::Error { number, name, failed_op: None, text: "verdict".to_owned() }
 }
 
 fn unknown<T>() -> Answer<T> {
@@ -194,12 +225,7 @@ impl Osd for Service {
             in_flight_ops_per_session_max: self.in_flight_ops_max,
             ..wire::Limits::default()
         };
-        Ok(Response::new(wire::ConnectReply {
-            gid: 7,
-            limits: Some(limits),
-            osd_client_session_timeout_ms: self.record.borrow().session_timeout_ms,
-            ..Default::default()
-        }))
+        Ok(Response::new(wire::ConnectReply { gid: 7, limits: Some(limits), ..Default::default() }))
     }
 
     async fn disconnect(&self, _: Request<wire::DisconnectRequest>) -> Answer<wire::DisconnectReply> {
@@ -211,6 +237,9 @@ impl Osd for Service {
         &self,
         request: Request<Streaming<wire::OperateRequest>>,
     ) -> Answer<Self::OperateStreamStream> {
+        let named = request.metadata().get(rpc::GID_METADATA).and_then(|gid| gid.to_str().ok());
+        let named = named.map(str::to_owned);
+        self.record.send_modify(|record| record.streams_named.push(named));
         let (sender, mut made) = mpsc::unbounded_channel();
         tokio::spawn(receive(request.into_inner(), self.record.clone(), sender));
         let (answers, answered) = mpsc::unbounded_channel();
@@ -220,7 +249,7 @@ impl Osd for Service {
             while let Some(reply) = made.recv().await {
                 let _ = answering.wait_for(|record| record.is_answering).await;
                 record.send_modify(|record| record.in_flight = record.in_flight.saturating_sub(1));
-                let _ = answers.send(Ok(reply));
+                let _ = answers.send(reply);
             }
         });
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(answered))))

@@ -5,7 +5,7 @@ use futures_util::future::{join_all, try_join_all};
 use rados::{IoCtx, ObjectOp, Submitted};
 
 use crate::{
-    fake::Fake,
+    fake::{Fake, STREAM_ENDER},
     support::{config, connect, proxy::Proxy, soon},
 };
 
@@ -94,16 +94,34 @@ async fn a_stalled_link_delays_ops_and_loses_none() {
 }
 
 #[tokio::test]
-async fn a_session_with_nothing_to_do_keeps_itself_alive() {
-    let fake = Fake::start(IN_FLIGHT_OPS_MAX).await;
-    fake.set(|record| record.session_timeout_ms = 100);
-    let _rados = connect(fake.address(), config("session")).await;
-    fake.until(|record| record.received.len() == 2).await;
+async fn every_op_stream_names_the_session_when_it_opens() {
+    let fixture = Fixture::start().await;
+    fixture.fake.until(|record| record.streams_named.len() == 1).await;
+    fixture.proxy.cut_once().await;
+    fixture.fake.until(|record| record.streams_named.len() >= 2).await;
+    assert!(fixture.fake.see(|record| record.streams_named.iter().all(|gid| gid.as_deref() == Some("7"))));
+    assert!(fixture.fake.see(|record| record.received.is_empty()));
 }
 
 #[tokio::test]
-async fn no_more_ops_are_in_flight_than_half_of_what_the_osd_allows() {
-    let fixture = Fixture::with_limit(8).await;
+async fn an_op_that_ends_every_stream_gets_the_error_and_the_others_are_answered() {
+    let fixture = Fixture::start().await;
+    fixture.proxy.stall();
+    let before = fixture.write_many(5);
+    let refused = fixture.write(STREAM_ENDER);
+    let behind = fixture.write_many(5);
+    fixture.proxy.resume();
+    let error = soon(refused).await.unwrap_err();
+    assert_eq!((error.errno(), error.failed_op()), (Errno::E2BIG, None));
+    soon(try_join_all(before.into_iter().chain(behind))).await.unwrap();
+    assert_eq!(fixture.applied_tids(), Vec::from_iter((1..=11).filter(|tid| *tid != 6)));
+    soon(fixture.write("x")).await.unwrap();
+    assert_eq!(fixture.io.rados().ended(), None);
+}
+
+#[tokio::test]
+async fn no_more_ops_are_in_flight_than_the_osd_allows() {
+    let fixture = Fixture::with_limit(4).await;
     fixture.fake.set(|record| record.is_answering = false);
     let writes = fixture.write_many(100);
     fixture.fake.until(|record| record.received.len() == 4).await;

@@ -8,6 +8,9 @@ use crate::{
     support::{config, connect, proxy::Proxy, soon},
 };
 
+/// What a consumer may be behind by, and not more.
+const EVENTS_MAX: u64 = 1024;
+
 struct Fixture {
     fake: Fake,
     proxy: Proxy,
@@ -55,6 +58,7 @@ async fn a_stream_without_pongs_is_replaced() {
     assert_eq!(fixture.told().await, "Resumed");
 }
 
+/// Catalogue row 103: the old watch is gone, so nothing is unwatched.
 #[tokio::test]
 async fn a_watch_that_the_osd_has_forgotten_is_registered_under_a_new_cookie() {
     let mut fixture = Fixture::start().await;
@@ -63,6 +67,36 @@ async fn a_watch_that_the_osd_has_forgotten_is_registered_under_a_new_cookie() {
     assert_eq!(fixture.told().await, "Interrupted");
     assert_eq!(fixture.told().await, "Reregistered { old: 1, new: 2 }");
     fixture.until_asked(&["hello 7", "register 1", "hello 7", "reconnect 1", "register 2"]).await;
+}
+
+/// Catalogue row 97: a consumer that did not keep up is unwatched and watches anew; that the unwatch fails changes nothing.
+#[tokio::test]
+async fn a_watch_is_registered_anew_although_the_old_one_could_not_be_removed() {
+    let mut fixture = Fixture::start().await;
+    fixture.fake.set(|record| {
+        record.notifies_after_register = 2 * EVENTS_MAX;
+        record.unwatch_verdict = Some(Errno::EIO);
+    });
+    let mut slow = soon(fixture.io.watch("y", None)).await.unwrap();
+    fixture.until_asked(&["hello 7", "register 1", "register 2", "unwatch 2"]).await;
+    fixture.fake.set(|record| record.notifies_after_register = 0);
+    let mut notifies = 0;
+    let event = soon(async {
+        loop {
+            match slow.next().await {
+                WatchEvent::Notify(_) => notifies += 1,
+                WatchEvent::Interrupted => {}
+                event => return event,
+            }
+        }
+    })
+    .await;
+    assert!(matches!(event, WatchEvent::Reregistered { old: 2, new: 3 }), "{event:?}");
+    assert!(notifies < 2 * EVENTS_MAX, "the rest was not kept");
+    fixture.until_asked(&["hello 7", "register 1", "register 2", "unwatch 2", "register 3"]).await;
+    // The stream that said so lives, with its other watch.
+    soon(fixture.io.rados().shutdown()).await;
+    assert_eq!(fixture.told().await, "Lost ESHUTDOWN");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod fixture;
 mod objects;
+mod op_stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod watch;

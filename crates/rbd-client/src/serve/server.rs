@@ -51,6 +51,9 @@ async fn serve(
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("rbd.v1.RbdClient")
+            .with_service_name("grpc.health.v1.Health")
     };
     let unusable = |error: tonic_reflection::server::Error| {
         Failure::new(Errno::EINVAL, format!("the descriptors of this build: {error}"))

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 pub(super) fn status(failure: impl Into<Failure>) -> Status {
     let failure: Failure = failure.into();
     rpc::status::from_error(&proto::osd::v1::Error {
-        errno: failure.errno().number(),
+        number: failure.errno().number(),
         name: failure.errno().name().to_owned(),
         failed_op: None,
         text: failure.to_string(),

@@ -2,8 +2,8 @@ use clap::Subcommand;
 
 use super::{
     blocklist::BlocklistVerb, children::Children, clone::Clone, create::Create, export::Export,
-    flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls, pool::PoolVerb, resize::Resize,
-    rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
+    fault::FaultVerb, flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls, pool::PoolVerb,
+    resize::Resize, rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
 };
 use crate::{failure::Failure, session::Session};
 
@@ -35,6 +35,9 @@ pub(crate) enum Verb {
     /// Client instances that the OSD has fenced
     #[command(subcommand)]
     Blocklist(BlocklistVerb),
+    /// Break things on purpose, at an OSD with --enable-faults
+    #[command(subcommand)]
+    Fault(FaultVerb),
 }
 
 impl Verb {
@@ -58,6 +61,7 @@ impl Verb {
             Self::Serve(verb) => format!("serve {}", verb.image.in_pool(pool)),
             Self::Pool(verb) => verb.attempted(),
             Self::Blocklist(verb) => verb.attempted(),
+            Self::Fault(verb) => verb.attempted(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Verb {
             Self::Serve(verb) => verb.run(session).await,
             Self::Pool(verb) => verb.run(session).await,
             Self::Blocklist(verb) => verb.run(session).await,
+            Self::Fault(verb) => verb.run(session).await,
         }
     }
 }

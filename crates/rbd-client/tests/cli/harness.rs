@@ -28,7 +28,12 @@ pub(crate) struct Ended {
 
 impl Lab {
     pub(crate) async fn start() -> Self {
-        let osd = osd_sim::Server::start(osd_sim::Config::ci());
+        Self::with(osd_sim::Config::ci())
+    }
+
+    /// The OSD started in another way.
+    pub(crate) fn with(config: osd_sim::Config) -> Self {
+        let osd = osd_sim::Server::start(config);
         Self { osd, directory: tempfile::tempdir().expect("a directory for files") }
     }
 

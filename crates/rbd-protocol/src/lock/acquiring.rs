@@ -60,7 +60,11 @@ impl ExclusiveLock {
         } else if self.handle == 0 {
             self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
             self.wait_or_stop(State::WaitingForRegister, now + self.config.retry_delay, false, effects);
+        } else if let Some(until) = self.yielding.filter(|until| now < *until) {
+            self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
+            self.wait_or_stop(State::WaitingForLock, until, false, effects);
         } else {
+            self.yielding = None;
             // The cookie is made from the newest handle.
             self.queue.take(Kind::Reacquire);
             self.held = self.handle;
@@ -162,6 +166,8 @@ impl ExclusiveLock {
             self.no_owner = 0;
             self.backoff.reset();
         }
+        // A hand-over while the notify is out can look so once (facts 4.3): the second time it is true.
+        let again = std::mem::replace(&mut self.two_owners, matches!(outcome, RpcOutcome::TwoOwners { .. }));
         match outcome {
             RpcOutcome::Accepted { .. } => wait.deadline = now + self.config.client_notify_timeout,
             RpcOutcome::NoOwner if self.no_owner == 0 => {
@@ -170,9 +176,10 @@ impl ExclusiveLock {
             }
             RpcOutcome::NoOwner => wait.deadline = now + self.backoff.next_delay(),
             RpcOutcome::Refused(Errno::EROFS) => self.fail(Errno::EROFS, effects),
-            RpcOutcome::TwoOwners { .. } => self.fail(Errno::EIO, effects),
+            RpcOutcome::TwoOwners { .. } if again => self.fail(Errno::EIO, effects),
             RpcOutcome::NotifyFailed(Errno::EBLOCKLISTED) => self.fail(Errno::EBLOCKLISTED, effects),
-            RpcOutcome::Undecodable
+            RpcOutcome::TwoOwners { .. }
+            | RpcOutcome::Undecodable
             | RpcOutcome::NotSupported
             | RpcOutcome::Refused(_)
             | RpcOutcome::NotifyFailed(_) => wait.deadline = now + self.config.retry_delay,
@@ -192,6 +199,7 @@ impl ExclusiveLock {
             }
             (Ok(()), None) => {
                 self.no_owner = 0;
+                self.two_owners = false;
                 self.backoff.reset();
                 self.enter(State::Locked, effects);
                 self.announce_acquired(effects);

@@ -79,7 +79,7 @@ pub enum Event {
         /// Who waits.
         purpose: Purpose,
     },
-    /// Give the lock away now. Ok at once for a client that has no lock to give.
+    /// Give the lock away now and go back to the configured policy. Ok at once for a client that has no lock to give.
     Release {
         /// Completed once.
         token: Token,
@@ -105,9 +105,9 @@ pub enum Event {
     PostAcquired(OpResult),
     /// End of [`Effect::SetCookie`].
     CookieSet(OpResult),
-    /// End of [`Effect::PreRelease`]. EBLOCKLISTED and ENOENT: the lock is lost anyway, no unlock is sent.
-    PreReleased(OpResult),
-    /// End of [`Effect::Unlock`]; an error is ignored.
+    /// End of [`Effect::PreRelease`]. Draining cannot fail: what ends with an error has ended all the same.
+    PreReleased,
+    /// End of [`Effect::Unlock`]. An error says that the lock was lost before: ENOENT, or the session has ended.
     Unlocked(OpResult),
     /// End of [`Effect::SendRequestLock`].
     RequestLockEnded {
@@ -164,7 +164,8 @@ pub enum Effect {
     /// In this order: cancel all running operations and wait for them; close the gate and wait for I/O in flight; flush
     /// (facts 3.8). Then [`Event::PreReleased`].
     PreRelease,
-    /// Unlock the cookie of this handle; then [`Event::Unlocked`].
+    /// Unlock the cookie of this handle; then [`Event::Unlocked`]. Nobody can break the lock of a client that lives: whatever
+    /// fails is tried again until the OSD says Ok or ENOENT, or the session has ended.
     Unlock {
         /// In the cookie.
         handle: u64,

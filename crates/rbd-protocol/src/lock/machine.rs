@@ -20,6 +20,7 @@ use crate::retry::Backoff;
 /// | INITIALIZING          | Initialized                          | UNLOCKED              |                                      |
 /// | UNLOCKED              | TryAcquire, Acquire, with a handle   | ACQUIRING             | Acquire                              |
 /// |                       | the same, without                    | WAITING_FOR_REGISTER  | timer; TryAcquire completes Ok       |
+/// |                       | the same, within retry_delay of giving the lock to a peer | WAITING_FOR_LOCK | timer; TryAcquire completes Ok |
 /// |                       | Release                              | -                     | completes Ok                         |
 /// | ACQUIRING             | Locked                               | POST_ACQUIRING        | PostAcquire                          |
 /// |                       | OwnerAlive, only TryAcquire waits    | UNLOCKED              | completes Ok, without ownership      |
@@ -33,7 +34,7 @@ use crate::retry::Backoff;
 /// | WAITING_FOR_LOCK      | PeerChanged, WatchRegistered, timer  | ACQUIRING             | Acquire                              |
 /// |                       | answer 0                             | -                     | timer (client_notify_timeout)        |
 /// |                       | answer: no owner                     | ACQUIRING or -        | first at once, then after a back-off |
-/// |                       | answer EROFS / two owners            | UNLOCKED              | completes EROFS / EIO                |
+/// |                       | answer EROFS / two owners once more  | UNLOCKED              | completes EROFS / EIO                |
 /// |                       | other answer                         | -                     | timer (retry_delay)                  |
 /// | WAITING_*             | ShutDown                             | SHUTDOWN              | completes ESHUTDOWN                  |
 /// |                       | Dead                                 | UNLOCKED              | completes with the errno             |
@@ -47,20 +48,23 @@ use crate::retry::Backoff;
 /// |                       | Release, Dead                        | PRE_RELEASING         | PreRelease                           |
 /// | REACQUIRING           | Ok                                   | LOCKED                | Announce                             |
 /// |                       | error                                | PRE_RELEASING         | PreRelease, then acquire             |
-/// | PRE_RELEASING         | Ok                                   | RELEASING             | Unlock                               |
-/// |                       | EBLOCKLISTED, ENOENT                 | UNLOCKED              | the lock is lost: no Unlock          |
-/// |                       | other error                          | LOCKED                | OpenGate, completes with the error   |
+/// | PRE_RELEASING         | PreReleased                          | RELEASING             | Unlock                               |
+/// |                       | PreReleased after Dead               | UNLOCKED              | the lock is lost: no Unlock          |
 /// |                       | RequestLock                          | -                     | Ack 0                                |
 /// | RELEASING             | Unlocked, whatever the result        | UNLOCKED              | Announce ReleasedLock                |
 /// | any stable            | ShutDown, owner                      | PRE_SHUTTING_DOWN     | PreRelease                           |
 /// |                       | ShutDown, not owner                  | SHUTDOWN              |                                      |
-/// | PRE_SHUTTING_DOWN     | EBLOCKLISTED, ENOENT                 | SHUTDOWN              |                                      |
-/// |                       | Ok, other error                      | SHUTTING_DOWN         | Unlock                               |
+/// | PRE_SHUTTING_DOWN     | PreReleased                          | SHUTTING_DOWN         | Unlock                               |
+/// |                       | PreReleased after Dead               | SHUTDOWN              |                                      |
 /// | SHUTTING_DOWN         | Unlocked                             | SHUTDOWN              | Announce ReleasedLock                |
 /// | SHUTDOWN              | TryAcquire, Acquire                  | -                     | completes ESHUTDOWN                  |
 ///
 /// Other events find the lock in a transition and are queued (acquire, reacquire, release, shut down; one of each, all
 /// waiters of one complete together), or are late and ignored. Both waiting states always have a timer armed.
+///
+/// A lock that was promised to a peer is left to it until something is heard of a new owner, but not longer than
+/// `retry_delay`: however many writes wait here, the peer is not overtaken by them. A Release that somebody asked for ends the
+/// standard policy, unless that was configured.
 #[derive(Clone, Debug)]
 pub struct ExclusiveLock {
     pub(super) config: Config,
@@ -81,8 +85,12 @@ pub struct ExclusiveLock {
     pub(super) backoff: Backoff,
     /// Running operations and their attempts.
     pub(super) operations: BTreeMap<Token, u32>,
-    /// A RequestLock was accepted; the release is due at the latest then.
+    /// A RequestLock was accepted; the release is due at the latest then. Kept until the lock is unlocked.
     pub(super) promised: Option<Millis>,
+    /// The lock was given to a peer, which has until then to take it. Ends when a peer is heard of.
+    pub(super) yielding: Option<Millis>,
+    /// The last RequestLock was answered by two owners.
+    pub(super) two_owners: bool,
     /// Why the lock that was just taken is being given back.
     pub(super) revert: Option<Errno>,
 }
@@ -93,7 +101,7 @@ const HOLD_DOUBLINGS_MAX: u32 = 6;
 impl ExclusiveLock {
     /// UNINITIALIZED.
     pub fn new(config: Config) -> Self {
-        let policy = if config.automatic_until_manual_request { Policy::Automatic } else { Policy::Standard };
+        let policy = configured_policy(&config);
         let backoff = Backoff::new(Millis(config.retry_delay.0 / 10), config.retry_delay, config.seed);
         Self {
             config,
@@ -110,6 +118,8 @@ impl ExclusiveLock {
             backoff,
             operations: BTreeMap::new(),
             promised: None,
+            yielding: None,
+            two_owners: false,
             revert: None,
         }
     }
@@ -187,12 +197,13 @@ impl ExclusiveLock {
             Event::AcquireEnded(outcome) => self.acquire_ended(now, outcome, effects),
             Event::PostAcquired(result) => self.post_acquired(result, effects),
             Event::CookieSet(result) => self.cookie_set(result, effects),
-            Event::PreReleased(result) => self.pre_released(result, effects),
-            Event::Unlocked(_) => self.unlocked(effects),
+            Event::PreReleased => self.pre_released(effects),
+            Event::Unlocked(_) => self.unlocked(now, effects),
             Event::RequestLockEnded { send, outcome } => {
                 self.request_lock_ended(now, send, &outcome, effects);
             }
             Event::PeerChanged => {
+                self.yielding = None;
                 if self.state == State::WaitingForLock {
                     self.begin_acquire(now, effects);
                 }
@@ -249,7 +260,12 @@ impl ExclusiveLock {
     /// Ends the active action in a stable state.
     pub(super) fn finish(&mut self, state: State, result: OpResult, effects: &mut Vec<Effect>) {
         self.enter(state, effects);
-        complete(self.queue.finish_active(), result, effects);
+        let release = self.queue.active().is_some_and(|action| action.kind == Kind::Release);
+        let waiters = self.queue.finish_active();
+        if release && result.is_ok() && !waiters.is_empty() {
+            self.policy = configured_policy(&self.config);
+        }
+        complete(waiters, result, effects);
     }
 
     pub(super) fn me(&self) -> ClientId {
@@ -276,6 +292,7 @@ impl ExclusiveLock {
 
     fn request_release(&mut self, token: Token, effects: &mut Vec<Effect>) {
         if self.state.is_waiting() {
+            self.policy = configured_policy(&self.config);
             return effects.push(Effect::Complete { token, result: Ok(()) });
         }
         self.queue.push(Kind::Release, Some(Waiter { token, purpose: None }));
@@ -321,6 +338,7 @@ impl ExclusiveLock {
         let answer = if !self.is_owner() || self.is_shutting_down() {
             None
         } else if self.state == State::PreReleasing {
+            self.promised.get_or_insert(now);
             Some(Ok(()))
         } else if self.keeps_the_lock() {
             Some(Err(Errno::EROFS))
@@ -356,6 +374,11 @@ impl ExclusiveLock {
             self.queue.push_front(Kind::Release, false);
         }
     }
+}
+
+/// Before an explicit acquire and after an explicit release.
+fn configured_policy(config: &Config) -> Policy {
+    if config.automatic_until_manual_request { Policy::Automatic } else { Policy::Standard }
 }
 
 /// Whether success of an acquire for this purpose ends the automatic policy.

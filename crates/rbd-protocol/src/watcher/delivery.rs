@@ -25,6 +25,8 @@ struct Delivery {
 enum Step {
     /// To be sent at this moment.
     Due(Millis),
+    /// To be sent when this progress notify of the request has ended.
+    Behind(Token),
     /// Under way; `again`: asked for once more meanwhile.
     Sent { send: Token, again: bool },
 }
@@ -57,7 +59,26 @@ impl Deliveries {
         delivery.sends = 0;
         match &mut delivery.step {
             Step::Due(at) => *at = now,
+            Step::Behind(_) => {}
             Step::Sent { again, .. } => *again = true,
+        }
+    }
+
+    /// One that is due stays until the progress notify of its request that is under way has ended.
+    pub(crate) fn hold(&mut self, id: RequestId, progress: Token) {
+        if let Some(delivery) = self.by_id.get_mut(&id)
+            && matches!(delivery.step, Step::Due(_))
+        {
+            delivery.step = Step::Behind(progress);
+        }
+    }
+
+    /// A progress notify has ended.
+    pub(crate) fn progress_sent(&mut self, now: Millis, id: RequestId, sent: Token) {
+        if let Some(delivery) = self.by_id.get_mut(&id)
+            && matches!(delivery.step, Step::Behind(progress) if progress == sent)
+        {
+            delivery.step = Step::Due(now);
         }
     }
 
@@ -104,7 +125,7 @@ impl Deliveries {
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
         let due = |delivery: &Delivery| match delivery.step {
             Step::Due(at) => Some(at),
-            Step::Sent { .. } => None,
+            Step::Behind(_) | Step::Sent { .. } => None,
         };
         self.by_id.values().filter_map(due).min()
     }

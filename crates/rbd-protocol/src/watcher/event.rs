@@ -44,6 +44,8 @@ pub enum Event {
     Received {
         /// Decoded; what does not decode is [`Message::Unknown`].
         message: Message,
+        /// Client instance that notified, as the OSD knows it.
+        notifier: u64,
         /// Names its ack: exactly one [`Effect::Ack`] (possibly through the lock) follows, now or later.
         ack: Token,
         /// [`ExclusiveLock::ownership`](lock::ExclusiveLock::ownership) at this moment.
@@ -94,11 +96,6 @@ pub enum Event {
         id: RequestId,
         /// ERESTART, EBLOCKLISTED and ESHUTDOWN are not final: the request runs again when it is sent again.
         result: OpResult,
-    },
-    /// Owner: this client instance has no session any more: nobody waits for its results.
-    RequesterGone {
-        /// The instance.
-        gid: u64,
     },
     /// The time of [`next_deadline`](super::ImageWatcher::next_deadline) has come.
     Timer,

@@ -8,8 +8,8 @@ use crate::ids::{ClientId, Millis, RequestId, Token};
 use crate::lock::{self, Ownership};
 use crate::message::{Message, Request};
 use crate::outcome::{NotifyAnswers, OpOutcome, RpcOutcome, rpc_outcome};
-use crate::watcher::owner::Owner;
 use crate::watcher::requester::Requester;
+use crate::watcher::served::Served;
 use crate::watcher::{Config, Effect, Event};
 
 /// The watcher of one open image.
@@ -34,17 +34,21 @@ use crate::watcher::{Config, Effect, Event};
 /// | RequestLock     | own; or at a non-owner, or at an owner that does not know itself | empty |                               |
 /// |                 | other, at the owner                     | the lock's          | Lock(RequestLock)                        |
 /// | HeaderUpdate    |                                         | empty               | MarkStale                                |
-/// | AsyncProgress   | of an own request                       | empty               | restarts its timer, Progress if further  |
-/// | AsyncComplete   | of an own request                       | empty               | Complete                                 |
+/// | AsyncProgress   | of an own request, from whoever accepted it | empty           | restarts its timer, Progress if further  |
+/// | AsyncComplete   | of an own request, from whoever accepted it | empty           | Complete                                 |
 /// | Request         | at a non-owner                          | empty               |                                          |
 /// |                 | own (same gid and open)                 | ERESTART            |                                          |
 /// |                 | below the low-water mark of its open    | ESTALE              |                                          |
 /// |                 | running                                 | 0                   |                                          |
 /// |                 | completed                               | 0                   | AsyncComplete again, remembered as long again |
-/// |                 | arriving                                | with the first one  |                                          |
+/// |                 | arriving; too many copies of it         | with the first one; EAGAIN |                                   |
 /// |                 | not known, at an owner that is leaving  | empty               |                                          |
 /// |                 | not known                               | after the refresh: its error, or 0, or empty if ownership is gone | Refresh, then StartOperation |
 /// | Unknown         | at the owner, elsewhere                 | EOPNOTSUPP, empty   |                                          |
+///
+/// A message that names another client instance than the one that sent it is acked empty and changes nothing. A completion
+/// may come before the ack that says who accepted the request: then it counts, whoever sent it.
+/// The owner sends it after the progress notify that is under way.
 ///
 /// Every message is acked exactly once. An owner believes itself: late announcements of others do not change that.
 #[derive(Clone, Debug)]
@@ -61,7 +65,7 @@ pub struct ImageWatcher {
     sends: u64,
     sending: BTreeMap<Token, Sending>,
     requester: Requester,
-    owner: Owner,
+    served: Served,
 }
 
 /// What a notify under way carries.
@@ -77,7 +81,7 @@ impl ImageWatcher {
     /// Not registered.
     pub fn new(config: Config) -> Self {
         let requester = Requester::new(config.request_timed_out);
-        let owner = Owner::new(&config);
+        let served = Served::new(&config);
         Self {
             config,
             handle: 0,
@@ -88,7 +92,7 @@ impl ImageWatcher {
             sends: 0,
             sending: BTreeMap::new(),
             requester,
-            owner,
+            served,
         }
     }
 
@@ -99,7 +103,7 @@ impl ImageWatcher {
 
     /// When [`Event::Timer`] is wanted.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.requester.next_deadline().into_iter().chain(self.owner.next_deadline()).min()
+        self.requester.next_deadline().into_iter().chain(self.served.next_deadline()).min()
     }
 
     /// Applies one event.
@@ -121,30 +125,29 @@ impl ImageWatcher {
             Event::Dead(errno) => self.die(errno, effects),
             Event::Closing => {
                 self.closing = true;
-                self.owner.close(effects);
+                self.served.close(effects);
                 self.requester.cancel_all(&OpOutcome::Closed, effects);
             }
-            Event::Received { message, ack, ownership } => {
-                self.received(now, message, ack, ownership, effects);
+            Event::Received { message, notifier, ack, ownership } => {
+                self.received(now, message, notifier, (ack, ownership), effects);
             }
             Event::Announce(message) => self.announce(message, effects),
             Event::SendRequest { token, request } => self.send_request(now, token, request, effects),
             Event::Forget { token } => self.requester.forget(token),
             Event::NotifyEnded { send, result } => self.notify_ended(now, send, &result, effects),
             Event::RefreshDone { id, result, ownership } => {
-                self.owner.refreshed(id, result, ownership, effects);
+                self.served.refreshed(id, result, ownership, effects);
             }
             Event::OperationProgress { id, offset, total } => {
                 let next = self.next_send();
-                if let Some(value) = self.owner.progress(id, (offset, total), next) {
+                if let Some(value) = self.served.progress(id, (offset, total), next) {
                     self.send_progress(id, value, effects);
                 }
             }
-            Event::OperationEnded { id, result } => self.owner.ended(now, id, result),
-            Event::RequesterGone { gid } => self.owner.requester_gone(gid),
+            Event::OperationEnded { id, result } => self.served.ended(now, id, result),
             Event::Timer => {
                 self.requester.expire(now, effects);
-                self.owner.expire(now);
+                self.served.expire(now);
             }
         }
     }
@@ -162,8 +165,8 @@ impl ImageWatcher {
     fn die(&mut self, errno: Errno, effects: &mut Vec<Effect>) {
         self.dead.get_or_insert(errno);
         self.lock_owner = None;
-        self.owner.close(effects);
-        self.owner.deliveries.retain(|_| false);
+        self.served.close(effects);
+        self.served.deliveries.retain(|_| false);
         self.requester.cancel_all(&OpOutcome::Dead(errno), effects);
     }
 
@@ -171,17 +174,18 @@ impl ImageWatcher {
         &mut self,
         now: Millis,
         message: Message,
-        ack: Token,
-        ownership: Ownership,
+        notifier: u64,
+        (ack, ownership): (Token, Ownership),
         effects: &mut Vec<Effect>,
     ) {
         let empty = Effect::Ack { ack, answer: None };
-        if self.closing || self.dead.is_some() {
+        let forged = message.sender().is_some_and(|sender| sender != notifier);
+        if self.closing || self.dead.is_some() || forged {
             return effects.push(empty);
         }
         let is_owner = ownership != Ownership::NotOwner;
         match message {
-            Message::Request(request) => return self.owner.received(now, request, ack, ownership, effects),
+            Message::Request(request) => return self.served.received(now, request, ack, ownership, effects),
             Message::RequestLock { from, .. } if is_owner && self.may_answer(from) => {
                 return effects.push(Effect::Lock(lock::Event::RequestLock { ack }));
             }
@@ -193,9 +197,11 @@ impl ImageWatcher {
             Message::ReleasedLock(id) => self.owner_released(id, is_owner, effects),
             Message::HeaderUpdate => effects.push(Effect::MarkStale),
             Message::AsyncProgress { id, offset, total } => {
-                self.requester.progress(now, id, (offset, total), effects);
+                self.requester.progress(now, id, notifier, (offset, total), effects);
             }
-            Message::AsyncComplete { id, result } => self.requester.completed(id, result, effects),
+            Message::AsyncComplete { id, result } => {
+                self.requester.completed(id, notifier, result, effects);
+            }
         }
         effects.push(empty);
     }
@@ -283,11 +289,11 @@ impl ImageWatcher {
             }
             Some(Sending::Progress(id)) => {
                 let next = self.next_send();
-                if let Some(value) = self.owner.progress_sent(id, send, next) {
+                if let Some(value) = self.served.progress_sent(now, id, send, next) {
                     self.send_progress(id, value, effects);
                 }
             }
-            Some(Sending::Complete(id)) => self.owner.deliveries.sent(now, id, send, result),
+            Some(Sending::Complete(id)) => self.served.deliveries.sent(now, id, send, result),
         }
     }
 
@@ -297,9 +303,9 @@ impl ImageWatcher {
 
     fn send_due(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         if self.dead.is_some() {
-            return self.owner.deliveries.retain(|_| false);
+            return self.served.deliveries.retain(|_| false);
         }
-        while let Some((id, result)) = self.owner.deliveries.take_due(now, self.next_send()) {
+        while let Some((id, result)) = self.served.deliveries.take_due(now, self.next_send()) {
             self.notify(Sending::Complete(id), Message::AsyncComplete { id, result }, effects);
         }
     }

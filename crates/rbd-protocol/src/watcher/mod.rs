@@ -3,8 +3,8 @@
 mod delivery;
 mod event;
 mod machine;
-mod owner;
 mod requester;
+mod served;
 
 pub use event::{Config, Effect, Event};
 pub use machine::ImageWatcher;

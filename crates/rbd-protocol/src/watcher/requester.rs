@@ -14,9 +14,17 @@ struct Entry {
     token: Token,
     /// The notify that carries the request.
     send: Token,
+    /// Client instance that accepted the request, once it is known.
+    owner: Option<u64>,
     deadline: Millis,
     /// Highest offset of this attempt that the caller was told.
     offset: Option<u64>,
+}
+
+impl Entry {
+    fn is_run_by(&self, gid: u64) -> bool {
+        self.owner.is_none_or(|owner| owner == gid)
+    }
 }
 
 /// Who removes an entry completes it: a second completion is impossible.
@@ -40,7 +48,7 @@ impl Requester {
         send: Token,
         effects: &mut Vec<Effect>,
     ) {
-        let entry = Entry { token, send, deadline: now + self.timeout, offset: None };
+        let entry = Entry { token, send, owner: None, deadline: now + self.timeout, offset: None };
         if let Some(replaced) = self.entries.insert(id, entry) {
             effects.push(Effect::Complete { token: replaced.token, outcome: OpOutcome::Interrupted });
         }
@@ -58,10 +66,11 @@ impl Requester {
         outcome: RpcOutcome,
         effects: &mut Vec<Effect>,
     ) -> Option<ClientId> {
-        let entry = self.entries.get(&id).filter(|entry| entry.send == send)?;
+        let entry = self.entries.get_mut(&id).filter(|entry| entry.send == send)?;
         let token = entry.token;
         let outcome = match outcome {
             RpcOutcome::Accepted { owner } => {
+                entry.owner = Some(owner.gid);
                 effects.push(Effect::Placed { token, owner });
                 return Some(owner);
             }
@@ -77,10 +86,11 @@ impl Requester {
         &mut self,
         now: Millis,
         id: RequestId,
+        notifier: u64,
         (offset, total): (u64, u64),
         effects: &mut Vec<Effect>,
     ) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_run_by(notifier)) else { return };
         entry.deadline = now + self.timeout;
         if entry.offset.is_none_or(|before| offset > before) {
             entry.offset = Some(offset);
@@ -89,7 +99,10 @@ impl Requester {
     }
 
     /// AsyncComplete. After success the own image is stale before the caller hears of it (facts 9.1 row 11).
-    pub(crate) fn completed(&mut self, id: RequestId, result: i32, effects: &mut Vec<Effect>) {
+    pub(crate) fn completed(&mut self, id: RequestId, notifier: u64, result: i32, effects: &mut Vec<Effect>) {
+        if !self.entries.get(&id).is_some_and(|entry| entry.is_run_by(notifier)) {
+            return;
+        }
         let Some(entry) = self.entries.remove(&id) else { return };
         let outcome = match op_result(result) {
             Ok(()) => {

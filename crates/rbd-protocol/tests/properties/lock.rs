@@ -187,8 +187,8 @@ fn end_of(effect: &Effect, how: u8) -> Event {
         }),
         Effect::PostAcquire => Event::PostAcquired(result([Errno::EIO, Errno::ENOENT, Errno::EPERM])),
         Effect::SetCookie { .. } => Event::CookieSet(result([Errno::EBUSY, Errno::EOPNOTSUPP, Errno::EIO])),
-        Effect::PreRelease => Event::PreReleased(result([Errno::EIO, Errno::ENOENT, Errno::EIO])),
-        Effect::Unlock { .. } => Event::Unlocked(result([Errno::EIO, Errno::ENOENT, Errno::EBLOCKLISTED])),
+        Effect::PreRelease => Event::PreReleased,
+        Effect::Unlock { .. } => Event::Unlocked(result([Errno::ENOENT, Errno::ENOENT, Errno::EBLOCKLISTED])),
         Effect::SendRequestLock { send, .. } => {
             let outcome = match how % 5 {
                 0 | 1 => RpcOutcome::Accepted { owner: PEER },

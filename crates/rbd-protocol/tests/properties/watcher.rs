@@ -45,7 +45,7 @@ fn messages() -> impl Strategy<Value = Message> {
 /// One move of the world around the watcher.
 #[derive(Clone, Debug)]
 enum Move {
-    Message(Message, Ownership),
+    Message(Message, u64, Ownership),
     Send(u64),
     Forget,
     Watch(u64),
@@ -58,7 +58,6 @@ enum Move {
     /// The oldest running operation ends or gets on.
     Ended(Option<Errno>),
     Progress(u64),
-    Gone(u64),
     Deadline,
 }
 
@@ -74,7 +73,8 @@ fn moves() -> impl Strategy<Value = Move> {
         Just(Some(Errno::EBLOCKLISTED))
     ];
     prop_oneof![
-        8 => (messages(), ownerships()).prop_map(|(message, ownership)| Move::Message(message, ownership)),
+        8 => (messages(), 1_u64..4, ownerships())
+            .prop_map(|(message, notifier, ownership)| Move::Message(message, notifier, ownership)),
         3 => (1_u64..4).prop_map(Move::Send),
         1 => Just(Move::Forget),
         1 => (5_u64..8).prop_map(Move::Watch),
@@ -85,7 +85,6 @@ fn moves() -> impl Strategy<Value = Move> {
         6 => any::<u8>().prop_map(Move::Notified),
         3 => ends.prop_map(Move::Ended),
         3 => (0_u64..9).prop_map(Move::Progress),
-        1 => (1_u64..4).prop_map(Move::Gone),
         3 => Just(Move::Deadline),
     ]
 }
@@ -128,9 +127,10 @@ impl World {
         self.tokens += 1;
         let token = Token(self.tokens);
         let event = match action {
-            Move::Message(message, ownership) => {
+            Move::Message(message, notifier, ownership) => {
                 self.acks.insert(token, 0);
-                Event::Received { message: message.clone(), ack: token, ownership: *ownership }
+                let (message, notifier) = (message.clone(), *notifier);
+                Event::Received { message, notifier, ack: token, ownership: *ownership }
             }
             Move::Send(number) => {
                 self.callers.insert(token, 0);
@@ -171,7 +171,6 @@ impl World {
                 Some(&id) => Event::OperationProgress { id, offset: *offset, total: 9 },
                 None => return,
             },
-            Move::Gone(gid) => Event::RequesterGone { gid: *gid },
             Move::Deadline => match self.watcher.next_deadline() {
                 Some(deadline) => {
                     self.now = self.now.max(deadline);
@@ -273,7 +272,7 @@ proptest! {
         world.make(&Move::Watch(5));
         let id = RequestId { gid: 2, open: 1, number: 1 };
         let request = Request { id, handle: 7, attempt: 1, low_water_mark: 0, operation: Operation::Flatten };
-        world.make(&Move::Message(Message::Request(request), Ownership::Accepting));
+        world.make(&Move::Message(Message::Request(request), 2, Ownership::Accepting));
         world.make(&Move::Refreshed(true, Ownership::Accepting));
         world.make(&Move::Ended(None));
         let mut sends = 0;

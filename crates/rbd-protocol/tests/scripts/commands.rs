@@ -5,7 +5,7 @@ use rbd_protocol::break_lock::{self, BreakRequest};
 use rbd_protocol::lock::{self, ExclusiveLock, Ownership, Purpose};
 use rbd_protocol::locker::get_locker;
 use rbd_protocol::watcher::{self, ImageWatcher};
-use rbd_protocol::{Millis, RpcOutcome, Token};
+use rbd_protocol::{Message, Millis, RpcOutcome, Token};
 
 use crate::print;
 use crate::words::Words;
@@ -147,7 +147,7 @@ fn lock_event(words: &mut Words<'_>) -> lock::Event {
         "acquired" => lock::Event::AcquireEnded(outcome(words)),
         "post-acquired" => lock::Event::PostAcquired(words.result()),
         "cookie-set" => lock::Event::CookieSet(words.result()),
-        "pre-released" => lock::Event::PreReleased(words.result()),
+        "pre-released" => lock::Event::PreReleased,
         "unlocked" => lock::Event::Unlocked(words.result()),
         "answer" => lock::Event::RequestLockEnded { send: Token(words.number()), outcome: rpc(words) },
         "peer-changed" => lock::Event::PeerChanged,
@@ -205,6 +205,16 @@ fn ownership(words: &mut Words<'_>) -> Ownership {
     }
 }
 
+/// Who sends a message that does not say `from=`: the client that it names, else client 2.
+fn named_sender(message: &Message) -> u64 {
+    match message {
+        Message::AcquiredLock(id) | Message::ReleasedLock(Some(id)) => id.gid,
+        Message::RequestLock { from, .. } => from.gid,
+        Message::Request(request) => request.id.gid,
+        _ => 2,
+    }
+}
+
 fn watcher_event(words: &mut Words<'_>) -> watcher::Event {
     match words.next() {
         "watch" => watcher::Event::Registered { handle: words.number() },
@@ -214,7 +224,10 @@ fn watcher_event(words: &mut Words<'_>) -> watcher::Event {
         "got" => {
             let ack = Token(words.number());
             let ownership = ownership(words);
-            watcher::Event::Received { message: words.message(), ack, ownership }
+            let notifier = words.try_notifier();
+            let message = words.message();
+            let notifier = notifier.unwrap_or_else(|| named_sender(&message));
+            watcher::Event::Received { message, notifier, ack, ownership }
         }
         "announce" => watcher::Event::Announce(words.message()),
         "send" => watcher::Event::SendRequest { token: Token(words.number()), request: words.request() },
@@ -230,7 +243,6 @@ fn watcher_event(words: &mut Words<'_>) -> watcher::Event {
             watcher::Event::OperationProgress { id, offset: words.number(), total: words.number() }
         }
         "ended" => watcher::Event::OperationEnded { id: words.request_id(), result: words.result() },
-        "gone" => watcher::Event::RequesterGone { gid: words.number() },
         "timer" => watcher::Event::Timer,
         _ => words.wrong("an event of the watcher"),
     }

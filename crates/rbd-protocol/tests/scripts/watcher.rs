@@ -116,6 +116,24 @@ fn messages_for_others_are_acked_and_ignored() {
     );
 }
 
+/// Facts 4.4: forged progress and completion.
+#[test]
+fn completion_from_another_than_the_owner_is_ignored() {
+    trace::check(
+        "completion_from_another_than_the_owner_is_ignored",
+        include_str!("completion_from_another_than_the_owner_is_ignored.txt"),
+    );
+}
+
+/// Facts 4.1: the id in a message is the sender's own.
+#[test]
+fn message_that_names_another_sender_is_ignored() {
+    trace::check(
+        "message_that_names_another_sender_is_ignored",
+        include_str!("message_that_names_another_sender_is_ignored.txt"),
+    );
+}
+
 /// Facts 3.11, AcquiredLock: cancelled when the owner changed, not when it announces again.
 #[test]
 fn new_owner_cancels_requests_that_are_out() {
@@ -317,16 +335,28 @@ fn progress_is_coalesced() {
     trace::check("progress_is_coalesced", include_str!("progress_is_coalesced.txt"));
 }
 
+/// Design 4.8: who sends one request again and again, while the owner refreshes for it, is answered EAGAIN.
+#[test]
+fn copies_of_an_arriving_request_are_limited() {
+    trace::check(
+        "copies_of_an_arriving_request_are_limited",
+        include_str!("copies_of_an_arriving_request_are_limited.txt"),
+    );
+}
+
+/// Facts 4.4: queued progress is dropped, the completion waits for the notify under way.
+#[test]
+fn completion_follows_the_progress_under_way() {
+    trace::check(
+        "completion_follows_the_progress_under_way",
+        include_str!("completion_follows_the_progress_under_way.txt"),
+    );
+}
+
 /// Design 6: requests below the mark have ended; a late copy of one does not run again.
 #[test]
 fn low_water_mark_trims_results() {
     trace::check("low_water_mark_trims_results", include_str!("low_water_mark_trims_results.txt"));
-}
-
-/// Design 6: the session of the requester is gone.
-#[test]
-fn results_go_with_their_requester() {
-    trace::check("results_go_with_their_requester", include_str!("results_go_with_their_requester.txt"));
 }
 
 /// Facts 9.1 class 4: a fenced owner does not retry completions.

@@ -108,6 +108,13 @@ impl<'a> Words<'a> {
         request
     }
 
+    /// `from=GID` in front of a message.
+    pub(crate) fn try_notifier(&mut self) -> Option<u64> {
+        let gid = self.rest.last()?.strip_prefix("from=")?.parse().expect("a gid");
+        self.rest.pop();
+        Some(gid)
+    }
+
     pub(crate) fn message(&mut self) -> Message {
         match self.next() {
             "AcquiredLock" => Message::AcquiredLock(self.client()),

@@ -1,15 +1,18 @@
 //! The exclusive lock at the OSD: class `lock` on the header object.
 
+use std::time::Duration;
+
 use errno::Errno;
-use proto::cls::lock::v1 as cls;
-use proto::cls::rbd::v1 as rbd;
 use rados::ObjectOp;
 use rbd_protocol::acquire::{self, AcquireRequest, Outcome, Step};
-use rbd_protocol::locker::{LOCK_NAME, LOCK_TAG, LockInfo, LockKind, LockerInfo, encode_cookie};
-use rbd_protocol::{ClientId, OpResult, break_lock};
+use rbd_protocol::locker::{LockInfo, encode_cookie};
+use rbd_protocol::retry::Backoff;
+use rbd_protocol::{ClientId, Millis, OpResult, break_lock};
 
-use crate::header::Header;
+use crate::header::{Header, with_header};
+use crate::lock_class;
 use crate::opened::OpenImage;
+use crate::owner::{millis, seed};
 
 /// Takes the lock under this watch handle, or finds out why not. With it comes the header that the same op vector read.
 pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<Header>) {
@@ -20,7 +23,7 @@ pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<
         let event = match step {
             Step::GetLocker => acquire::Event::Locker(get_locker(image).await),
             Step::Lock { cookie } => {
-                acquire::Event::Locked(lock(image, cookie).await.map(|read| header = Some(read)))
+                acquire::Event::Locked(lock(image, &cookie).await.map(|read| header = Some(read)))
             }
             Step::Break(step) => acquire::Event::Break(perform_break(image, step).await),
             Step::Finished(outcome) => return (outcome, header),
@@ -38,10 +41,9 @@ async fn perform_break(image: &OpenImage, step: break_lock::Step) -> break_lock:
             let fenced = image.io.rados().blocklist_add(gid, image.config.rbd_blocklist_expire).await;
             break_lock::Event::Blocklisted(fenced.map_err(|error| error.errno()))
         }
-        break_lock::Step::BreakLock { gid, cookie } => {
-            let input = cls::BreakLock { name: LOCK_NAME.to_owned(), gid, cookie };
-            break_lock::Event::Broken(exec(image, "break_lock", &input).await)
-        }
+        break_lock::Step::BreakLock { gid, cookie } => break_lock::Event::Broken(
+            exec(image, lock_class::break_lock(ObjectOp::new(), gid, &cookie)).await,
+        ),
         // The request ends with it and asks for nothing more.
         break_lock::Step::Finished(result) => break_lock::Event::Broken(result),
     }
@@ -53,59 +55,41 @@ async fn watchers(image: &OpenImage) -> Result<Vec<ClientId>, Errno> {
 }
 
 async fn get_locker(image: &OpenImage) -> Result<LockInfo, Errno> {
-    let input = cls::GetInfo { name: LOCK_NAME.to_owned() };
-    let reply = image.io.operate(&image.header, ObjectOp::new().exec("lock", "get_info", &input)).await;
-    let info = reply.and_then(|reply| reply.exec::<cls::GetInfoReply>(0)).map_err(|error| error.errno())?;
-    let kind = match info.r#type() {
-        cls::LockType::Exclusive => LockKind::Exclusive,
-        cls::LockType::Shared => LockKind::Shared,
-        cls::LockType::None | cls::LockType::ExclusiveEphemeral => LockKind::Other,
-    };
-    let locker =
-        |locker: cls::Locker| LockerInfo { gid: locker.gid, cookie: locker.cookie, address: locker.address };
-    Ok(LockInfo { kind, tag: info.tag, lockers: info.lockers.into_iter().map(locker).collect() })
+    lock_class::info(&image.io, &image.header).await.map_err(|error| error.errno())
 }
 
-async fn lock(image: &OpenImage, cookie: String) -> Result<Header, Errno> {
-    let input = cls::Lock {
-        name: LOCK_NAME.to_owned(),
-        r#type: cls::LockType::Exclusive.into(),
-        cookie,
-        tag: LOCK_TAG.to_owned(),
-        may_renew: true,
-        ..cls::Lock::default()
-    };
-    with_header(image, ObjectOp::new().exec("lock", "lock", &input)).await
+async fn lock(image: &OpenImage, cookie: &str) -> Result<Header, Errno> {
+    let op = lock_class::lock(ObjectOp::new(), cookie, true);
+    with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())
 }
 
 /// Changes the cookie of the held lock and puts the header in place that was read with it.
 pub(super) async fn set_cookie(image: &OpenImage, old: u64, new: u64) -> OpResult {
-    let input = cls::SetCookie {
-        name: LOCK_NAME.to_owned(),
-        r#type: cls::LockType::Exclusive.into(),
-        cookie: encode_cookie(old),
-        tag: LOCK_TAG.to_owned(),
-        new_cookie: encode_cookie(new),
-    };
-    let header = with_header(image, ObjectOp::new().exec("lock", "set_cookie", &input)).await?;
+    let op = lock_class::set_cookie(ObjectOp::new(), &encode_cookie(old), &encode_cookie(new));
+    let header = with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())?;
     image.install(header).await.map_err(|error| error.errno())
 }
 
-/// Appends `rbd.get_header` to an op vector and returns what it read, at the version after the vector.
-async fn with_header(image: &OpenImage, op: ObjectOp) -> Result<Header, Errno> {
-    let last = op.len();
-    let reply = image.io.operate(&image.header, op.exec_empty("rbd", "get_header")).await;
-    let reply = reply.map_err(|error| error.errno())?;
-    let header = reply.exec::<rbd::Header>(last).map_err(|error| error.errno())?;
-    Ok(Header { version: reply.version, ..Header::from(header) })
-}
-
+/// Gives the lock back. Nobody may break the lock of a client that lives, so it is tried until the OSD has said that the
+/// lock is gone, or the session has ended.
 pub(super) async fn unlock(image: &OpenImage, handle: u64) -> OpResult {
-    let input = cls::Unlock { name: LOCK_NAME.to_owned(), cookie: encode_cookie(handle) };
-    exec(image, "unlock", &input).await
+    let cookie = encode_cookie(handle);
+    let delay_max = millis(image.config.retry_delay);
+    let mut backoff = Backoff::new(Millis(delay_max.0 / 10), delay_max, seed(image));
+    loop {
+        let errno = match exec(image, lock_class::unlock(ObjectOp::new(), &cookie)).await {
+            Ok(()) => return Ok(()),
+            Err(errno @ (Errno::ENOENT | Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN)) => {
+                return Err(errno);
+            }
+            Err(errno) => errno,
+        };
+        let delay = Duration::from_millis(backoff.next_delay().0);
+        tracing::warn!(image = image.name, %errno, ?delay, "the exclusive lock could not be given back yet");
+        tokio::time::sleep(delay).await;
+    }
 }
 
-async fn exec(image: &OpenImage, method: &str, input: &impl prost::Message) -> OpResult {
-    let done = image.io.operate(&image.header, ObjectOp::new().exec("lock", method, input)).await;
-    done.map(drop).map_err(|error| error.errno())
+async fn exec(image: &OpenImage, op: ObjectOp) -> OpResult {
+    image.io.operate(&image.header, op).await.map(drop).map_err(|error| error.errno())
 }

@@ -121,8 +121,8 @@ impl Watched {
 }
 
 fn wire_error(errno: Errno) -> wire::Error {
-    let (errno, name) = (errno.number(), errno.name().to_owned());
-    wire::Error { errno, name, failed_op: None, text: String::new() }
+    let (number, name) = (errno.number(), errno.name().to_owned());
+    wire::Error { number, name, failed_op: None, text: String::new() }
 }
 
 #[test]

@@ -1,5 +1,4 @@
-// Included before everything else. osd.v1.Error has a field "errno", and <cerrno> has a macro of that name: the generated
-// class compiles only without the macro. The library's headers need it, so they come first.
+// The headers of the libraries, compiled once for all files.
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
@@ -15,5 +14,3 @@
 
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
-
-#undef errno

@@ -13,6 +13,8 @@ use crate::watcher::{Config, Effect};
 
 /// Forwarded requests that are being refreshed for or run at one time; further ones are answered EAGAIN.
 const REQUESTS_MAX: usize = 1024;
+/// Copies of one arriving request that wait for its refresh; further ones are answered EAGAIN.
+const COPIES_MAX: usize = 16;
 /// Final results that are remembered; the oldest request goes first. The durable record is in the image's header.
 const COMPLETED_MAX: usize = 4096;
 /// Opens of the image whose low-water mark is remembered.
@@ -42,7 +44,7 @@ struct Completed {
 
 /// The tables of the owner's side.
 #[derive(Clone, Debug)]
-pub(crate) struct Owner {
+pub(crate) struct Served {
     gid: u64,
     open: u64,
     ttl: Millis,
@@ -54,7 +56,7 @@ pub(crate) struct Owner {
     pub(crate) deliveries: Deliveries,
 }
 
-impl Owner {
+impl Served {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             gid: config.gid,
@@ -97,6 +99,9 @@ impl Owner {
             return effects.push(Effect::Ack { ack, answer: Some(Ok(())) });
         }
         if let Some(arriving) = self.arriving.get_mut(&id) {
+            if arriving.acks.len() >= COPIES_MAX {
+                return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EAGAIN)) });
+            }
             arriving.request = request;
             return arriving.acks.push(ack);
         }
@@ -166,14 +171,22 @@ impl Owner {
     }
 
     /// A progress notify has ended. Some: this value waits to be sent under the next token.
-    pub(crate) fn progress_sent(&mut self, id: RequestId, sent: Token, next: Token) -> Option<(u64, u64)> {
+    pub(crate) fn progress_sent(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        sent: Token,
+        next: Token,
+    ) -> Option<(u64, u64)> {
+        self.deliveries.progress_sent(now, id, sent);
         let pending = self.pending.get_mut(&id).filter(|pending| pending.sending == Some(sent))?;
         let queued = pending.queued.take();
         pending.sending = queued.map(|_| next);
         queued
     }
 
-    /// Remembers final results only; whatever was interrupted runs again when it is sent again.
+    /// Remembers final results only; whatever was interrupted runs again when it is sent again. Progress that waits is
+    /// dropped, and the completion follows the one under way: nothing is heard of a request after its end.
     pub(crate) fn ended(&mut self, now: Millis, id: RequestId, result: OpResult) {
         let Some(pending) = self.pending.remove(&id) else { return };
         let result = match result {
@@ -186,6 +199,9 @@ impl Owner {
             }
         };
         self.deliveries.start(now, id, pending.handle, result);
+        if let Some(progress) = pending.sending {
+            self.deliveries.hold(id, progress);
+        }
     }
 
     fn forget_oldest(&mut self) {
@@ -195,12 +211,6 @@ impl Owner {
             let Some(oldest) = oldest else { return };
             self.completed.remove(&oldest);
         }
-    }
-
-    pub(crate) fn requester_gone(&mut self, gid: u64) {
-        self.completed.retain(|id, _| id.gid != gid);
-        self.low_water.retain(|(of, _), _| *of != gid);
-        self.deliveries.retain(|id| id.gid != gid);
     }
 
     pub(crate) fn expire(&mut self, now: Millis) {

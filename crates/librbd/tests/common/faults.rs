@@ -1,0 +1,131 @@
+//! What a test breaks at the OSD on purpose, and what the OSD has seen.
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use errno::Errno;
+use proto::osd::v1 as wire;
+use proto::osd::v1::fault_rule::Action;
+use rpc::osd::faults_client::FaultsClient;
+use rpc::osd::osd_client::OsdClient;
+use tonic::transport::Channel;
+
+/// No request takes this long to arrive unless something hangs.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
+
+/// Which requests: pattern of an op, of a class's method or of a call; pattern of the object, empty = any.
+#[derive(Clone, Copy)]
+pub(crate) struct Requests<'a> {
+    pub(crate) op: &'a str,
+    pub(crate) object: &'a str,
+}
+
+/// Every request with this op.
+pub(crate) fn op(op: &str) -> Requests<'_> {
+    Requests { op, object: "" }
+}
+
+/// An OSD that was started with faults enabled.
+#[derive(Clone)]
+pub(crate) struct Breakable(rpc::Address);
+
+/// A request that the OSD does not look at until it is let go.
+pub(crate) struct Held {
+    osd: Breakable,
+    rule: u64,
+    since: u64,
+}
+
+impl Breakable {
+    pub(crate) fn new(server: &osd_sim::Server) -> Self {
+        Self(server.address())
+    }
+
+    /// For calls that are no client's.
+    pub(crate) async fn channel(&self) -> Channel {
+        rpc::Network::tcp(PATIENCE).connect(&self.0).await.unwrap()
+    }
+
+    /// What has happened after event number `after`.
+    pub(crate) async fn events(&self, after: u64) -> Vec<wire::Event> {
+        let mut osd = OsdClient::new(self.channel().await);
+        let request = wire::EventsRequest { after, until_now: true };
+        let mut stream = osd.events(request).await.unwrap().into_inner();
+        let mut events = Vec::new();
+        while let Some(event) = stream.message().await.unwrap() {
+            events.push(event);
+        }
+        events
+    }
+
+    /// Number of the newest event.
+    pub(crate) async fn now(&self) -> u64 {
+        self.events(0).await.last().map_or(0, |event| event.sequence)
+    }
+
+    /// How many requests were broken after event number `after`.
+    pub(crate) async fn faults_after(&self, after: u64) -> usize {
+        self.events(after).await.iter().filter(|event| event.kind == "fault").count()
+    }
+
+    /// The next of these requests is refused.
+    pub(crate) async fn refuse_next(&self, requests: Requests<'_>, errno: Errno) {
+        self.refuse_after(0, requests, errno).await;
+    }
+
+    /// One of these requests is refused, after `skip` that are not.
+    pub(crate) async fn refuse_after(&self, skip: u64, requests: Requests<'_>, errno: Errno) {
+        let error = wire::FaultError { name: errno.name().to_owned() };
+        self.add_rule(skip, requests, Action::Error(error)).await;
+    }
+
+    /// The next of these requests is held.
+    pub(crate) async fn hold_next(&self, requests: Requests<'_>) -> Held {
+        let since = self.now().await;
+        let rule = self.add_rule(0, requests, Action::Hold(wire::FaultHold {})).await;
+        Held { osd: self.clone(), rule, since }
+    }
+
+    async fn add_rule(&self, skip: u64, Requests { op, object }: Requests<'_>, action: Action) -> u64 {
+        let when = wire::FaultCondition {
+            direction: wire::FaultDirection::Request.into(),
+            op: op.to_owned(),
+            object: object.to_owned(),
+            ..wire::FaultCondition::default()
+        };
+        let rule = wire::FaultRule {
+            when: Some(when),
+            skip,
+            times: Some(1),
+            action: Some(action),
+            ..wire::FaultRule::default()
+        };
+        let request = wire::AddRuleRequest { rule: Some(rule) };
+        let mut faults = FaultsClient::new(self.channel().await);
+        faults.add_rule(request).await.unwrap().into_inner().id
+    }
+}
+
+impl Held {
+    /// Waits until the request is at the OSD.
+    pub(crate) async fn arrived(&self) {
+        let mut osd = OsdClient::new(self.osd.channel().await);
+        let request = wire::EventsRequest { after: self.since, until_now: false };
+        let mut events = osd.events(request).await.unwrap().into_inner();
+        let arrival =
+            async { while events.message().await.unwrap().expect("the OSD goes on").kind != "fault" {} };
+        tokio::time::timeout(PATIENCE, arrival).await.expect("the request comes");
+    }
+
+    /// Gives everybody time to do what they should not do while the request is held.
+    pub(crate) async fn dwell(&self) {
+        for _ in 0..20 {
+            self.osd.now().await;
+        }
+    }
+
+    /// The OSD goes on with it.
+    pub(crate) async fn let_go(self) {
+        let mut faults = FaultsClient::new(self.osd.channel().await);
+        let released = faults.release_held(wire::ReleaseHeldRequest { id: self.rule }).await.unwrap();
+        assert_eq!(released.into_inner().released, 1, "one request was held");
+    }
+}

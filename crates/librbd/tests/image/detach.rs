@@ -1,0 +1,157 @@
+//! The two ends of a clone come apart: the entry in the parent's list of children first, the header last (facts 6.7).
+
+use errno::Errno;
+use librbd::CallOptions;
+use proto::cls::rbd::v1 as cls;
+use rados::{IoCtx, ObjectOp};
+
+use crate::faults::op;
+use crate::story::assert_in_order;
+use crate::support::*;
+
+const CHILD_DETACH: &str = "header: assert_exists, rbd.child_detach";
+const PARENT_DETACH: &str = "header: lock.assert_locked, rbd.parent_detach, rbd.get_header";
+
+async fn header_of(io: &IoCtx, name: &str) -> String {
+    librbd::names::header(&librbd::image_id(io, name).await.unwrap())
+}
+
+async fn flatten(image: &librbd::Image) -> Result<(), librbd::Error> {
+    soon(image.flatten(CallOptions::default())).await
+}
+
+async fn assert_independent(io: &IoCtx, image: &librbd::Image) {
+    assert!(soon(image.info()).await.unwrap().parent.is_none());
+    assert_eq!(content(image).await, pattern(4));
+    let parent = open(io, "parent").await;
+    soon(parent.snap_remove("base", CallOptions::default())).await.unwrap();
+    assert_eq!(content(image).await, pattern(4), "without the parent");
+}
+
+/// Catalogue rows 123 and 129: the child's entry goes from the parent's header, then the parent from the child's.
+#[tokio::test]
+async fn a_flatten_detaches_the_child_first_and_the_parent_last() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    let before = cluster.now().await;
+    flatten(&image).await.unwrap();
+    let story = cluster.story(before).await.all();
+    assert_in_order(
+        &story,
+        &["data 3: rbd.copyup", CHILD_DETACH, PARENT_DETACH, "header: notify header_update"],
+    );
+    assert_independent(&io, &image).await;
+}
+
+/// Catalogue row 127: a child that is not in its parent's list.
+#[tokio::test]
+async fn a_child_that_its_parent_does_not_list_is_flattened() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    let snap_id = soon(open(&io, "parent").await.snapshots()).await.unwrap()[0].id;
+    let image_id = librbd::image_id(&io, "child").await.unwrap();
+    let child = cls::Child { snap_id, pool: io.pool().to_owned(), image_id };
+    let detach = ObjectOp::new().exec("rbd", "child_detach", &child);
+    io.operate(&header_of(&io, "parent").await, detach).await.unwrap();
+    assert_eq!(children_of_base(&io).await, 0);
+    let before = cluster.now().await;
+    flatten(&image).await.unwrap();
+    let story = cluster.story(before).await.all();
+    assert_in_order(&story, &["header: ENOENT rbd.child_detach", PARENT_DETACH]);
+    assert_independent(&io, &image).await;
+}
+
+/// Catalogue row 127: a parent that is gone altogether; the child has all of its objects.
+#[tokio::test]
+async fn a_complete_child_is_flattened_without_its_parent() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    for object in 0..4 {
+        soon(image.write(object * OBJECT + 7, b"own".as_slice().into())).await.unwrap();
+    }
+    let expected = content(&image).await;
+    soon(image.close()).await;
+    io.operate(&header_of(&io, "parent").await, ObjectOp::new().remove()).await.unwrap();
+    let orphan = open(&io, "child").await;
+    flatten(&orphan).await.unwrap();
+    assert!(soon(orphan.info()).await.unwrap().parent.is_none());
+    assert_eq!(content(&orphan).await, expected);
+}
+
+/// Catalogue row 130: the header has lost its parent in the meantime.
+#[tokio::test]
+async fn a_parent_that_was_detached_meanwhile_is_no_failure() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    write(&image, 0, 1).await;
+    // Nobody is told: the image believes in its parent.
+    let detach = ObjectOp::new().exec_empty("rbd", "parent_detach");
+    io.operate(&header_of(&io, "child").await, detach).await.unwrap();
+    let before = cluster.now().await;
+    flatten(&image).await.unwrap();
+    let story = cluster.story(before).await.all();
+    assert_in_order(&story, &[CHILD_DETACH, "header: ENOENT rbd.parent_detach"]);
+    assert_eq!(children_of_base(&io).await, 0);
+    assert!(soon(image.info()).await.unwrap().parent.is_none());
+    assert_eq!(read(&image, 3).await, pattern(4).slice(3 * OBJECT as usize..));
+}
+
+/// Catalogue row 128: the child's entry cannot be removed: the image keeps its parent, and the next flatten ends it.
+#[tokio::test]
+async fn a_child_that_cannot_be_detached_keeps_its_parent() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    cluster.refuse_next(op("rbd.child_detach"), Errno::EIO).await;
+    let before = cluster.now().await;
+    assert_eq!(errno_of(flatten(&image).await), Errno::EIO);
+    let story = cluster.story(before).await.all();
+    assert!(!story.iter().any(|line| line.contains("parent_detach")), "{story:#?}");
+    assert!(!story.iter().any(|line| line.contains("header_update")), "a failure is no news: {story:#?}");
+    assert_eq!(children_of_base(&io).await, 1);
+    assert!(soon(image.info()).await.unwrap().parent.is_some());
+    assert_eq!(content(&image).await, pattern(4));
+    flatten(&image).await.unwrap();
+    assert_independent(&io, &image).await;
+}
+
+/// Catalogue row 130: ParentDetachError: the image keeps its parent, and the next flatten ends it.
+#[tokio::test]
+async fn a_parent_that_cannot_be_detached_stays() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    cluster.refuse_next(op("rbd.parent_detach"), Errno::EIO).await;
+    assert_eq!(errno_of(flatten(&image).await), Errno::EIO);
+    assert!(soon(image.info()).await.unwrap().parent.is_some());
+    assert_eq!(content(&image).await, pattern(4));
+    flatten(&image).await.unwrap();
+    assert_independent(&io, &image).await;
+}
+
+/// Facts 6.9: an object that cannot be copied: its error is the flatten's, and nothing is detached.
+#[tokio::test]
+async fn an_object_that_cannot_be_copied_leaves_both_ends_attached() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 4).await;
+    let image = open(&io, "child").await;
+    cluster.refuse_next(op("rbd.copyup"), Errno::EIO).await;
+    let before = cluster.now().await;
+    assert_eq!(errno_of(flatten(&image).await), Errno::EIO);
+    let story = cluster.story(before).await.all();
+    assert!(!story.iter().any(|line| line.contains("detach")), "{story:#?}");
+    assert_eq!(children_of_base(&io).await, 1);
+    flatten(&image).await.unwrap();
+    assert_independent(&io, &image).await;
+}

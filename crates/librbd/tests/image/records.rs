@@ -1,0 +1,208 @@
+//! What operations leave in the header so that they happen once and to the end, whoever dies: results, marks and intents.
+
+use errno::Errno;
+use librbd::{CallOptions, Config, Features, Image};
+use proto::rbd::v1::{self as wire, notify_message::Payload};
+use rados::{IoCtx, ObjectOp};
+
+use crate::faults::op;
+use crate::peer::Peer;
+use crate::support::*;
+
+fn snap_create(request: wire::RequestHeader, name: &str) -> Payload {
+    Payload::SnapCreate(wire::SnapCreatePayload { request: Some(request), name: name.to_owned() })
+}
+
+/// Request `number` of a peer whose requests below `low_water_mark` have ended.
+fn request(peer: &Peer, number: u64, low_water_mark: u64) -> wire::RequestHeader {
+    wire::RequestHeader { low_water_mark, ..peer.request(number, 1).unwrap() }
+}
+
+async fn owner_of(io: &IoCtx, name: &str) -> Image {
+    let image = open(io, name).await;
+    soon(image.acquire_lock()).await.unwrap();
+    image
+}
+
+async fn snapshots(image: &Image) -> Vec<String> {
+    let snapshots = soon(image.snapshots()).await.unwrap();
+    snapshots.into_iter().map(|snapshot| snapshot.name).collect()
+}
+
+/// The records of one kind in the header of an image.
+async fn records(io: &IoCtx, name: &str, prefix: &str) -> Vec<String> {
+    let header = librbd::names::header(&librbd::image_id(io, name).await.unwrap());
+    let reply = io.operate(&header, ObjectOp::new().omap_list("", prefix, 0)).await.unwrap();
+    reply.omap(0).unwrap().entries.into_keys().collect()
+}
+
+/// I3: the record of a request has gone because its requester went on; a copy of it comes late, to an owner that never heard
+/// of it.
+#[tokio::test]
+async fn a_late_copy_of_a_request_whose_record_has_gone_is_not_run_again() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("requester").await, cluster.client("a").await);
+    create(&io, "img", 4).await;
+    let mut requester = Peer::watch(io.clone(), "img").await;
+    let first = owner_of(&other, "img").await;
+    let one = snap_create(request(&requester, 1, 1), "one");
+    assert_eq!(requester.call(one.clone(), 1).await, 0);
+    assert_eq!(done_records(&io, "img").await.len(), 1);
+    assert_eq!(records(&io, "img", "low_").await, [""; 0], "nothing has ended yet");
+    assert_eq!(requester.call(snap_create(request(&requester, 2, 2), "two"), 2).await, 0);
+    assert_eq!(done_records(&io, "img").await.len(), 1, "the first one's has gone");
+    soon(first.snap_remove("one", CallOptions::default())).await.unwrap();
+    soon(first.close()).await;
+    let next = owner_of(&cluster.client("b").await, "img").await;
+    assert_eq!(requester.call(one, 1).await, Errno::ESTALE.result());
+    assert_eq!(snapshots(&next).await, ["two"]);
+    assert_eq!(requester.call(snap_create(request(&requester, 2, 2), "two"), 2).await, 0, "as recorded");
+}
+
+/// I3: the same when the requester has closed the image and taken its records along.
+#[tokio::test]
+async fn a_late_copy_of_a_request_of_a_closed_image_is_not_run() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("requester").await, cluster.client("a").await);
+    create(&other, "img", 4).await;
+    let owner = owner_of(&other, "img").await;
+    let requester = open(&io, "img").await;
+    soon(requester.snap_create("one", CallOptions::default())).await.unwrap();
+    let records_of_first = done_records(&io, "img").await;
+    soon(requester.close()).await;
+    assert_eq!(done_records(&io, "img").await, [""; 0]);
+    soon(owner.snap_remove("one", CallOptions::default())).await.unwrap();
+    soon(owner.close()).await;
+    let next = owner_of(&cluster.client("b").await, "img").await;
+    let mut late = Peer::watch(io.clone(), "img").await;
+    let copy = request(&late, 1, 1);
+    let id = copy.id.unwrap();
+    let record = format!("done_{}.{}_{:016x}", id.gid, id.open_number, id.request_number);
+    assert_eq!(records_of_first, [record], "it is a copy of that request");
+    assert_eq!(late.call(snap_create(copy, "one"), 1).await, Errno::ESTALE.result());
+    assert_eq!(snapshots(&next).await, [""; 0]);
+}
+
+/// I6: marks live as long as their requester's session, and no longer.
+#[tokio::test]
+async fn the_mark_of_a_requester_goes_with_its_session() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("requester").await, cluster.client("a").await);
+    create(&other, "img", 4).await;
+    let owner = owner_of(&other, "img").await;
+    let requester = open(&io, "img").await;
+    soon(requester.snap_create("one", CallOptions::default())).await.unwrap();
+    soon(requester.close()).await;
+    assert_eq!(records(&other, "img", "low_").await, [format!("low_{}.1", io.rados().gid())]);
+    io.rados().shutdown().await;
+    soon(owner.release_lock()).await.unwrap();
+    write(&owner, 0, 1).await;
+    soon(async {
+        while !records(&other, "img", "low_").await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// The former owner may have died before it told anybody: a recorded success is told to all once more.
+#[tokio::test]
+async fn a_recorded_success_is_announced() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("requester").await, cluster.client("a").await);
+    create(&io, "img", 4).await;
+    let mut requester = Peer::watch(io, "img").await;
+    let first = owner_of(&other, "img").await;
+    let one = snap_create(request(&requester, 1, 1), "one");
+    assert_eq!(requester.call(one.clone(), 1).await, 0);
+    soon(first.close()).await;
+    let next = owner_of(&cluster.client("b").await, "img").await;
+    let mut heard = next.events();
+    assert_eq!(requester.call(one, 1).await, 0);
+    soon(async {
+        let mut news = 0;
+        while let Ok(event) = heard.try_recv() {
+            news += usize::from(event == librbd::ImageEvent::HeaderUpdated);
+        }
+        assert_eq!(news, 1);
+    })
+    .await;
+}
+
+/// A clone that was flattened without deep-flatten: its snapshot "last" is all that needs the parent.
+async fn flattened_but_for_a_snapshot(io: &IoCtx) {
+    clone_with(io, 4, Features::LAYERING.union(Features::EXCLUSIVE_LOCK)).await;
+    let image = open(io, "child").await;
+    soon(image.snap_create("last", CallOptions::default())).await.unwrap();
+    soon(image.flatten(CallOptions::default())).await.unwrap();
+    soon(image.close()).await;
+}
+
+/// Waits until nothing of removed snapshots is left to be done.
+async fn reclaimed(io: &IoCtx, name: &str) {
+    soon(async {
+        while !records(io, name, "reclaim_").await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// I6: the owner dies between the commit and the index of the parent; whoever takes the lock finishes.
+#[tokio::test]
+async fn what_a_dead_owner_left_of_a_removed_snapshot_is_finished_by_the_next() {
+    for step in ["rbd.child_detach", "remove_snap_id"] {
+        let cluster = Cluster::start();
+        let io = cluster.client("b").await;
+        flattened_but_for_a_snapshot(&io).await;
+        let last = soon(open(&io, "child").await.snapshots()).await.unwrap()[0].id;
+        let mortal = cluster.mortal("a").await;
+        let owner = mortal.open("child", Config::ci()).await;
+        let held = cluster.hold_next(op(step)).await;
+        let removing = owner.clone();
+        drop(mortal.spawn(async move { removing.snap_remove("last", CallOptions::default()).await }));
+        held.arrived().await;
+        mortal.kill();
+        drop(owner);
+        assert_eq!(records(&io, "child", "reclaim_").await, [format!("reclaim_{last:016x}")], "{step}");
+        let next = open(&io, "child").await;
+        write(&next, 0, 1).await;
+        reclaimed(&io, "child").await;
+        assert_eq!(children_of_base(&io).await, 0, "{step}");
+        let gone = io.operate("any", ObjectOp::new().at_snap(last).stat()).await;
+        assert_eq!(gone.unwrap_err().errno(), Errno::ESTALE, "{step}: the id was given back");
+    }
+}
+
+/// Catalogue row 143: RemoveChildError. I3: the commit decides; what is left to do outside the header is made up for by the next removal.
+#[tokio::test]
+async fn a_removed_snapshot_whose_child_entry_stays_is_removed_all_the_same() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    flattened_but_for_a_snapshot(&io).await;
+    let image = owner_of(&io, "child").await;
+    soon(image.snap_create("other", CallOptions::default())).await.unwrap();
+    cluster.refuse_next(op("rbd.child_detach"), Errno::EIO).await;
+    soon(image.snap_remove("last", CallOptions::default())).await.unwrap();
+    assert_eq!(snapshots(&image).await, ["other"]);
+    assert_eq!(children_of_base(&io).await, 1);
+    soon(image.snap_remove("other", CallOptions::default())).await.unwrap();
+    assert_eq!(children_of_base(&io).await, 0);
+    assert_eq!(records(&io, "child", "reclaim_").await, [""; 0]);
+}
+
+/// I6: an image takes what its removed snapshots left along.
+#[tokio::test]
+async fn removing_an_image_finishes_what_its_snapshots_left() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    flattened_but_for_a_snapshot(&io).await;
+    let image = open(&io, "child").await;
+    cluster.refuse_next(op("rbd.child_detach"), Errno::EIO).await;
+    soon(image.snap_remove("last", CallOptions::default())).await.unwrap();
+    soon(image.close()).await;
+    assert_eq!(children_of_base(&io).await, 1);
+    let quiet = CallOptions::default().progress;
+    soon(librbd::remove(&io, "child", &Config::ci(), quiet)).await.unwrap();
+    assert_eq!(children_of_base(&io).await, 0);
+}

@@ -1,0 +1,107 @@
+//! Calls that are answered once, through the doors where faults are asked for.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use osd::OpError;
+use osd::faults::{Crossing, Direction};
+use proto::osd::v1 as wire;
+use tonic::Status;
+
+use crate::daemon::{Daemon, Passage};
+use crate::wire as convert;
+
+/// What a call is about, for faults.
+pub(crate) struct Call<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) gid: u64,
+    pub(crate) pool: &'a str,
+    pub(crate) object: &'a str,
+    /// Of a notify.
+    pub(crate) payload: Option<&'a [u8]>,
+}
+
+/// Does what a call asks for; `run` is called once more when a fault doubles the request. A call that is lost is never
+/// answered: it ends when its caller or the server does.
+pub(crate) async fn call<T, F>(daemon: &Daemon, call: Call<'_>, run: impl Fn() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, OpError>>,
+{
+    if !daemon.has_rules() {
+        return run().await.map_err(convert::status);
+    }
+    let ops = [call.name.to_owned()];
+    let Call { gid, pool, object, payload, .. } = call;
+    let crossing = |direction| Crossing { direction, gid, client: "", pool, object, ops: &ops, payload };
+    let reply = match arrive(daemon, crossing(Direction::Request)).await? {
+        Copies::One => run().await,
+        Copies::Two(_) => futures_util::join!(run(), run()).0,
+    };
+    arrive(daemon, crossing(Direction::Reply)).await?;
+    reply.map_err(convert::status)
+}
+
+/// One op vector.
+pub(crate) async fn operate(
+    daemon: &Daemon,
+    request: wire::OperateRequest,
+) -> Result<wire::OperateReply, Status> {
+    let tid = request.tid;
+    let permit = daemon.admit_op(request.gid).map_err(convert::status)?;
+    let request = convert::request(request).map_err(convert::status)?;
+    let has_doors = permit.is_some() && daemon.has_rules();
+    let ops = if has_doors { op_names(&request) } else { Vec::new() };
+    let mut copies = Copies::One;
+    if has_doors {
+        copies = arrive(daemon, of_vector(Direction::Request, &request, &ops)).await?;
+    }
+    let reply = daemon.step(|osd, now| osd.operate(now, &request));
+    if has_doors {
+        arrive(daemon, of_vector(Direction::Reply, &request, &ops)).await?;
+    }
+    if let Copies::Two(after) = copies {
+        daemon.send_copy(after, request);
+    }
+    Ok(convert::reply(tid, Ok(Arc::unwrap_or_clone(reply).map_err(convert::status)?)))
+}
+
+/// The ops of a vector by name.
+pub(crate) fn op_names(request: &osd::Request) -> Vec<String> {
+    request.vector.ops.iter().map(osd::vector::name).collect()
+}
+
+/// An op vector at a door.
+pub(crate) fn of_vector<'a>(
+    direction: Direction,
+    request: &'a osd::Request,
+    ops: &'a [String],
+) -> Crossing<'a> {
+    let (pool, object) = (&request.vector.pool, &request.vector.object);
+    Crossing { direction, gid: request.gid, client: "", pool, object, ops, payload: None }
+}
+
+/// How often something arrives.
+enum Copies {
+    One,
+    Two(osd::Millis),
+}
+
+/// Through one door; an error is what the caller is told instead.
+async fn arrive(daemon: &Daemon, crossing: Crossing<'_>) -> Result<Copies, Status> {
+    match daemon.pass(crossing) {
+        Passage::Goes => Ok(Copies::One),
+        Passage::Waits(word) => unless_closing(daemon, word).await.map(|_word| Copies::One),
+        Passage::Twice(after) => Ok(Copies::Two(after)),
+        Passage::Lost => unless_closing(daemon, std::future::pending()).await,
+        Passage::Refused(error) => Err(convert::status(error)),
+        Passage::Cut(status) => Err(status),
+    }
+}
+
+async fn unless_closing<T>(daemon: &Daemon, waiting: impl Future<Output = T>) -> Result<T, Status> {
+    tokio::select! {
+        biased;
+        () = daemon.closing.cancelled() => Err(Status::unavailable("the OSD closes")),
+        done = waiting => Ok(done),
+    }
+}

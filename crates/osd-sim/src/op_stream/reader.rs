@@ -1,0 +1,216 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use errno::Errno;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, Stream, StreamExt};
+use osd::OpError;
+use osd::faults::Direction;
+use proto::osd::v1::OperateRequest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use super::{Queued, Sessions};
+use crate::daemon::{Daemon, Passage};
+use crate::{calls, wire};
+
+/// Reads one op stream: executes what comes, and what faults have made late. It goes on after its stream has ended
+/// until nothing is late: what was on its way arrives.
+pub(super) struct Reader {
+    daemon: Arc<Daemon>,
+    replies: mpsc::Sender<Result<Queued, Status>>,
+    /// For the ops in flight.
+    room: Arc<Semaphore>,
+    /// Each ends when it is time.
+    late: FuturesUnordered<BoxFuture<'static, Late>>,
+    /// What came behind a late request for the same pool and object: ops on one object keep their order.
+    behind: BTreeMap<Place, VecDeque<Admitted>>,
+}
+
+/// Pool and object.
+type Place = (String, String);
+
+/// A request that counts as in flight.
+struct Admitted {
+    request: osd::Request,
+    permit: Option<OwnedSemaphorePermit>,
+    /// False for a session that the OSD is going to refuse: nothing befalls its ops.
+    has_doors: bool,
+}
+
+/// What a fault has delayed or held.
+enum Late {
+    Request(Admitted),
+    Reply(Queued),
+}
+
+enum Turn {
+    /// There is room for one more request.
+    Room(Option<OwnedSemaphorePermit>),
+    Came(OperateRequest),
+    Unreadable(Status),
+    Late(Late),
+    StreamEnded,
+    Closing,
+}
+
+impl Reader {
+    pub(super) fn new(daemon: Arc<Daemon>, replies: mpsc::Sender<Result<Queued, Status>>) -> Self {
+        let room = Arc::new(Semaphore::new(daemon.in_flight_ops_max()));
+        Self { daemon, replies, room, late: FuturesUnordered::new(), behind: BTreeMap::new() }
+    }
+
+    /// `ended` = nobody takes the replies any more.
+    pub(super) async fn read<S>(mut self, mut requests: S, sessions: Sessions, ended: CancellationToken)
+    where
+        S: Stream<Item = Result<OperateRequest, Status>> + Unpin,
+    {
+        let (closing, cut) = (self.daemon.closing.clone(), sessions.cut.token.clone());
+        let mut room = None;
+        let mut sessions = Some(sessions);
+        while sessions.is_some() || !self.late.is_empty() {
+            let is_open = sessions.is_some();
+            let turn = tokio::select! {
+                biased;
+                () = closing.cancelled() => Turn::Closing,
+                () = ended.cancelled(), if is_open => Turn::StreamEnded,
+                () = cut.cancelled(), if is_open => Turn::StreamEnded,
+                Some(late) = self.late.next() => Turn::Late(late),
+                permit = self.room.clone().acquire_owned(), if is_open && room.is_none() => {
+                    Turn::Room(permit.ok())
+                }
+                request = requests.next(), if is_open && room.is_some() => match request {
+                    Some(Ok(request)) => Turn::Came(request),
+                    Some(Err(status)) => Turn::Unreadable(status),
+                    None => Turn::StreamEnded,
+                },
+            };
+            match (turn, &mut sessions) {
+                (Turn::Room(permit), _) => room = permit,
+                (Turn::Came(request), Some(sessions)) => {
+                    if request.gid != 0 {
+                        // Whether the session is live is said in the reply.
+                        let _ = sessions.name(request.gid);
+                    }
+                    self.come(request, room.take()).await;
+                }
+                (Turn::Unreadable(status), _) => {
+                    // When even the place for the last word is taken the stream just ends.
+                    let _ = self.replies.try_send(Err(unreadable(&status)));
+                    sessions = None;
+                }
+                (Turn::Late(Late::Request(admitted)), _) => self.come_late(admitted).await,
+                (Turn::Late(Late::Reply(queued)), _) => self.send(queued).await,
+                (Turn::StreamEnded | Turn::Came(_), _) => sessions = None,
+                (Turn::Closing, _) => return,
+            }
+        }
+    }
+
+    async fn come(&mut self, request: OperateRequest, permit: Option<OwnedSemaphorePermit>) {
+        let (gid, tid) = (request.gid, request.tid);
+        let request = match wire::request(request) {
+            Ok(request) => request,
+            Err(refusal) => return self.send((wire::reply(tid, Err(refusal)), permit)).await,
+        };
+        let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
+        let has_doors = self.daemon.has_rules() && is_live();
+        let admitted = Admitted { request, permit, has_doors };
+        if self.behind.is_empty() && !self.daemon.has_rules() {
+            return self.execute(admitted).await;
+        }
+        match self.behind.get_mut(&place(&admitted)) {
+            Some(queue) => queue.push_back(admitted),
+            None => self.enter(admitted).await,
+        }
+    }
+
+    /// A late request, and what came behind it.
+    async fn come_late(&mut self, admitted: Admitted) {
+        let place = place(&admitted);
+        let mut queue = self.behind.remove(&place).unwrap_or_default();
+        self.execute(admitted).await;
+        while let Some(next) = queue.pop_front() {
+            self.enter(next).await;
+            if let Some(behind) = self.behind.get_mut(&place) {
+                behind.append(&mut queue);
+            }
+        }
+    }
+
+    /// Brings a request through the door.
+    async fn enter(&mut self, admitted: Admitted) {
+        match self.pass(Direction::Request, &admitted) {
+            Passage::Goes => self.execute(admitted).await,
+            Passage::Waits(word) => {
+                self.behind.insert(place(&admitted), VecDeque::new());
+                self.put_off(word, Late::Request(admitted));
+            }
+            Passage::Twice(after) => {
+                let copy = admitted.request.clone();
+                self.execute(admitted).await;
+                self.daemon.send_copy(after, copy);
+            }
+            Passage::Refused(error) => {
+                let Admitted { request, permit, .. } = admitted;
+                self.send((wire::reply(request.tid, Err(error)), permit)).await;
+            }
+            Passage::Lost | Passage::Cut(_) => {}
+        }
+    }
+
+    async fn execute(&mut self, admitted: Admitted) {
+        let reply = self.daemon.step(|osd, now| osd.operate(now, &admitted.request));
+        let passage = self.pass(Direction::Reply, &admitted);
+        let Admitted { request, permit, .. } = admitted;
+        let reply = wire::reply(request.tid, Arc::unwrap_or_clone(reply));
+        match passage {
+            Passage::Goes => self.send((reply, permit)).await,
+            Passage::Waits(word) => self.put_off(word, Late::Reply((reply, permit))),
+            Passage::Twice(after) => {
+                self.send((reply.clone(), permit)).await;
+                let word = self.daemon.later(after);
+                self.put_off(word, Late::Reply((reply, None)));
+            }
+            Passage::Refused(error) => self.send((wire::reply(request.tid, Err(error)), permit)).await,
+            Passage::Lost | Passage::Cut(_) => {}
+        }
+    }
+
+    fn pass(&self, direction: Direction, admitted: &Admitted) -> Passage {
+        if !admitted.has_doors || !self.daemon.has_rules() {
+            return Passage::Goes;
+        }
+        let ops = calls::op_names(&admitted.request);
+        self.daemon.pass(calls::of_vector(direction, &admitted.request, &ops))
+    }
+
+    fn put_off(&mut self, word: oneshot::Receiver<()>, late: Late) {
+        let waiting = word.map(|_word| late);
+        self.late.push(waiting.boxed());
+    }
+
+    /// Whoever asked may be gone.
+    async fn send(&mut self, queued: Queued) {
+        let _ = self.replies.send(Ok(queued)).await;
+    }
+}
+
+/// What the client is told about a request that does not come through the transport. A connection that broke speaks for
+/// itself.
+fn unreadable(status: &Status) -> Status {
+    let errno = match status.code() {
+        Code::OutOfRange => Errno::E2BIG,
+        Code::Internal => Errno::EBADMSG,
+        _ => return status.clone(),
+    };
+    let text = format!("a request on the op stream cannot be read: {}", status.message());
+    wire::status(OpError { errno, failed_op: None, text })
+}
+
+fn place(admitted: &Admitted) -> Place {
+    let vector = &admitted.request.vector;
+    (vector.pool.clone(), vector.object.clone())
+}

@@ -1,0 +1,259 @@
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use proto::osd::v1 as wire;
+use proto::osd::v1::fault_rule::Action as W;
+
+use crate::{client_name, duration::duration};
+
+/// A rule as the command line has it.
+#[derive(Args, Debug)]
+pub(super) struct Rule {
+    /// What it befalls: ops and calls on their way to the OSD, their answers, notifies on their way to a watch, or acks
+    direction: Direction,
+
+    /// drop, hold, disconnect, expire-watch, blocklist, delay=TIME, duplicate[=TIME] or error=ERRNO
+    action: Action,
+
+    /// Only this client: client.GID, GID, or a pattern of the name it was started with
+    #[arg(long, value_name = "CLIENT")]
+    client: Option<Client>,
+
+    /// Only objects of pools with such a name
+    #[arg(long, value_name = "PATTERN")]
+    in_pool: Option<String>,
+
+    /// Only objects with such a name; * is any text, ? one character
+    #[arg(long, value_name = "PATTERN")]
+    object: Option<String>,
+
+    /// Only op vectors with such an op: write, omap_set, rbd.set_parent, lock.*; or a call: notify
+    #[arg(long, value_name = "PATTERN")]
+    op: Option<String>,
+
+    /// Only notifies of this kind between the clients of an image, or the acks to them
+    #[arg(long, value_name = "KIND", conflicts_with = "payload_field")]
+    notify: Option<Kind>,
+
+    /// Only notifies whose payload has this protobuf field first, or the acks to them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    payload_field: Option<u32>,
+
+    /// Only notifies whose payload begins with these bytes, or the acks to them
+    #[arg(long, value_name = "HEX", value_parser = Prefix::from_str)]
+    payload_prefix: Option<Prefix>,
+
+    /// Let the first N matches pass
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u64,
+
+    /// Fire for N matches at most; without it for every one
+    #[arg(long, value_name = "N")]
+    times: Option<u64>,
+
+    /// How likely a match is befallen, above 0 and at most 1
+    #[arg(long, value_name = "P")]
+    probability: Option<f64>,
+
+    /// Of the draws for --probability: the same matches with the same seed give the same faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Direction {
+    /// Ops and calls on their way to the OSD
+    Request,
+    /// Answers on their way to the client
+    Reply,
+    /// Notifies on their way to a watch
+    Notify,
+    /// A watch's answers to notifies
+    Ack,
+}
+
+/// The payloads of rbd.v1.NotifyMessage; the number is that of the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    AcquiredLock = 1,
+    ReleasedLock,
+    RequestLock,
+    HeaderUpdate,
+    AsyncProgress,
+    AsyncComplete,
+    Flatten,
+    Resize,
+    SnapCreate,
+    SnapRemove,
+}
+
+impl Kind {
+    /// The kind whose field it is.
+    pub(super) fn of_field(field: u32) -> Option<&'static Self> {
+        Self::value_variants().iter().find(|kind| **kind as u32 == field)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Action(W);
+
+impl FromStr for Action {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        let milliseconds = |value| {
+            let span = duration(value)?;
+            Ok::<_, String>(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+        };
+        Ok(Self(match (name, value) {
+            ("drop", None) => W::Drop(wire::FaultDrop {}),
+            ("hold", None) => W::Hold(wire::FaultHold {}),
+            ("disconnect", None) => W::Disconnect(wire::FaultDisconnect {}),
+            ("expire-watch", None) => W::ExpireWatch(wire::FaultExpireWatch {}),
+            ("blocklist", None) => W::Blocklist(wire::FaultBlocklist {}),
+            ("delay", Some(span)) => W::Delay(wire::FaultDelay { delay_ms: milliseconds(span)? }),
+            ("duplicate", None) => W::Duplicate(wire::FaultDuplicate { delay_ms: 0 }),
+            ("duplicate", Some(span)) => W::Duplicate(wire::FaultDuplicate { delay_ms: milliseconds(span)? }),
+            ("error", Some(errno)) => W::Error(wire::FaultError { name: errno.to_owned() }),
+            _ => {
+                return Err(format!(
+                    "EINVAL: '{text}' is not an action: expected drop, hold, disconnect, expire-watch, blocklist, delay=TIME, \
+                     duplicate[=TIME] or error=ERRNO"
+                ));
+            }
+        }))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Client {
+    Gid(u64),
+    Named(String),
+}
+
+impl FromStr for Client {
+    type Err = String;
+
+    /// What is no gid is a pattern of a name.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match client_name::gid(text) {
+            Ok(gid) => Ok(Self::Gid(gid)),
+            Err(error) if text.is_empty() => Err(error),
+            Err(_) => Ok(Self::Named(text.to_owned())),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Prefix(Vec<u8>);
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule =
+            || format!("EINVAL: '{text}' is not hexadecimal: expected two digits for each byte, e.g. 3204");
+        let is_even = text.len().is_multiple_of(2) && !text.is_empty() && text.is_ascii();
+        let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| rule());
+        if is_even {
+            (0..text.len()).step_by(2).map(byte).collect::<Result<_, _>>().map(Self)
+        } else {
+            Err(rule())
+        }
+    }
+}
+
+impl Rule {
+    pub(super) fn to_wire(&self) -> wire::FaultRule {
+        let direction = match self.direction {
+            Direction::Request => wire::FaultDirection::Request,
+            Direction::Reply => wire::FaultDirection::Reply,
+            Direction::Notify => wire::FaultDirection::Notify,
+            Direction::Ack => wire::FaultDirection::Ack,
+        };
+        let (gid, client) = match &self.client {
+            None => (0, String::new()),
+            Some(Client::Gid(gid)) => (*gid, String::new()),
+            Some(Client::Named(name)) => (0, name.clone()),
+        };
+        let payload_prefix = self.payload_prefix.as_ref().map_or_else(Vec::new, |prefix| prefix.0.clone());
+        let when = wire::FaultCondition {
+            direction: direction.into(),
+            gid,
+            client,
+            pool: self.in_pool.clone().unwrap_or_default(),
+            object: self.object.clone().unwrap_or_default(),
+            op: self.op.clone().unwrap_or_default(),
+            payload_prefix: payload_prefix.into(),
+            payload_field: self.notify.map_or(self.payload_field.unwrap_or(0), |kind| kind as u32),
+        };
+        let Self { skip, times, probability, seed, .. } = *self;
+        wire::FaultRule {
+            when: Some(when),
+            skip,
+            times,
+            probability,
+            seed,
+            action: Some(self.action.0.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use proto::rbd::v1::{self as rbd, notify_message::Payload as P};
+
+    use super::*;
+
+    #[test]
+    fn kinds_have_the_numbers_of_their_fields() {
+        let payloads = [
+            P::AcquiredLock(rbd::AcquiredLockPayload::default()),
+            P::ReleasedLock(rbd::ReleasedLockPayload::default()),
+            P::RequestLock(rbd::RequestLockPayload::default()),
+            P::HeaderUpdate(rbd::HeaderUpdatePayload {}),
+            P::AsyncProgress(rbd::AsyncProgressPayload::default()),
+            P::AsyncComplete(rbd::AsyncCompletePayload::default()),
+            P::Flatten(rbd::FlattenPayload::default()),
+            P::Resize(rbd::ResizePayload::default()),
+            P::SnapCreate(rbd::SnapCreatePayload::default()),
+            P::SnapRemove(rbd::SnapRemovePayload::default()),
+        ];
+        assert_eq!(payloads.len(), Kind::value_variants().len());
+        for (payload, kind) in payloads.into_iter().zip(Kind::value_variants()) {
+            let debug = format!("{payload:?}");
+            let encoded = rbd::NotifyMessage { payload: Some(payload) }.encode_to_vec();
+            assert_eq!(u32::from(encoded[0] >> 3), *kind as u32, "{kind:?}");
+            assert!(debug.starts_with(&format!("{kind:?}(")), "{debug} is {kind:?}");
+        }
+    }
+
+    #[test]
+    fn actions_are_written_with_their_value() {
+        assert_eq!("delay=1s".parse(), Ok(Action(W::Delay(wire::FaultDelay { delay_ms: 1000 }))));
+        assert_eq!("duplicate".parse(), Ok(Action(W::Duplicate(wire::FaultDuplicate { delay_ms: 0 }))));
+        for text in ["delay", "drop=1", "error", "explode", ""] {
+            let error = text.parse::<Action>().expect_err(text);
+            assert!(error.contains(&format!("'{text}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_a_gid_or_a_pattern_of_a_name() {
+        assert_eq!("client.4107".parse(), Ok(Client::Gid(4107)));
+        assert_eq!("owner-*".parse(), Ok(Client::Named("owner-*".to_owned())));
+    }
+
+    #[test]
+    fn a_prefix_is_hexadecimal() {
+        assert_eq!("32fF".parse(), Ok(Prefix(vec![0x32, 0xff])));
+        for text in ["", "3", "3x", "üü"] {
+            assert!(text.parse::<Prefix>().is_err_and(|error| error.contains("two digits")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::harness::{Lab, PATIENCE, ended};
+
+fn breakable() -> Lab {
+    Lab::with(osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_added_listed_and_removed() {
+    let lab = breakable();
+    let add = ["fault", "add", "notify", "drop", "--client", "client.4107", "--notify", "async-complete"];
+    assert_eq!(lab.json(&[&add[..], &["--times", "2"]].concat()).await, json!({ "id": 1 }));
+    let rule = json!([{
+        "id": 1,
+        "direction": "notify",
+        "when": "--client 4107 --notify async-complete --times 2",
+        "action": "drop",
+        "matches": 0,
+        "hits": 0,
+        "held": 0,
+    }]);
+    assert_eq!(lab.json(&["fault", "ls"]).await, rule);
+    assert!(lab.ok(&["fault", "ls"]).await.starts_with("RULE  DIRECTION  ACTION"));
+    lab.ok(&["fault", "rm", "1"]).await;
+    assert_eq!(lab.json(&["fault", "ls"]).await, json!([]));
+    lab.fails(&["fault", "rm", "1"], 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_fails_an_op_of_another_run_of_the_program() {
+    let lab = breakable();
+    lab.ok(&["fault", "add", "request", "error=EDQUOT", "--op", "rbd.dir_add_image", "--client", "victim*"])
+        .await;
+    lab.ok(&["create", "--size", "4M", "spared"]).await;
+    let message = lab.fails(&["--name", "victim-1", "create", "--size", "4M", "vm"], 122).await;
+    assert!(message.contains("EDQUOT") && message.contains("fault rule 1"), "{message}");
+    let rules = lab.json(&["fault", "ls"]).await;
+    assert_eq!(rules[0]["hits"], 1);
+    lab.ok(&["fault", "reset"]).await;
+    lab.ok(&["--name", "victim-1", "create", "--size", "4M", "vm"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_goes_on_when_it_is_released() {
+    let lab = breakable();
+    lab.ok(&["fault", "add", "request", "hold", "--op", "rbd.dir_add_image"]).await;
+    let creating = lab.command(["create", "--size", "4M", "vm"]).spawn().expect("the program starts");
+    let is_held = async { while lab.json(&["fault", "ls"]).await[0]["held"] == 0 {} };
+    timeout(PATIENCE, is_held).await.expect("it is held in time");
+    assert_eq!(lab.ok(&["ls"]).await, "");
+    assert_eq!(lab.json(&["fault", "release", "1"]).await, json!({ "released": 1 }));
+    assert_eq!(ended(creating).await.status, 0);
+    assert_eq!(lab.ok(&["ls"]).await, "vm\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_can_befall_nothing_is_refused_by_name() {
+    let lab = breakable();
+    let message = lab.fails(&["fault", "add", "request", "drop", "--op", "wriet"], 22).await;
+    assert!(message.contains("op 'wriet'"), "{message}");
+    let message = lab.fails(&["fault", "add", "request", "explode"], 22).await;
+    assert!(message.contains("'explode'"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_osd_without_faults_says_how_to_get_them() {
+    let message = Lab::start().await.fails(&["fault", "ls"], 1).await;
+    assert!(message.contains("--enable-faults"), "{message}");
+}
