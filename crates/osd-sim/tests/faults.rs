@@ -118,7 +118,7 @@ async fn a_rule_that_can_befall_nothing_is_refused_by_its_part() {
     let mut faults = faults(&server).await;
     let drop = || Some(fault_rule::Action::Drop(wire::FaultDrop {}));
     let writes = || Some(on(wire::FaultDirection::Request, "write"));
-    let unknown = fault_rule::Action::Error(wire::FaultError { errno: "EWHAT".to_owned() });
+    let unknown = fault_rule::Action::Error(wire::FaultError { name: "EWHAT".to_owned() });
     let base = || wire::FaultRule { when: writes(), action: drop(), ..Default::default() };
     let cases = [
         (wire::FaultRule { when: None, ..base() }, "when is missing"),
@@ -142,7 +142,7 @@ async fn an_error_is_answered_instead_and_nothing_is_applied() {
     let server = start();
     let (mut osd, mut faults) = (connect(&server).await, faults(&server).await);
     let gid = session(&mut osd).await;
-    let full = fault_rule::Action::Error(wire::FaultError { errno: "ENOSPC".to_owned() });
+    let full = fault_rule::Action::Error(wire::FaultError { name: "ENOSPC".to_owned() });
     let rule = add(&mut faults, on(wire::FaultDirection::Request, "write"), full).await;
     let refused = osd.operate(write(gid, 1, "object", "lost")).await.expect_err("it is refused");
     assert_eq!(rpc::status::to_error(&refused).expect("by the OSD").name, "ENOSPC");
@@ -158,7 +158,7 @@ async fn an_error_as_reply_hides_that_the_op_was_applied() {
     let server = start();
     let (mut osd, mut faults) = (connect(&server).await, faults(&server).await);
     let gid = session(&mut osd).await;
-    let error = fault_rule::Action::Error(wire::FaultError { errno: "EIO".to_owned() });
+    let error = fault_rule::Action::Error(wire::FaultError { name: "EIO".to_owned() });
     add(&mut faults, on(wire::FaultDirection::Reply, "write"), error).await;
     let mut ops = Ops::open(&mut osd).await;
     ops.send(write(gid, 1, "object", "there"));
@@ -417,7 +417,7 @@ async fn a_client_is_fenced_by_its_own_request() {
 async fn calls_have_doors_too() {
     let (server, mut osd, gid, mut watcher) = watched().await;
     let mut faults = faults(&server).await;
-    let error = fault_rule::Action::Error(wire::FaultError { errno: "ESTALE".to_owned() });
+    let error = fault_rule::Action::Error(wire::FaultError { name: "ESTALE".to_owned() });
     add(&mut faults, on(wire::FaultDirection::Reply, "notify"), error).await;
     let (reply, heard) =
         tokio::join!(osd.notify(notify(gid, "header", b"x".to_vec(), 60_000)), hear(&mut watcher));

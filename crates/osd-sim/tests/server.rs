@@ -33,7 +33,7 @@ async fn a_unary_error_carries_its_name_and_the_failing_op() {
     let status = osd.operate(vector(gid, 1, "nothing", ops)).await.expect_err("there is no such object");
     assert_eq!(status.code(), Code::NotFound);
     let error = rpc::status::to_error(&status).expect("it comes from the OSD");
-    assert_eq!((error.name.as_str(), error.errno, error.failed_op), ("ENOENT", 2, Some(0)));
+    assert_eq!((error.name.as_str(), error.number, error.failed_op), ("ENOENT", 2, Some(0)));
     assert!(error.text.contains("rbd/nothing"), "{}", error.text);
 }
 
