@@ -61,7 +61,7 @@ pub struct ParentInfo {
 pub struct LockOwner {
     /// Client instance.
     pub gid: u64,
-    /// "auto <watch handle>", or that of a manual lock.
+    /// `auto HANDLE` (of its watch), or that of a manual lock.
     pub cookie: String,
     /// "peer address/gid" when it took the lock.
     pub address: String,

@@ -18,6 +18,17 @@ pub(crate) struct Requests<'a> {
     pub(crate) object: &'a str,
 }
 
+impl Requests<'_> {
+    fn condition(self) -> wire::FaultCondition {
+        wire::FaultCondition {
+            direction: wire::FaultDirection::Request.into(),
+            op: self.op.to_owned(),
+            object: self.object.to_owned(),
+            ..wire::FaultCondition::default()
+        }
+    }
+}
+
 /// Every request with this op.
 pub(crate) fn op(op: &str) -> Requests<'_> {
     Requests { op, object: "" }
@@ -74,23 +85,38 @@ impl Breakable {
     /// One of these requests is refused, after `skip` that are not.
     pub(crate) async fn refuse_after(&self, skip: u64, requests: Requests<'_>, errno: Errno) {
         let error = wire::FaultError { name: errno.name().to_owned() };
-        self.add_rule(skip, requests, Action::Error(error)).await;
+        self.add_rule(skip, requests.condition(), Action::Error(error)).await;
     }
 
     /// The next of these requests is held.
     pub(crate) async fn hold_next(&self, requests: Requests<'_>) -> Held {
+        self.hold(0, requests.condition()).await
+    }
+
+    /// What fits is held once, after `skip` that are not.
+    pub(crate) async fn hold(&self, skip: u64, when: wire::FaultCondition) -> Held {
         let since = self.now().await;
-        let rule = self.add_rule(0, requests, Action::Hold(wire::FaultHold {})).await;
+        let rule = self.add_rule(skip, when, Action::Hold(wire::FaultHold {})).await;
         Held { osd: self.clone(), rule, since }
     }
 
-    async fn add_rule(&self, skip: u64, Requests { op, object }: Requests<'_>, action: Action) -> u64 {
-        let when = wire::FaultCondition {
-            direction: wire::FaultDirection::Request.into(),
-            op: op.to_owned(),
-            object: object.to_owned(),
-            ..wire::FaultCondition::default()
+    /// Waits for an event after event number `after`, and gives it.
+    pub(crate) async fn until(&self, after: u64, wanted: impl Fn(&wire::Event) -> bool) -> wire::Event {
+        let mut osd = OsdClient::new(self.channel().await);
+        let request = wire::EventsRequest { after, until_now: false };
+        let mut events = osd.events(request).await.unwrap().into_inner();
+        let waiting = async {
+            loop {
+                let event = events.message().await.unwrap().expect("the OSD goes on");
+                if wanted(&event) {
+                    return event;
+                }
+            }
         };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the event comes")
+    }
+
+    async fn add_rule(&self, skip: u64, when: wire::FaultCondition, action: Action) -> u64 {
         let rule = wire::FaultRule {
             when: Some(when),
             skip,
@@ -107,12 +133,7 @@ impl Breakable {
 impl Held {
     /// Waits until the request is at the OSD.
     pub(crate) async fn arrived(&self) {
-        let mut osd = OsdClient::new(self.osd.channel().await);
-        let request = wire::EventsRequest { after: self.since, until_now: false };
-        let mut events = osd.events(request).await.unwrap().into_inner();
-        let arrival =
-            async { while events.message().await.unwrap().expect("the OSD goes on").kind != "fault" {} };
-        tokio::time::timeout(PATIENCE, arrival).await.expect("the request comes");
+        self.osd.until(self.since, |event| event.kind == "fault").await;
     }
 
     /// Gives everybody time to do what they should not do while the request is held.
@@ -124,8 +145,17 @@ impl Held {
 
     /// The OSD goes on with it.
     pub(crate) async fn let_go(self) {
+        assert_eq!(self.release().await, 1, "one request was held");
+    }
+
+    /// The OSD goes on with what its client sent before it died; what went with the client's connection is gone.
+    pub(crate) async fn let_go_of_the_dead(self) {
+        self.release().await;
+    }
+
+    async fn release(&self) -> u64 {
         let mut faults = FaultsClient::new(self.osd.channel().await);
         let released = faults.release_held(wire::ReleaseHeldRequest { id: self.rule }).await.unwrap();
-        assert_eq!(released.into_inner().released, 1, "one request was held");
+        released.into_inner().released
     }
 }

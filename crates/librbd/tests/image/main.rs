@@ -8,6 +8,7 @@ mod faults;
 mod forward;
 mod handover;
 mod hang;
+mod killed;
 mod limits;
 mod lock;
 mod operations;
