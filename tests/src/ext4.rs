@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{
-    model::{BLOCK_BYTES, pattern},
-    program::{self, Output},
-};
+use crate::model::{BLOCK_BYTES, pattern};
+use harness::program::{self, Output};
 
 const TOOL_BOUND: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;

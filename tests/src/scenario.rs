@@ -4,12 +4,8 @@ use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
 
-use crate::{
-    client::Client,
-    cluster::{Cluster, header_of},
-    model::pattern,
-    story::Story,
-};
+use crate::model::pattern;
+use harness::{client::Client, cluster::Cluster, osd::header_of, story::Story};
 
 /// Bound of one wait in a whole-system test. Debug builds on a busy machine are slow; a hang is longer.
 pub const BOUND: Duration = Duration::from_secs(60);
@@ -97,13 +93,13 @@ impl Scenario {
     pub async fn check_detached(&self) -> Result<()> {
         let children = self.cluster.children(PARENT, SNAPSHOT).await?;
         ensure!(children.is_empty(), "the parent still has the children {children:?}");
-        let info = self.cluster.rbd_ok(&["info", "--format", "json", &crate::cluster::spec(CHILD)]).await?;
+        let info = self.cluster.rbd_ok(&["info", "--format", "json", &harness::osd::spec(CHILD)]).await?;
         let info: serde_json::Value = serde_json::from_str(&info)?;
         ensure!(
             info.get("parent").is_none_or(serde_json::Value::is_null),
             "the clone still has a parent: {info}"
         );
-        let snapshot = format!("{}@{SNAPSHOT}", crate::cluster::spec(PARENT));
+        let snapshot = format!("{}@{SNAPSHOT}", harness::osd::spec(PARENT));
         self.cluster.rbd_ok(&["snap", "unprotect", &snapshot]).await?;
         self.cluster.rbd_ok(&["snap", "rm", &snapshot]).await?;
         Ok(())

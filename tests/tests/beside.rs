@@ -4,11 +4,8 @@ use std::fs;
 
 use anyhow::Result;
 use errno::Errno;
-use system_tests::{
-    client::no_limits,
-    cluster::spec,
-    scenario::{BOUND, CHILD, OBJECT_BYTES, ONE_AT_A_TIME, Scenario},
-};
+use harness::{osd::spec, remote::no_limits};
+use system_tests::scenario::{BOUND, CHILD, OBJECT_BYTES, ONE_AT_A_TIME, Scenario};
 
 /// 10.10 item 12: model-checked against a byte array. Guards I2, I4.
 #[tokio::test(flavor = "multi_thread")]

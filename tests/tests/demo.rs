@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::Result;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use system_tests::{
+use harness::{
     program::{self, Output, children_of, is_alive},
     wait::until,
 };
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 const DEMO_BOUND: Duration = Duration::from_secs(240);
 

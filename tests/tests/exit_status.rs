@@ -2,11 +2,8 @@
 
 use anyhow::Result;
 use errno::Errno;
-use system_tests::{
-    client::no_limits,
-    cluster::Cluster,
-    scenario::{BOUND, CHILD, PARENT, SNAPSHOT, Scenario},
-};
+use harness::{cluster::Cluster, remote::no_limits};
+use system_tests::scenario::{BOUND, CHILD, PARENT, SNAPSHOT, Scenario};
 
 async fn check(cluster: &Cluster, verb: &[&str], errno: Errno) -> Result<()> {
     let output = cluster.rbd(verb).await?;

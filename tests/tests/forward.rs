@@ -2,12 +2,9 @@
 
 use anyhow::Result;
 use errno::Errno;
+use harness::{osd::spec, remote::no_limits};
 use proto::rbd::v1::CallLimits;
-use system_tests::{
-    client::no_limits,
-    cluster::spec,
-    scenario::{BOUND, PARENT, Scenario},
-};
+use system_tests::scenario::{BOUND, PARENT, Scenario};
 
 /// Catalogue rows 123, 129, 161, 163, 184, 189: run by the owner, detached at both ends. Guards I3 and I4.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use proto::osd::v1::ConnectRequest;
-use system_tests::{
+use harness::{
     cluster::Cluster,
     program::{self, is_alive},
-    scenario::BOUND,
 };
+use proto::osd::v1::ConnectRequest;
+use system_tests::scenario::BOUND;
 
 #[tokio::test]
 async fn a_dropped_cluster_leaves_no_process_and_no_directory() -> Result<()> {
     let cluster = Cluster::start().await?;
-    let (pid, directory) = (cluster.osd.pid(), cluster.directory().to_owned());
+    let (pid, directory) = (cluster.process.pid(), cluster.directory().to_owned());
     assert!(is_alive(pid) && directory.is_dir());
     drop(cluster);
     assert!(!is_alive(pid) && !directory.exists());
@@ -23,8 +23,8 @@ async fn a_dropped_cluster_leaves_no_process_and_no_directory() -> Result<()> {
 #[tokio::test]
 async fn a_frozen_process_is_dropped_too() -> Result<()> {
     let cluster = Cluster::start().await?;
-    let pid = cluster.osd.pid();
-    cluster.osd.freeze().await?;
+    let pid = cluster.process.pid();
+    cluster.process.freeze().await?;
     drop(cluster);
     assert!(!is_alive(pid));
     Ok(())

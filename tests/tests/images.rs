@@ -4,10 +4,13 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use errno::Errno;
+use harness::{
+    cluster::Cluster,
+    osd::{header_of, spec},
+    remote::no_limits,
+};
 use proto::rbd::v1::{EventsRequest, client_event::Event};
 use system_tests::{
-    client::no_limits,
-    cluster::{Cluster, header_of, spec},
     model::pattern,
     scenario::{BOUND, CHILD, OBJECT_BYTES, Scenario},
 };

@@ -13,12 +13,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::{StreamExt, future::BoxFuture, stream};
+use harness::program;
 use librbd::{CallOptions, CloneOptions, CreateOptions, Features, Image, OpenOptions, OperationEvent};
 use proto::osd::v1::EventsRequest;
 use rados::Rados;
 use rpc::{Address, BoxIo, Network, osd::osd_client::OsdClient};
 use sha2::{Digest, Sha256};
-use system_tests::program;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::watch,

@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result};
 use errno::Errno;
-use proto::rbd::v1::CallLimits;
-use system_tests::{
-    client::no_limits,
-    cluster::{Cluster, spec},
-    scenario::{BOUND, CHILD, OBJECT_BYTES, ONE_AT_A_TIME, Scenario},
+use harness::{
+    cluster::{Cluster, Preset},
+    osd::spec,
+    remote::no_limits,
     wait::until,
 };
+use proto::rbd::v1::CallLimits;
+use system_tests::scenario::{BOUND, CHILD, OBJECT_BYTES, ONE_AT_A_TIME, Scenario};
 
 /// Catalogue row 4 and 10.10 item 7 across processes. Guards I1, I3, I4, I5.
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +61,7 @@ async fn a_flatten_cancelled_by_a_hand_over_starts_over_and_ends() -> Result<()>
 /// Guards I6: the owner goes on, finishes, and keeps nothing of a requester that is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_requester_killed_in_the_middle_leaves_nothing_behind_at_the_owner() -> Result<()> {
-    let cluster = Cluster::start_with(&["--osd-client-session-timeout", "1s"], &[]).await?;
+    let cluster = Cluster::start_with(Preset::Ci, &["--osd-client-session-timeout", "1s"], &[]).await?;
     let mut scenario = Scenario::start_on(cluster, 256, 2, &ONE_AT_A_TIME).await?;
     scenario.make_owner(1).await?;
     let (owner, requester) = (scenario.client(1).gid, scenario.client(2).gid);

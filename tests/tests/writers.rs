@@ -6,10 +6,8 @@ use std::sync::{
 };
 
 use anyhow::{Result, ensure};
-use system_tests::{
-    client::no_limits,
-    scenario::{BOUND, OBJECT_BYTES, Scenario},
-};
+use harness::remote::no_limits;
+use system_tests::scenario::{BOUND, OBJECT_BYTES, Scenario};
 use tokio::time::{Duration, Instant};
 
 /// How long a flatten may take while three clients write without pause. Without them the same one takes about a second;

@@ -5,7 +5,7 @@ mod killed;
 mod race;
 
 use anyhow::{Context, Result};
-use system_tests::{call::Failure, words::result_words};
+use harness::{call::Failure, words::result_words};
 use tokio::time::{Instant, timeout};
 
 use crate::{

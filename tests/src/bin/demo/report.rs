@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
+use harness::timeline::{self, Line};
 use serde::Serialize;
-use system_tests::timeline::{self, Line};
 
 use crate::options::Scene;
 

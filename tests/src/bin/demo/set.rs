@@ -1,13 +1,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use system_tests::{
+use harness::{
     client::Client,
-    cluster::{header_of, spec},
-    ext4,
-    model::{self, Model},
+    osd::{header_of, spec},
     story::Story,
     timeline::{self, Cast},
+};
+use system_tests::{
+    ext4,
+    model::{self, Model},
 };
 
 use crate::{
@@ -136,7 +138,7 @@ impl<'a> Set<'a> {
 
     async fn close_clients(&mut self) -> Result<()> {
         for client in &mut self.clients {
-            if system_tests::program::is_alive(client.process.pid()) {
+            if harness::program::is_alive(client.process.pid()) {
                 client.process.terminate()?;
                 let status = client.process.ended(BOUND).await?;
                 anyhow::ensure!(status.success(), "{} ended with {status}", client.name());

@@ -1,10 +1,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use system_tests::{
-    cluster::Cluster,
-    ext4::{self, Ext4},
-};
+use harness::cluster::{Cluster, Preset};
+use system_tests::ext4::{self, Ext4};
 use tempfile::TempDir;
 
 use crate::options::{Format, Options};
@@ -29,7 +27,7 @@ impl Stage {
         let mut directory = TempDir::with_prefix("rbd-sim-demo-")?;
         directory.disable_cleanup(options.keep);
         let ext4 = ext4::make(directory.path(), options.size).await?;
-        let cluster = Cluster::start_in(directory.path(), &[], &[]).await?;
+        let cluster = Cluster::start_in(directory.path(), Preset::Ci, &[], &[]).await?;
         cluster.import_file(BASE, &ext4.path, OBJECT_BYTES).await.context("importing the file system")?;
         Ok(Self {
             cluster,
@@ -55,9 +53,9 @@ impl Stage {
 
     /// Ends the OSD in an orderly way.
     pub(crate) async fn close(mut self) -> Result<()> {
-        self.cluster.osd.terminate()?;
-        let status = self.cluster.osd.ended(Duration::from_secs(20)).await?;
-        ensure!(status.success(), "osd-sim ended with {status}: {}", self.cluster.osd.said());
+        self.cluster.process.terminate()?;
+        let status = self.cluster.process.ended(Duration::from_secs(20)).await?;
+        ensure!(status.success(), "osd-sim ended with {status}: {}", self.cluster.process.said());
         if let Some(directory) = &self.kept {
             eprintln!("kept: {}", directory.display());
         } else {

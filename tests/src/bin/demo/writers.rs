@@ -6,12 +6,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, stream};
+use harness::{call::Failure, client::Client};
 use proto::rbd::v1::WriteRequest;
-use system_tests::{
-    call::Failure,
-    client::Client,
-    model::{BLOCK_BYTES, marked_block},
-};
+use system_tests::model::{BLOCK_BYTES, marked_block};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
     time::timeout,

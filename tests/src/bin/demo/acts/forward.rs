@@ -1,5 +1,5 @@
 use anyhow::Result;
-use system_tests::client::no_limits;
+use harness::remote::no_limits;
 
 use super::{Set, check_forwarded, client_1_takes_the_lock, ending};
 use crate::set::BOUND;

@@ -1,6 +1,6 @@
 use anyhow::Result;
+use harness::{call::Call, remote::no_limits};
 use proto::rbd::v1::operation_event::Event;
-use system_tests::{call::Call, client::no_limits};
 
 use super::{Set, check_forwarded, client_1_takes_the_lock, ending, numbered, send_all};
 use crate::set::BOUND;

@@ -1,6 +1,6 @@
-//! A serving client: `rbd-client serve` and the calls to it.
+//! A serving client as its callers see it, wherever it runs: the calls of service RbdClient.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -12,42 +12,25 @@ use proto::rbd::v1::{
 use rpc::{Address, Network, rbd::rbd_client_client::RbdClientClient};
 use tonic::transport::Channel;
 
-use crate::{
-    call::{Call, Failure},
-    process::Process,
-};
+use crate::call::{Call, Failure};
 
 /// A frozen client must not be cut off by the judge: its pending calls are part of what is judged.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// One `rbd-client serve` and the connection to it.
-pub struct Client {
-    /// Its process.
-    pub process: Process,
-    /// Its client instance when it started; a reopened client has another.
-    pub gid: u64,
+/// The connection to one `rbd-client serve`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Remote {
     stub: RbdClientClient<Channel>,
 }
 
-impl Client {
-    /// Starts `rbd-client <options> serve <image>` and connects to it.
-    pub async fn start(name: &str, options: &[String], image: &str, directory: &Path) -> Result<Self> {
-        let mut arguments = options.to_vec();
-        arguments.extend(["--name".to_owned(), name.replace(' ', "-")]);
-        arguments.extend(["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned));
-        let (process, ready) = Process::start("rbd-client", name, &arguments, directory).await?;
-        let address: Address = ready.address.parse()?;
-        let channel =
-            Network::tcp(SILENCE_MAX).connect(&address).await.context("connecting to the client")?;
+impl Remote {
+    /// Connects to a serving client.
+    pub async fn connect(address: &Address) -> Result<Self> {
+        let channel = Network::tcp(SILENCE_MAX).connect(address).await.context("connecting to the client")?;
         let stub = RbdClientClient::new(channel)
             .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
-        Ok(Self { process, gid: ready.gid, stub })
-    }
-
-    /// Its name in timelines.
-    pub fn name(&self) -> &str {
-        self.process.name()
+        Ok(Self { stub })
     }
 
     /// The raw stub, for calls that need no convenience. Cheap.

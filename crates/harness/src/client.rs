@@ -1,0 +1,46 @@
+//! A serving client as a process: `rbd-client serve`.
+
+use std::{ops::Deref, path::Path};
+
+use anyhow::Result;
+
+use crate::{process::Process, remote::Remote};
+
+/// One `rbd-client serve` and the connection to it: a [`Remote`] that can be killed, frozen and ended.
+pub struct Client {
+    /// Its process.
+    pub process: Process,
+    /// Its client instance when it started; a reopened client has another.
+    pub gid: u64,
+    remote: Remote,
+}
+
+impl Client {
+    /// Starts `rbd-client <options> serve <image>` and connects to it.
+    pub async fn start(name: &str, options: &[String], image: &str, directory: &Path) -> Result<Self> {
+        let mut arguments = options.to_vec();
+        arguments.extend(["--name".to_owned(), name.replace(' ', "-")]);
+        arguments.extend(["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned));
+        let (process, ready) = Process::start("rbd-client", name, &arguments, directory).await?;
+        let remote = Remote::connect(&ready.address.parse()?).await?;
+        Ok(Self { process, gid: ready.gid, remote })
+    }
+
+    /// Its name in timelines.
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
+    /// The connection alone, for tasks that outlive this borrow.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+}
+
+impl Deref for Client {
+    type Target = Remote;
+
+    fn deref(&self) -> &Remote {
+        &self.remote
+    }
+}
