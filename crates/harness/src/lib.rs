@@ -2,6 +2,7 @@
 //! tells what happened.
 //!
 //! * [`process`], [`program`]: processes on port 0 that are ready when they say so and never outlive their handle;
+//! * [`proxy`]: a network between a client and its OSD that can be cut, slowed and lost one way;
 //! * [`osd`]: what is asked of an OSD, wherever it runs; [`cluster`]: one `osd-sim` process and what is done with it;
 //! * [`remote`]: what is asked of an `rbd-client serve`, wherever it runs; [`client`]: one as a process; [`call`]: a maintenance call;
 //! * [`events`], [`story`]: the OSD's event log, to wait for and to judge; [`words`], [`timeline`]: the same for people.
@@ -13,6 +14,7 @@ pub mod events;
 pub mod osd;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod remote;
 pub mod story;
 pub mod timeline;
