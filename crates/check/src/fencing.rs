@@ -7,13 +7,13 @@ use crate::image::ImageObjects;
 use crate::violation::{At, Rule, Violation};
 
 /// Ops on a header that only the lock's holder may have applied. What is missing needs no lock: taking and breaking it,
-/// attaching and detaching children, making the image, and clearing done_ records.
+/// attaching and detaching children, making the image, clearing done_ records, and protecting snapshots (librbd: snap protect is
+/// forwarded with journaling only, else it runs where it was called).
 const GUARDED: &[&str] = &[
     "rbd.set_size",
     "rbd.snapshot_add",
     "rbd.snapshot_remove",
     "rbd.snapshot_rename",
-    "rbd.set_protection_status",
     "rbd.parent_detach",
     "remove",
 ];

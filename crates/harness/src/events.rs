@@ -8,7 +8,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use proto::osd::v1::{Event, EventsRequest};
 use rpc::osd::osd_client::OsdClient;
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tonic::transport::Channel;
 
 /// How long the log may lag behind the OSD.
@@ -17,6 +21,8 @@ const CATCH_UP_BOUND: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Log {
     events: Vec<Event>,
+    /// When the newest event was read here.
+    heard: Option<Instant>,
     /// Why following ended.
     broken: Option<String>,
 }
@@ -52,6 +58,13 @@ impl EventLog {
         lock(&self.log).events.last().map_or(0, |event| event.sequence)
     }
 
+    /// The OSD's clock by now, in milliseconds since its start: late by what the newest event took to come here.
+    pub fn osd_now_ms(&self) -> u64 {
+        let log = lock(&self.log);
+        let (Some(newest), Some(heard)) = (log.events.last(), log.heard) else { return 0 };
+        newest.time_ms + u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The events after number `after` that are known here.
     pub fn after(&self, after: u64) -> Vec<Event> {
         let log = lock(&self.log);
@@ -80,7 +93,7 @@ impl EventLog {
         after: u64,
         bound: Duration,
         what: &str,
-        test: impl Fn(&Event) -> bool,
+        mut test: impl FnMut(&Event) -> bool,
     ) -> Result<Event> {
         let mut looked_at = 0;
         self.wait(bound, what, |log| {
@@ -136,6 +149,7 @@ async fn read(mut osd: OsdClient<Channel>, log: &Mutex<Log>, announce: &watch::S
                 bail!("event {} came where {expected} was due", event.sequence);
             }
             log.events.push(event);
+            log.heard = Some(Instant::now());
         }
         announce.send_replace(());
     }

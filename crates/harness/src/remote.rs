@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proto::rbd::v1::{
     AcquireLockRequest, CallLimits, DiscardRequest, FlattenRequest, FlushRequest, InfoReply, InfoRequest,
     LockOwner, LockOwnerRequest, ReadRequest, ReleaseLockRequest, ReopenRequest, ResizeRequest,
-    SnapCreateRequest, SnapRemoveRequest, WriteRequest,
+    SnapCreateRequest, SnapProtectRequest, SnapRemoveRequest, WriteRequest,
 };
 use rpc::{Address, Network, rbd::rbd_client_client::RbdClientClient};
 use tonic::transport::Channel;
@@ -106,6 +106,12 @@ impl Remote {
         let mut stub = self.stub();
         let request = SnapCreateRequest { limits: Some(limits), name: name.to_owned() };
         Call::follow(async move { stub.snap_create(request).await })
+    }
+
+    /// Keeps a snapshot from being removed, so that it can be cloned.
+    pub async fn snap_protect(&self, name: &str) -> Result<(), Failure> {
+        self.stub().snap_protect(SnapProtectRequest { name: name.to_owned() }).await?;
+        Ok(())
     }
 
     /// Starts the removal of a snapshot.

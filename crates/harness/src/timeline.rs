@@ -74,14 +74,20 @@ struct Counted {
     last: String,
 }
 
-/// Tells the story of `events`.
-pub fn lines(events: &[Event], cast: &Cast) -> Vec<Line> {
+/// Tells the story of `events`, and between them what the teller did himself: times of `marks` are the OSD's, in milliseconds since
+/// its start, ascending.
+pub fn lines(events: &[Event], cast: &Cast, marks: &[Line]) -> Vec<Line> {
     let begin_ms = events.first().map_or(0, |event| event.time_ms);
     let mut teller =
         Teller { cast, begin_ms, notifiers: BTreeMap::new(), swarms: BTreeMap::new(), lines: Vec::new() };
+    let mut marks = marks.iter().peekable();
     for event in events {
+        while let Some(mark) = marks.next_if(|mark| mark.time_ms < event.time_ms) {
+            teller.mark(mark);
+        }
         teller.tell(event);
     }
+    marks.for_each(|mark| teller.mark(mark));
     teller.end_swarms();
     teller.lines
 }
@@ -117,6 +123,11 @@ impl Teller<'_> {
             }
             _ => {}
         }
+    }
+
+    fn mark(&mut self, mark: &Line) {
+        self.end_swarms();
+        self.push(mark.time_ms, mark.who.clone(), mark.whom.clone(), mark.what.clone());
     }
 
     fn notify(&mut self, event: &Event) {
@@ -270,7 +281,7 @@ mod tests {
     fn progress_is_counted_until_something_else_happens() {
         let request =
             notify(130, 2, Payload::RequestLock(RequestLockPayload { client_id: None, force: false }));
-        let told = lines(&[progress(100, 1), progress(110, 2), progress(120, 3), request], &cast());
+        let told = lines(&[progress(100, 1), progress(110, 2), progress(120, 3), request], &cast(), &[]);
         let whats: Vec<_> = told.iter().map(|line| line.what.as_str()).collect();
         assert_eq!(whats, ["AsyncProgress x 3, up to 3/9", "RequestLock"]);
         assert_eq!((told[0].time_ms, told[1].time_ms), (0, 30));
@@ -278,10 +289,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_teller_did_stands_where_it_happened() {
+        let kill =
+            Line { time_ms: 115, who: "chaos".into(), whom: "client 1".into(), what: "SIGKILL".into() };
+        let told = lines(&[progress(100, 1), progress(110, 2), progress(120, 3)], &cast(), &[kill]);
+        let whats: Vec<_> = told.iter().map(|line| (line.time_ms, line.what.as_str())).collect();
+        let expected =
+            [(0, "AsyncProgress x 2, up to 2/9"), (15, "SIGKILL"), (20, "AsyncProgress x 1, up to 3/9")];
+        assert_eq!(whats, expected);
+    }
+
+    #[test]
     fn other_images_are_no_part_of_the_story() {
         let mut foreign = progress(100, 1);
         foreign.object = "rbd_header.y".to_owned();
-        assert_eq!(lines(&[foreign], &cast()), []);
+        assert_eq!(lines(&[foreign], &cast(), &[]), []);
     }
 
     #[test]

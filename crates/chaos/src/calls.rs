@@ -1,0 +1,149 @@
+//! One call of one client, taken down from its invocation to its answer.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use check::{Operation, Outcome};
+use errno::Errno;
+use harness::{
+    call::{Call, Failure},
+    osd::spec,
+    remote::{Remote, no_limits},
+};
+use proto::rbd::v1::CallLimits;
+
+use crate::{
+    recorder::{BLOCK_BYTES, filled, tags},
+    seat::Seat,
+    stage::{OPERATOR, Stage},
+};
+
+/// Longest read of one call to a client.
+const READ_BYTES_MAX: u64 = 1 << 20;
+/// A call that takes longer has no end: it is left open in the history, which the checkers find.
+const HANG: Duration = Duration::from_secs(1800);
+
+/// A read of HEAD, write, discard, flush, or taking or giving back the lock.
+pub async fn io(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outcome> {
+    let remote = seat.remote().await;
+    let id = stage.recorder.invoke(
+        seat.name(),
+        &seat.image(),
+        operation.clone(),
+        Some(stage.cluster.log.last()),
+    )?;
+    let outcome = ended(send(&remote, &operation).await);
+    stage.recorder.complete(id, outcome.clone(), None)?;
+    Ok(outcome)
+}
+
+async fn send(remote: &Remote, operation: &Operation) -> Result<Vec<Option<u64>>, Failure> {
+    match operation {
+        Operation::Read { offset, length, .. } => return read(remote, *offset, *length).await,
+        Operation::Write { offset, length, tag } => {
+            remote.write(*offset, filled(*tag, length / BLOCK_BYTES)).await?;
+        }
+        Operation::Discard { offset, length } => remote.discard(*offset, *length).await?,
+        Operation::Flush => remote.flush().await?,
+        Operation::Acquire => remote.acquire_lock().await?,
+        Operation::Release => remote.release_lock().await?,
+        other => unreachable!("{other:?} is no plain call"),
+    }
+    Ok(Vec::new())
+}
+
+/// Ends early where the image does.
+async fn read(remote: &Remote, offset: u64, length: u64) -> Result<Vec<Option<u64>>, Failure> {
+    let mut found = Vec::new();
+    for begin in (offset..offset + length).step_by(READ_BYTES_MAX as usize) {
+        let wanted = READ_BYTES_MAX.min(offset + length - begin);
+        let data = remote.read(begin, wanted).await?;
+        found.extend(tags(&data));
+        if (data.len() as u64) < wanted {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// A flatten, resize, or the making or removal of a snapshot. `begun` is handed the call when it is under way.
+pub async fn maintenance(
+    stage: &Stage,
+    seat: &Seat,
+    operation: Operation,
+    limits: CallLimits,
+    begun: impl FnOnce(&Arc<Call>),
+) -> Result<Outcome> {
+    let remote = seat.remote().await;
+    let (log, recorder) = (&stage.cluster.log, &stage.recorder);
+    let id = recorder.invoke(seat.name(), &seat.image(), operation.clone(), Some(log.last()))?;
+    let call = Arc::new(match &operation {
+        Operation::Flatten => remote.flatten(limits),
+        Operation::Resize { size } => remote.resize(*size, true, limits),
+        Operation::SnapCreate { snap } => remote.snap_create(snap, limits),
+        Operation::SnapRemove { snap } => remote.snap_remove(snap, limits),
+        other => unreachable!("{other:?} is no maintenance operation"),
+    });
+    seat.operates(&call);
+    begun(&call);
+    let outcome = ended(call.ended(HANG).await?.map(|_| Vec::new()));
+    recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
+    Ok(outcome)
+}
+
+/// The same without bounds.
+pub async fn unlimited(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outcome> {
+    maintenance(stage, seat, operation, no_limits(), |_| ()).await
+}
+
+/// Opens the image anew when the client has been fenced or its session has ended.
+pub async fn reopen(stage: &Stage, seat: &Seat) -> Result<Outcome> {
+    let remote = seat.remote().await;
+    let id = stage.recorder.invoke(seat.name(), &seat.image(), Operation::Reopen, None)?;
+    let outcome = match remote.reopen().await {
+        Ok(gid) => {
+            seat.seated(gid);
+            Outcome::Ok { tags: Vec::new() }
+        }
+        Err(failure) => ended(Err(failure)),
+    };
+    stage.recorder.complete(id, outcome.clone(), None)?;
+    Ok(outcome)
+}
+
+/// Reads `length` bytes of an image or of one of its snapshots through a process of its own.
+pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64) -> Result<Outcome> {
+    let snap = snap.map(str::to_owned);
+    let operation = Operation::Read { offset: 0, length, snap: snap.clone() };
+    let log = &stage.cluster.log;
+    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, Some(log.last()))?;
+    let file = stage.cluster.directory().join(format!("export-{id}"));
+    let source = snap.map_or_else(|| spec(image), |snap| format!("{}@{snap}", spec(image)));
+    let arguments = ["export", "--no-progress", &source, &file.to_string_lossy()];
+    let output = stage.cluster.rbd(&arguments).await?;
+    let outcome = if output.status == 0 {
+        let data = std::fs::read(&file)?;
+        std::fs::remove_file(&file)?;
+        Outcome::Ok { tags: tags(&data[..data.len().min(length as usize)]) }
+    } else {
+        crate::stage::refused(&arguments, &output)?
+    };
+    stage.recorder.complete(id, outcome.clone(), None)?;
+    Ok(outcome)
+}
+
+/// An answer without an errno comes from the transport: the client was killed on the way.
+fn ended(result: Result<Vec<Option<u64>>, Failure>) -> Outcome {
+    match result {
+        Ok(tags) => Outcome::Ok { tags },
+        Err(failure) => match Errno::from_name(&failure.name) {
+            Some(errno) => Outcome::Error { errno },
+            None => Outcome::Unknown,
+        },
+    }
+}
+
+/// Whether the image must be opened anew before the client is of any use.
+pub fn needs_reopen(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Error { errno: Errno::EBLOCKLISTED | Errno::ENOTCONN })
+}

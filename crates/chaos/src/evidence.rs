@@ -1,0 +1,123 @@
+//! Everything that a run is judged by: three files that say it all.
+
+use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
+
+use anyhow::{Context, Result};
+use check::{AtRest, Bounds, BreakRule, EventLog, FinalState, History, ImageObjects, Violation};
+use serde::{Deserialize, Serialize};
+
+/// File of the calls.
+const HISTORY: &str = "history.jsonl";
+/// File of the OSD's events.
+const EVENTS: &str = "events.jsonl";
+/// File of [`Findings`].
+const FINDINGS: &str = "findings.json";
+
+/// What was found at the end of a run, and the rules that it is judged by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Findings {
+    /// Milliseconds of the history at which the last fault was taken back.
+    pub healed_ms: u64,
+    /// How long a call may take from there.
+    pub call_ms_max: u64,
+    /// Whether owners had to be fenced before their lock was broken.
+    pub fence_first: bool,
+    /// The objects of every image.
+    pub images: BTreeMap<String, ImageObjects>,
+    /// Every image.
+    pub state: FinalState,
+    /// Sessions, watches, locks, records, blocklist.
+    pub rest: AtRest,
+}
+
+/// All of it.
+pub struct Evidence {
+    /// The calls.
+    pub history: History,
+    /// The OSD's events, from its start on.
+    pub log: EventLog,
+    /// The end.
+    pub findings: Findings,
+}
+
+/// What one checker says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// The question.
+    pub check: &'static str,
+    /// The invariant that it guards.
+    pub invariant: &'static str,
+    /// What is wrong; empty = nothing.
+    pub violations: Vec<String>,
+}
+
+impl Verdict {
+    fn new(check: &'static str, invariant: &'static str, violations: &[Violation]) -> Self {
+        Self { check, invariant, violations: violations.iter().map(ToString::to_string).collect() }
+    }
+
+    /// Nothing is wrong.
+    pub fn passed(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+impl Findings {
+    /// Writes them beside history and events.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        let file = directory.join(FINDINGS);
+        let out = File::create_new(&file).with_context(|| format!("creating {}", file.display()))?;
+        serde_json::to_writer_pretty(out, self).context("writing the findings")
+    }
+}
+
+impl Evidence {
+    /// Reads the three files of a run.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let open = |name: &str| {
+            let file = directory.join(name);
+            let opened = File::open(&file).with_context(|| {
+                format!("{}: a run leaves {HISTORY}, {EVENTS} and {FINDINGS} with --keep", file.display())
+            });
+            opened.map(BufReader::new)
+        };
+        let within = |name: &str| format!("{}", directory.join(name).display());
+        Ok(Self {
+            history: History::read(open(HISTORY)?).with_context(|| within(HISTORY))?,
+            log: EventLog::read(open(EVENTS)?).with_context(|| within(EVENTS))?,
+            findings: serde_json::from_reader(open(FINDINGS)?).with_context(|| within(FINDINGS))?,
+        })
+    }
+
+    /// Asks every checker.
+    pub fn judge(&self) -> Vec<Verdict> {
+        let Self { history, log, findings } = self;
+        let rule = if findings.fence_first { BreakRule::FenceFirst } else { BreakRule::MayBeUnfenced };
+        let images = findings.images.values();
+        let writers: Vec<_> =
+            images.flat_map(|image| check::one_writer_at_a_time(log, image, rule)).collect();
+        let bounds = Bounds { healed_ms: findings.healed_ms, call_ms_max: findings.call_ms_max };
+        let (state, rest) = (&findings.state, &findings.rest);
+        let once = check::maintenance_happened_once(history, log, &findings.images);
+        vec![
+            Verdict::new("one writer at a time, fenced before its lock is broken", "I1", &writers),
+            Verdict::new("blocks are linearizable", "I2", &check::blocks_are_linearizable(history)),
+            Verdict::new("snapshots never change", "I2 I4", &check::snapshots_never_change(history)),
+            Verdict::new("maintenance happened once", "I3", &once),
+            Verdict::new(
+                "the end follows from the calls",
+                "I3",
+                &check::state_matches_the_calls(history, state),
+            ),
+            Verdict::new("parents and children agree", "I4 I6", &check::parents_and_children_agree(state)),
+            Verdict::new("nothing is left over", "I6", &check::nothing_left_over(log, rest)),
+            Verdict::new("every call ended in time", "I5", &check::calls_ended_in_time(history, bounds)),
+        ]
+    }
+}
+
+/// The events that are known here, for the checkers.
+pub fn log_of(log: &harness::events::EventLog) -> Result<EventLog> {
+    EventLog::from_wire(log.after(0)).context("the OSD's events")
+}

@@ -1,0 +1,26 @@
+//! Breaks running clients on purpose, on a seeded schedule, and judges what came of it.
+//!
+//! * [`stage`]: one OSD, a clone of a filled image, its clients; [`seat`]: a place that a client takes, with a network of its own;
+//! * [`workload`], [`worker`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it;
+//! * [`nemesis`], [`strike`], [`silent`]: what is broken, and how;
+//! * [`scenarios`]: one for each command; [`constants`]: what bounds follow from;
+//! * [`rest`], [`evidence`]: everything is brought to rest, gathered and judged; [`run`], [`report`], [`histogram`]: from setting to
+//!   report.
+
+pub mod calls;
+pub mod constants;
+pub mod evidence;
+pub mod histogram;
+pub mod nemesis;
+pub mod options;
+pub mod recorder;
+pub mod report;
+pub mod rest;
+pub mod run;
+pub mod scenarios;
+pub mod seat;
+pub mod silent;
+pub mod stage;
+pub mod strike;
+pub mod worker;
+pub mod workload;

@@ -1,0 +1,130 @@
+//! What a run says, for people and for programs.
+
+use std::fmt::Write as _;
+
+use harness::timeline::{self, Line};
+use serde::Serialize;
+
+use crate::{evidence::Verdict, histogram::Histogram};
+
+/// The outcome of one run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The command.
+    pub name: &'static str,
+    /// Everything was drawn from it.
+    pub seed: u64,
+    /// What was run, in a line.
+    pub what: String,
+    /// Whose timeline it is, e.g. "round 7, the slowest".
+    pub timeline_of: String,
+    /// What happened.
+    pub timeline: Vec<Line>,
+    /// What was timed.
+    pub measured: Vec<Histogram>,
+    /// Statements of the run's own.
+    pub statements: Vec<Statement>,
+    /// What the checkers say.
+    pub verdicts: Vec<Verdict>,
+    /// Calls in the history.
+    pub calls: usize,
+    /// Events in the OSD's log.
+    pub events: usize,
+}
+
+/// Something that must be so, and what was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Statement {
+    /// What must be so.
+    pub what: String,
+    /// Whether it is.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+}
+
+impl Report {
+    /// Everything that was said is so, and no checker found anything.
+    pub fn passed(&self) -> bool {
+        !self.verdicts.is_empty()
+            && self.statements.iter().all(|statement| statement.passed)
+            && self.verdicts.iter().all(Verdict::passed)
+    }
+
+    /// As JSON.
+    pub fn json(&self) -> String {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        value["passed"] = self.passed().into();
+        value.to_string()
+    }
+
+    /// For a terminal. At most `lines_max` lines of the timeline.
+    pub fn text(&self, lines_max: usize) -> String {
+        let mut text = format!("chaos {}: seed {}, {}\n", self.name, self.seed, self.what);
+        if !self.timeline.is_empty() && lines_max > 0 {
+            let _ = write!(text, "\nWhat happened in {}\n\n", self.timeline_of);
+            text += &shortened(&self.timeline, lines_max);
+        }
+        for measured in &self.measured {
+            text.push('\n');
+            text += &measured.draw();
+        }
+        let _ = write!(text, "\n{} calls, {} events of the OSD\n", self.calls, self.events);
+        for statement in &self.statements {
+            said(&mut text, statement.passed, &format!("{}: {}", statement.what, statement.found));
+        }
+        for verdict in &self.verdicts {
+            judged(&mut text, verdict);
+        }
+        let _ = writeln!(text, "\n{} (seed {})", if self.passed() { "PASS" } else { "FAIL" }, self.seed);
+        text
+    }
+}
+
+/// Violations of one checker that are printed; the others are in the JSON.
+const VIOLATIONS_SHOWN_MAX: usize = 10;
+
+/// A verdict with its violations.
+pub fn judged(text: &mut String, verdict: &Verdict) {
+    said(text, verdict.passed(), &format!("{} ({})", verdict.check, verdict.invariant));
+    for violation in verdict.violations.iter().take(VIOLATIONS_SHOWN_MAX) {
+        wrapped(text, "          ", violation);
+    }
+    let more = verdict.violations.len().saturating_sub(VIOLATIONS_SHOWN_MAX);
+    if more > 0 {
+        let _ = writeln!(text, "          ... {more} violations more, see --format json");
+    }
+}
+
+fn said(text: &mut String, passed: bool, what: &str) {
+    wrapped(text, if passed { "  ok    " } else { "  FAIL  " }, what);
+}
+
+fn shortened(lines: &[Line], lines_max: usize) -> String {
+    if lines.len() <= lines_max {
+        return timeline::draw(lines);
+    }
+    let (head, tail) = (lines_max / 2, lines.len() - lines_max.div_ceil(2));
+    let mut text = timeline::draw(&lines[..head]);
+    let _ =
+        writeln!(text, "            ... {} lines more, see --timeline and --format json ...", tail - head);
+    text + &timeline::draw(&lines[tail..])
+}
+
+/// Adds `line` behind `prefix`, broken at spaces so that it fits.
+fn wrapped(text: &mut String, prefix: &str, line: &str) {
+    let width = timeline::WIDTH - prefix.len();
+    let (mut lead, mut row) = (prefix.to_owned(), String::new());
+    for word in line.split_whitespace() {
+        if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > width {
+            let _ = writeln!(text, "{lead}{row}");
+            lead = " ".repeat(prefix.len());
+            row.clear();
+        }
+        if !row.is_empty() {
+            row.push(' ');
+        }
+        row += word;
+    }
+    let _ = writeln!(text, "{lead}{row}");
+}

@@ -1,0 +1,169 @@
+//! Brings a stage to rest, and gathers what is there then.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use check::{
+    AtRest, DoneRecord, FinalImage, FinalParent, FinalSnapshot, FinalState, ImageObjects, Lock, Opened,
+    Operation, Outcome, Watch, nothing_left_over,
+};
+use harness::osd::{POOL, header_of, spec};
+use serde::Deserialize;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{calls, evidence::log_of, recorder::BLOCK_BYTES, seat::Seat, stage::Stage};
+
+/// How often it is looked whether anything is left over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Every client works again: it is asked to write until it does. Fenced ones open their image anew.
+pub async fn recover(stage: &Stage) -> Result<()> {
+    let deadline = Instant::now() + stage.constants.call_max();
+    for seat in &stage.seats {
+        loop {
+            let (gid, tag) = (seat.gid(), stage.recorder.fresh_tag());
+            let outcome =
+                calls::io(stage, seat, Operation::Write { offset: 0, length: BLOCK_BYTES, tag }).await?;
+            match outcome {
+                Outcome::Ok { .. } => break,
+                _ if Instant::now() > deadline => bail!("{} does not recover: {outcome:?}", seat.name()),
+                _ if calls::needs_reopen(&outcome) => seat.revive(stage, gid).await?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every image and every snapshot is read once more, the open one through each client.
+pub async fn read_everything(stage: &Stage, state: &FinalState) -> Result<()> {
+    for seat in &stage.seats {
+        let length = state.images[&seat.image()].size;
+        calls::io(stage, seat, Operation::Read { offset: 0, length, snap: None }).await?;
+    }
+    for image in stage.images() {
+        let found = &state.images[&spec(&image)];
+        if stage.seats.iter().all(|seat| seat.image_name() != image) {
+            calls::export(stage, &image, None, found.size).await?;
+        }
+        for snapshot in &found.snapshots {
+            calls::export(stage, &image, Some(&snapshot.name), found.size).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until nothing is left over that nobody explains, and gathers what is there. What remains after the bound is found by the
+/// checker.
+pub async fn settle(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Result<AtRest> {
+    let deadline = Instant::now() + stage.constants.rest_max();
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let rest = at_rest(stage, images).await?;
+        stage.cluster.log.catch_up().await?;
+        let left = nothing_left_over(&log_of(&stage.cluster.log)?, &rest);
+        if left.is_empty() || Instant::now() > deadline {
+            return Ok(rest);
+        }
+        // Whoever takes the lock throws away the records of requesters that have gone.
+        if let Some(seat) = stage.seats.last() {
+            take_and_give_back(stage, seat).await?;
+        }
+    }
+}
+
+async fn take_and_give_back(stage: &Stage, seat: &Seat) -> Result<()> {
+    for operation in [Operation::Release, Operation::Acquire, Operation::Release] {
+        calls::io(stage, seat, operation).await?;
+    }
+    Ok(())
+}
+
+async fn at_rest(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Result<AtRest> {
+    let cluster = &stage.cluster;
+    let mut rest = AtRest { blocklist: cluster.blocklist().await?, ..AtRest::default() };
+    rest.opened =
+        stage.seats.iter().map(|seat| Opened { gid: seat.gid(), header: stage.header.clone() }).collect();
+    rest.sessions = cluster.sessions().await?.iter().map(|session| session.gid).collect();
+    for objects in images.values() {
+        let object = &objects.header;
+        for watcher in cluster.watchers(object).await? {
+            rest.watches.push(Watch { object: object.clone(), gid: watcher.gid, cookie: watcher.cookie });
+        }
+        for locker in cluster.lock(object).await?.lockers {
+            rest.locks.push(Lock { object: object.clone(), gid: locker.gid, cookie: locker.cookie });
+        }
+        for key in cluster.header_keys(object, "done_").await? {
+            rest.done_records.push(DoneRecord { object: object.clone(), key });
+        }
+    }
+    Ok(rest)
+}
+
+/// `rbd-client info --format json`.
+#[derive(Deserialize)]
+struct Info {
+    id: String,
+    size: u64,
+    block_name_prefix: String,
+    parent: Option<Parent>,
+}
+
+#[derive(Deserialize)]
+struct Parent {
+    pool: String,
+    image: String,
+    snapshot: String,
+    /// `None`: only snapshots need the parent.
+    overlap: Option<u64>,
+}
+
+/// `rbd-client snap ls --format json`.
+#[derive(Deserialize)]
+struct Snapshot {
+    name: String,
+}
+
+/// `rbd-client children --format json`.
+#[derive(Deserialize)]
+struct Child {
+    pool: String,
+    image: String,
+}
+
+/// What there is of every image of the history. An image whose making failed may be missing.
+pub async fn gather(stage: &Stage) -> Result<(FinalState, BTreeMap<String, ImageObjects>)> {
+    let (mut state, mut images) = (FinalState::default(), BTreeMap::new());
+    let existing: Vec<String> = json(stage, &["ls"]).await?;
+    for image in stage.images().iter().filter(|image| existing.contains(image)) {
+        let name = spec(image);
+        let info: Info = json(stage, &["info", &name]).await?;
+        let mut snapshots = Vec::new();
+        for Snapshot { name: snapshot } in json::<Vec<Snapshot>>(stage, &["snap", "ls", &name]).await? {
+            let children: Vec<Child> = json(stage, &["children", &format!("{name}@{snapshot}")]).await?;
+            let children = children.iter().map(|child| format!("{}/{}", child.pool, child.image)).collect();
+            snapshots.push(FinalSnapshot { name: snapshot, children });
+        }
+        let parent = info.parent.map(|parent| FinalParent {
+            image: format!("{}/{}", parent.pool, parent.image),
+            snap: parent.snapshot,
+            head: parent.overlap.is_some(),
+        });
+        state.images.insert(name.clone(), FinalImage { size: info.size, snapshots, parent });
+        let objects = ImageObjects {
+            pool: POOL.to_owned(),
+            header: header_of(&info.id),
+            object_prefix: info.block_name_prefix,
+        };
+        images.insert(name, objects);
+    }
+    Ok((state, images))
+}
+
+async fn json<T: for<'a> Deserialize<'a>>(stage: &Stage, verb: &[&str]) -> Result<T> {
+    let arguments = [verb, &["--format", "json"]].concat();
+    let text = stage.cluster.rbd_ok(&arguments).await?;
+    serde_json::from_str(&text).with_context(|| format!("rbd-client {}: {text}", arguments.join(" ")))
+}

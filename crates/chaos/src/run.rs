@@ -1,0 +1,158 @@
+//! A run from its setting to its report.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use harness::cluster::Preset;
+use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
+
+use crate::{
+    evidence::{Evidence, Findings, Verdict, log_of},
+    histogram::Histogram,
+    options::Common,
+    report::{Report, Statement},
+    rest,
+    stage::{Setting, Stage},
+    workload::Shape,
+};
+
+/// How long the OSD may take to end.
+const OSD_END_BOUND: Duration = Duration::from_secs(30);
+
+/// Where a run leaves its files: kept when asked for, and when something went wrong.
+pub struct Place {
+    directory: PathBuf,
+    temporary: Option<TempDir>,
+}
+
+impl Place {
+    /// A directory of its own under `keep`, or a temporary one.
+    pub fn make(keep: Option<&Path>) -> Result<Self> {
+        match keep {
+            Some(directory) => {
+                std::fs::create_dir(directory).with_context(|| {
+                    format!("--keep {}: a directory that does not exist yet", directory.display())
+                })?;
+                Ok(Self { directory: directory.to_owned(), temporary: None })
+            }
+            None => {
+                let temporary = TempDir::with_prefix("rbd-sim-chaos-")?;
+                Ok(Self { directory: temporary.path().to_owned(), temporary: Some(temporary) })
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its files stay.
+    pub fn stay(&mut self) {
+        if let Some(temporary) = &mut self.temporary {
+            temporary.disable_cleanup(true);
+        }
+        eprintln!("kept: {}", self.directory.display());
+    }
+}
+
+/// What a scenario has to say beside the checkers.
+#[derive(Default)]
+pub struct Told {
+    /// What was timed.
+    pub measured: Vec<Histogram>,
+    /// What must be so.
+    pub statements: Vec<Statement>,
+    /// The part of the OSD's log that is told: events after the first number, up to the second.
+    pub part: (u64, u64),
+    /// What part that is.
+    pub part_name: String,
+}
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The command.
+    pub name: &'static str,
+    /// Everything is drawn from it.
+    pub seed: u64,
+    /// In a line.
+    pub what: String,
+    /// Whether owners must be fenced before their lock is broken.
+    pub fence_first: bool,
+}
+
+/// The setting that the options ask for, with this preset if they name none.
+pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Setting {
+    Setting {
+        preset: common.preset.map_or(preset, |name| name.preset()),
+        clients: usize::from(common.clients),
+        client_options: client_options.iter().map(|&option| option.to_owned()).collect(),
+        shape: Shape::small(),
+    }
+}
+
+/// Brings the stage to rest, judges, and ends it.
+pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> Result<Report> {
+    let healed_ms = stage.recorder.now_ms();
+    rest::recover(&stage).await?;
+    let (state, images) = rest::gather(&stage).await?;
+    rest::read_everything(&stage, &state).await?;
+    let at_rest = rest::settle(&stage, &images).await?;
+    let call_ms_max = u64::try_from(stage.constants.call_max().as_millis())?;
+    let findings =
+        Findings { healed_ms, call_ms_max, fence_first: plan.fence_first, images, state, rest: at_rest };
+    findings.write(directory)?;
+    stage.cluster.log.catch_up().await?;
+    let evidence =
+        Evidence { history: stage.recorder.history()?, log: log_of(&stage.cluster.log)?, findings };
+    let verdicts = evidence.judge();
+    let report = report(&stage, plan, told, &evidence, verdicts);
+    stage.close(OSD_END_BOUND).await?;
+    Ok(report)
+}
+
+fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts: Vec<Verdict>) -> Report {
+    let (after, until) = told.part;
+    let mut events = stage.cluster.log.after(after);
+    events.retain(|event| event.sequence <= until);
+    let (begin, end) = (events.first(), events.last());
+    let mut marks = stage.marks_since(begin.map_or(0, |event| event.time_ms));
+    marks.retain(|mark| end.is_none_or(|end| mark.time_ms <= end.time_ms));
+    Report {
+        name: plan.name,
+        seed: plan.seed,
+        what: plan.what.clone(),
+        timeline_of: told.part_name,
+        timeline: harness::timeline::lines(&events, &stage.cast(), &marks),
+        measured: told.measured,
+        statements: told.statements,
+        verdicts,
+        calls: evidence.history.calls.len(),
+        events: evidence.log.events().len(),
+    }
+}
+
+/// A bar over `total` steps, on a terminal only.
+pub fn bar(common: &Common, total: u64, what: &'static str) -> ProgressBar {
+    if common.no_progress || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total).with_message(what);
+    let template = "{msg} [{bar:40}] {pos}/{len} {elapsed}";
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// The stage alone again, when all its workers have ended.
+pub fn alone(stage: Arc<Stage>) -> Result<Stage> {
+    match Arc::into_inner(stage) {
+        Some(stage) => Ok(stage),
+        None => bail!("a worker outlived its round"),
+    }
+}

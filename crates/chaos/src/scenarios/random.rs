@@ -1,0 +1,237 @@
+//! A seeded workload under a seeded schedule of faults.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use check::{Call, Operation, Outcome};
+use fastrand::Rng;
+use harness::cluster::Preset;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    histogram::Histogram,
+    nemesis::{Fault, Nemesis, Role},
+    options::{Common, Random},
+    report::{Report, Statement},
+    run::{Place, Plan, Told, alone, finish, setting},
+    stage::Stage,
+    strike::{Strike, Striker},
+    worker::Worker,
+};
+
+/// Objects at once: flattens last long enough to be interrupted.
+const FEW_AT_A_TIME: [&str; 2] = ["--rbd-concurrent-management-ops", "2"];
+/// Streams of reads and writes of each client.
+const STREAMS: usize = 2;
+/// Longest pause in such a stream; each has its own.
+const PAUSE_MAX_MS: u64 = 40;
+/// Between two faults.
+const GAP_MS: std::ops::Range<u64> = 100..1_500;
+/// How long somebody is waited for who plays the role that is to be struck.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The work goes on unbroken for so long before it ends.
+const CALM: Duration = Duration::from_millis(500);
+
+/// One entry of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// From the begin of the round.
+    pub at: Duration,
+    /// What.
+    pub nemesis: Nemesis,
+    /// For how long.
+    pub lasts: Duration,
+}
+
+/// What happens in `chaos` of time: drawn from the seed. Faults last up to one and a half watch timeouts: some are over before anybody
+/// is given up, some are not.
+pub fn schedule(rng: &mut Rng, nemeses: &[Nemesis], chaos: Duration, watch_timeout: Duration) -> Vec<Due> {
+    let lasts_max = u64::try_from(watch_timeout.as_millis()).unwrap_or(u64::MAX) * 3 / 2;
+    let mut at = Duration::ZERO;
+    let mut due = Vec::new();
+    loop {
+        at += Duration::from_millis(rng.u64(GAP_MS));
+        if at >= chaos || nemeses.is_empty() {
+            return due;
+        }
+        let nemesis = nemeses[rng.usize(0..nemeses.len())];
+        due.push(Due { at, nemesis, lasts: Duration::from_millis(rng.u64(100..lasts_max)) });
+    }
+}
+
+/// Plays one round of this seed and judges.
+pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report> {
+    let common = &options.common;
+    let nemeses = if options.nemesis.is_empty() { Nemesis::all() } else { options.nemesis.clone() };
+    let setting = setting(common, Preset::Ci, &FEW_AT_A_TIME);
+    let mut rng = Rng::with_seed(seed);
+    let stage = Arc::new(Stage::set(place.path(), setting, "child-1").await?);
+    let plan = schedule(&mut rng, &nemeses, options.chaos, stage.constants.watch_timeout);
+    let begin = stage.cluster.log.catch_up().await?;
+    let stop = CancellationToken::new();
+    let mut workers = set_to_work(&stage, &mut rng, &stop);
+    let struck = unleash(&stage, plan, &mut workers).await?;
+    sleep(CALM).await;
+    stop.cancel();
+    let idle = timeout(stage.constants.call_max(), join(&mut workers)).await;
+    let (events, open) = (stage.cluster.log.catch_up().await?, stage.recorder.open_calls());
+    if let Ok(ended) = idle {
+        ended?;
+    } else {
+        // What did not end is found by the checkers: its calls stay open.
+        workers.shutdown().await;
+    }
+    let told = Told {
+        measured: vec![times_to_the_next_write(&stage, &struck)?],
+        statements: vec![Statement {
+            what: "every worker came to its end".to_owned(),
+            passed: open == 0,
+            found: format!("{open} calls without an answer"),
+        }],
+        part: (begin, events),
+        part_name: format!("the round: {}", words(&struck)),
+    };
+    let plan = Plan { name: "random", seed, what: described(common, options.chaos), fence_first: true };
+    finish(alone(stage)?, &plan, told, place.path()).await
+}
+
+fn described(common: &Common, chaos: Duration) -> String {
+    format!("{} clients, {} of faults", common.clients, humantime::format_duration(chaos))
+}
+
+fn set_to_work(stage: &Arc<Stage>, rng: &mut Rng, stop: &CancellationToken) -> JoinSet<Result<()>> {
+    let mut workers = JoinSet::new();
+    for seat in &stage.seats {
+        let mut worker =
+            || Worker { stage: stage.clone(), seat: seat.clone(), rng: rng.fork(), stop: stop.clone() };
+        for _ in 0..STREAMS {
+            let mut worker = worker();
+            let pause = worker.rng.u64(1..PAUSE_MAX_MS);
+            workers.spawn(worker.io(pause));
+        }
+        workers.spawn(worker().chores());
+    }
+    workers
+}
+
+/// A fault that was carried out, or missed.
+struct Struck {
+    nemesis: Nemesis,
+    strike: Strike,
+    /// By the history's clock.
+    at_ms: u64,
+}
+
+/// Carries out the schedule. A worker that fails ends it.
+async fn unleash(
+    stage: &Arc<Stage>,
+    plan: Vec<Due>,
+    workers: &mut JoinSet<Result<()>>,
+) -> Result<Vec<Struck>> {
+    let striker = Arc::new(Striker::new(stage.clone()));
+    let began = Instant::now();
+    let struck: Arc<Mutex<Vec<Struck>>> = Arc::default();
+    let mut strikes = JoinSet::new();
+    for due in plan {
+        let (striker, struck, stage) = (striker.clone(), struck.clone(), stage.clone());
+        strikes.spawn(async move {
+            tokio::time::sleep_until(began + due.at).await;
+            let at_ms = stage.recorder.now_ms();
+            let strike = striker.strike(due.nemesis, PATIENCE, due.lasts).await;
+            let strike = strike.with_context(|| format!("nemesis {}", due.nemesis))?;
+            let record = Struck { nemesis: due.nemesis, strike, at_ms };
+            struck.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+            anyhow::Ok(())
+        });
+    }
+    loop {
+        tokio::select! {
+            biased;
+            Some(ended) = workers.join_next() => ended??,
+            strike = strikes.join_next() => match strike {
+                Some(strike) => strike??,
+                None => break,
+            },
+        }
+    }
+    let mut struck = std::mem::take(&mut *struck.lock().unwrap_or_else(PoisonError::into_inner));
+    struck.sort_by_key(|strike| strike.at_ms);
+    Ok(struck)
+}
+
+async fn join(workers: &mut JoinSet<Result<()>>) -> Result<()> {
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+/// From each fault of an owner to the next write that any client has acknowledged after it.
+fn times_to_the_next_write(stage: &Stage, struck: &[Struck]) -> Result<Histogram> {
+    let mut histogram =
+        Histogram::new("from a fault of the lock owner to the next acknowledged write of anybody", "");
+    let history = stage.recorder.history()?;
+    let write = |call: &Call| match (&call.operation, &call.completed) {
+        (Operation::Write { .. }, Some((at, Outcome::Ok { .. }))) => Some(at.time_ms),
+        _ => None,
+    };
+    let mut writes: Vec<u64> = history.calls.iter().filter_map(write).collect();
+    writes.sort_unstable();
+    for strike in
+        struck.iter().filter(|strike| strike.strike == Strike::Done && takes_the_owner_away(strike.nemesis))
+    {
+        let next = writes.iter().find(|time| **time > strike.at_ms);
+        if let Some(time) = next {
+            histogram.add(Duration::from_millis(time - strike.at_ms));
+        }
+    }
+    Ok(histogram)
+}
+
+fn takes_the_owner_away(nemesis: Nemesis) -> bool {
+    matches!(
+        nemesis,
+        Nemesis::Client(Fault::Kill | Fault::Freeze | Fault::Cut | Fault::Mute | Fault::Deaf, Role::Owner)
+    )
+}
+
+fn words(struck: &[Struck]) -> String {
+    let words = struck.iter().map(|strike| match strike.strike {
+        Strike::Done => strike.nemesis.to_string(),
+        Strike::Missed => format!("({} found nobody)", strike.nemesis),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(seed: u64, nemeses: &[Nemesis]) -> Vec<Due> {
+        schedule(&mut Rng::with_seed(seed), nemeses, Duration::from_secs(60), Duration::from_secs(3))
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_schedule() {
+        let all = Nemesis::all();
+        assert_eq!(drawn(5, &all), drawn(5, &all));
+        assert_ne!(drawn(5, &all), drawn(6, &all));
+    }
+
+    #[test]
+    fn a_schedule_has_short_faults_and_long_ones_of_the_chosen_kinds() {
+        let only = [Nemesis::SilentWatcher];
+        let due = drawn(1, &only);
+        assert!(due.iter().all(|due| due.nemesis == only[0] && due.at < Duration::from_secs(60)));
+        assert!(due.iter().any(|due| due.lasts < Duration::from_secs(3)));
+        assert!(due.iter().any(|due| due.lasts > Duration::from_secs(3)));
+        assert_eq!(drawn(1, &[]), []);
+    }
+}

@@ -1,0 +1,61 @@
+//! Seeds that once failed, kept for ever.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::{
+    nemesis::Nemesis,
+    options::{Common, Random},
+};
+
+/// The list of seeds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// In the order in which they were found.
+    #[serde(default, rename = "regression")]
+    pub regressions: Vec<Regression>,
+}
+
+/// A seed of `chaos random` that once failed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Regression {
+    /// The seed.
+    pub seed: u64,
+    /// `--nemesis`.
+    #[serde(default)]
+    pub nemesis: Vec<String>,
+    /// `--clients`.
+    pub clients: u16,
+    /// `--chaos`, in seconds.
+    pub chaos_seconds: u64,
+    /// What was wrong.
+    pub guards: String,
+}
+
+impl List {
+    /// Reads the list.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        toml::from_str(&text).with_context(|| format!("{}", file.display()))
+    }
+}
+
+impl Regression {
+    /// The options under which it failed.
+    pub fn options(&self, common: &Common) -> Result<Random> {
+        let parse =
+            |name: &String| name.parse::<Nemesis>().map_err(|error| anyhow::anyhow!("{name}: {error}"));
+        let nemesis = self.nemesis.iter().map(parse).collect::<Result<_>>()?;
+        ensure!((2..=16).contains(&self.clients), "seed {}: clients {}: 2 to 16", self.seed, self.clients);
+        Ok(Random {
+            minutes: None,
+            nemesis,
+            chaos: Duration::from_secs(self.chaos_seconds),
+            common: Common { seed: Some(self.seed), clients: self.clients, ..common.clone() },
+        })
+    }
+}

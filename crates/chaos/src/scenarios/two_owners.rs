@@ -1,0 +1,94 @@
+//! Fencing is switched off on purpose: a write of the former owner lands after its lock was broken. Ceph ends with two owners here,
+//! and so do we; the checker must catch it.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use check::{Operation, Outcome, Rule};
+use harness::cluster::Preset;
+use tokio::time::Instant;
+
+use super::owner_lost::become_owner;
+use crate::{
+    calls,
+    histogram::Histogram,
+    nemesis::Fault,
+    options::Common,
+    recorder::BLOCK_BYTES,
+    report::{Report, Statement},
+    rest,
+    run::{Place, Plan, Told, alone, bar, finish, setting},
+    seat::Seat,
+    stage::Stage,
+    strike,
+};
+
+const NO_FENCING: [&str; 2] = ["--rbd-blocklist-on-break-lock", "false"];
+
+/// Plays all rounds; what the checker must find is a statement of the report, and no violation of it.
+pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
+    let setting = setting(common, Preset::Ci, &NO_FENCING);
+    let what = format!(
+        "{} rounds, {} clients, preset {:?}, no fencing",
+        common.rounds, common.clients, setting.preset
+    );
+    let plan = Plan { name: "two-owners", seed, what: what.to_lowercase(), fence_first: false };
+    let stage = Arc::new(Stage::set(place.path(), setting, "child-1").await?);
+    let mut measured =
+        Histogram::new("from cutting the owner off to another client's next acknowledged write", "");
+    let progress = bar(common, common.rounds.into(), plan.name);
+    let mut part = (0, 0);
+    for round in 1..=common.rounds as usize {
+        let owner = stage.seats[round % stage.seats.len()].clone();
+        let next = stage.seats[(round + 1) % stage.seats.len()].clone();
+        become_owner(&stage, &owner).await?;
+        let begin = stage.cluster.log.catch_up().await?;
+        strike::link(&stage, &owner, Fault::Cut);
+        let began = Instant::now();
+        // On its way to the OSD when the lock is broken, and nothing keeps it from landing afterwards.
+        let late = tokio::spawn(write(stage.clone(), owner.clone()));
+        become_owner(&stage, &next).await?;
+        measured.add(began.elapsed());
+        strike::heal(&stage, &owner);
+        late.await??;
+        rest::recover(&stage).await?;
+        part = (begin, stage.cluster.log.catch_up().await?);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let told =
+        Told { measured: vec![measured], part, part_name: "the last round".to_owned(), ..Told::default() };
+    let mut report = finish(alone(stage)?, &plan, told, place.path()).await?;
+    expect_the_second_owner(&mut report, common.rounds as usize)?;
+    Ok(report)
+}
+
+async fn write(stage: Arc<Stage>, seat: Arc<Seat>) -> Result<Outcome> {
+    let tag = stage.recorder.fresh_tag();
+    calls::io(&stage, &seat, Operation::Write { offset: BLOCK_BYTES, length: BLOCK_BYTES, tag }).await
+}
+
+/// The one kind of violation that switching fencing off must cause is taken out of the verdict and asked for instead.
+fn expect_the_second_owner(report: &mut Report, rounds: usize) -> Result<()> {
+    let verdict = report.verdicts.first_mut();
+    ensure!(
+        verdict.as_ref().is_some_and(|verdict| verdict.invariant == "I1"),
+        "the first verdict is about writers"
+    );
+    let Some(verdict) = verdict else { return Ok(()) };
+    let name = Rule::WriteWithoutLock.name();
+    let (caught, other) =
+        std::mem::take(&mut verdict.violations).into_iter().partition(|found| found.starts_with(name));
+    verdict.violations = other;
+    let caught: Vec<String> = caught;
+    report.statements.push(Statement {
+        what: format!("the checker catches a write of the former owner in each of {rounds} rounds"),
+        passed: caught.len() >= rounds,
+        found: format!(
+            "{} writes; the first: {}",
+            caught.len(),
+            caught.first().map_or("none", String::as_str)
+        ),
+    });
+    Ok(())
+}

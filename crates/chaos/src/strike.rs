@@ -1,0 +1,170 @@
+//! Carries out a nemesis, and takes it back.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Result;
+use harness::proxy::Link;
+use tokio::time::{Instant, interval, sleep};
+
+use crate::{
+    nemesis::{Fault, Nemesis, Role},
+    seat::Seat,
+    silent::SilentWatcher,
+    stage::Stage,
+};
+
+/// What a slow link adds each way.
+const SLOW: Duration = Duration::from_millis(50);
+/// How often connections are closed while `reset` lasts.
+const RESET_INTERVAL: Duration = Duration::from_millis(150);
+/// How often it is looked whether somebody plays the role that is to be struck.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Breaks a stage.
+pub struct Striker {
+    stage: Arc<Stage>,
+    /// Clients that are broken already, by name.
+    broken: Mutex<BTreeSet<String>>,
+}
+
+/// What came of a strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// It was done and taken back.
+    Done,
+    /// Nobody played the role in time, or whoever did was broken already.
+    Missed,
+}
+
+impl Striker {
+    /// Nothing is broken yet.
+    pub fn new(stage: Arc<Stage>) -> Self {
+        Self { stage, broken: Mutex::default() }
+    }
+
+    /// Carries out `nemesis` as soon as somebody plays its role, at most `patience` from here on, and takes it back after `lasts`.
+    pub async fn strike(&self, nemesis: Nemesis, patience: Duration, lasts: Duration) -> Result<Strike> {
+        let (fault, role) = match nemesis {
+            Nemesis::SilentWatcher => return self.silent_watcher(lasts).await,
+            Nemesis::Client(fault, role) => (fault, role),
+        };
+        let Some(seat) = self.find(role, patience).await? else { return Ok(Strike::Missed) };
+        let done = befall(&self.stage, &seat, fault, lasts).await;
+        self.lock().remove(seat.name());
+        done.map(|()| Strike::Done)
+    }
+
+    async fn silent_watcher(&self, lasts: Duration) -> Result<Strike> {
+        let stage = &self.stage;
+        let watcher = SilentWatcher::start(stage).await?;
+        stage.mark("", &format!("client {} watches and never acks", watcher.gid()));
+        sleep(lasts).await;
+        watcher.leave().await;
+        stage.mark("", "the silent watcher left");
+        Ok(Strike::Done)
+    }
+
+    /// Looks for somebody in this role who is not broken yet.
+    async fn find(&self, role: Role, patience: Duration) -> Result<Option<Arc<Seat>>> {
+        let deadline = Instant::now() + patience;
+        let mut looks = interval(LOOK_INTERVAL);
+        while Instant::now() < deadline {
+            looks.tick().await;
+            let candidate = self.candidate(role).await?;
+            if let Some(seat) = candidate.filter(|seat| self.lock().insert(seat.name().to_owned())) {
+                return Ok(Some(seat));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn candidate(&self, role: Role) -> Result<Option<Arc<Seat>>> {
+        let owner = self.stage.owner().await?;
+        let is_owner = |seat: &Seat| owner.as_ref().is_some_and(|owner| owner.name() == seat.name());
+        let mut others = self.stage.seats.iter().filter(|seat| !is_owner(seat));
+        Ok(match role {
+            Role::Owner => owner,
+            Role::Requester => others.find(|seat| seat.is_requester()).cloned(),
+            Role::Bystander => {
+                others.find(|seat| !seat.is_requester() && !self.lock().contains(seat.name())).cloned()
+            }
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One fault of one client, from its begin to its end.
+async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Result<()> {
+    match fault {
+        Fault::Kill => {
+            kill(stage, seat).await?;
+            sleep(lasts).await;
+            seat.fill(&stage.cluster).await?;
+            stage.mark(seat.name(), "another client took its place");
+        }
+        Fault::Freeze => {
+            freeze(stage, seat).await?;
+            sleep(lasts).await;
+            wake(stage, seat).await?;
+        }
+        Fault::Reset => {
+            stage.mark(seat.name(), "its connections are closed, over and over");
+            let until = Instant::now() + lasts;
+            let mut resets = interval(RESET_INTERVAL);
+            while Instant::now() < until {
+                resets.tick().await;
+                seat.reset().await?;
+            }
+            stage.mark(seat.name(), "its connections are left alone");
+        }
+        Fault::Cut | Fault::Slow | Fault::Mute | Fault::Deaf => {
+            link(stage, seat, fault);
+            sleep(lasts).await;
+            heal(stage, seat);
+        }
+    }
+    Ok(())
+}
+
+/// SIGKILL.
+pub async fn kill(stage: &Stage, seat: &Seat) -> Result<()> {
+    stage.mark(seat.name(), "SIGKILL");
+    seat.kill().await
+}
+
+/// SIGSTOP.
+pub async fn freeze(stage: &Stage, seat: &Seat) -> Result<()> {
+    stage.mark(seat.name(), "SIGSTOP");
+    seat.freeze().await
+}
+
+/// SIGCONT.
+pub async fn wake(stage: &Stage, seat: &Seat) -> Result<()> {
+    stage.mark(seat.name(), "SIGCONT");
+    seat.wake().await
+}
+
+/// Breaks its network: cut, slow, mute or deaf.
+pub fn link(stage: &Stage, seat: &Seat, fault: Fault) {
+    let (link, what) = match fault {
+        Fault::Slow => (Link::slow(SLOW), "its link is slow"),
+        Fault::Mute => (Link::up_lost(), "what it sends is lost"),
+        Fault::Deaf => (Link::down_lost(), "what is sent to it is lost"),
+        _ => (Link::cut(), "is cut off from the OSD"),
+    };
+    stage.mark(seat.name(), what);
+    seat.link(link);
+}
+
+/// Its network is whole again.
+pub fn heal(stage: &Stage, seat: &Seat) {
+    stage.mark(seat.name(), "its link is healed");
+    seat.link(Link::default());
+}

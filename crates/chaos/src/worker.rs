@@ -1,0 +1,159 @@
+//! What a client is asked to do, over and over, until it is told to stop.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use check::{Operation, Outcome};
+use fastrand::Rng;
+use harness::osd::spec;
+use proto::rbd::v1::CallLimits;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    calls,
+    recorder::BLOCK_BYTES,
+    seat::Seat,
+    stage::{OBJECT_BYTES, Stage},
+    workload::{Chore, draw_chore, draw_io, draw_size},
+};
+
+/// Longest pause between two chores.
+const CHORE_PAUSE_MAX_MS: u64 = 400;
+/// Longest time that a lock taken by hand is kept.
+const HOLD_MAX_MS: u64 = 300;
+/// Of so many maintenance calls one has a deadline.
+const DEADLINE_ONE_IN: u32 = 4;
+
+/// One stream of calls to one client.
+pub struct Worker {
+    /// Where.
+    pub stage: Arc<Stage>,
+    /// Of whom.
+    pub seat: Arc<Seat>,
+    /// What is drawn.
+    pub rng: Rng,
+    /// Ends it between two calls.
+    pub stop: CancellationToken,
+}
+
+impl Worker {
+    /// Reads, writes, discards and flushes, with pauses of up to `pause_max_ms`.
+    pub async fn io(mut self, pause_max_ms: u64) -> Result<()> {
+        while !self.stop.is_cancelled() {
+            let operation = draw_io(&mut self.rng, &self.stage.setting.shape, &self.stage.recorder);
+            self.act(operation).await?;
+            self.pause(pause_max_ms).await;
+        }
+        Ok(())
+    }
+
+    /// Maintenance.
+    pub async fn chores(mut self) -> Result<()> {
+        while !self.stop.is_cancelled() {
+            self.pause(CHORE_PAUSE_MAX_MS).await;
+            let chore = draw_chore(&mut self.rng);
+            self.chore(chore).await?;
+        }
+        Ok(())
+    }
+
+    async fn chore(&mut self, chore: Chore) -> Result<()> {
+        let rng = &mut self.rng;
+        match chore {
+            Chore::Flatten => drop(self.maintain(Operation::Flatten).await?),
+            Chore::Resize => {
+                let size = draw_size(rng, &self.stage.setting.shape, OBJECT_BYTES);
+                self.maintain(Operation::Resize { size }).await?;
+            }
+            Chore::SnapCreate => drop(self.snap_create().await?),
+            Chore::SnapRemove => {
+                if let Some(snap) = self.stage.take_snapshot(|count| rng.usize(0..count)) {
+                    self.maintain(Operation::SnapRemove { snap }).await?;
+                }
+            }
+            Chore::SnapRead => {
+                if let Some(snap) = self.stage.some_snapshot(|count| rng.usize(0..count)) {
+                    let length = self.stage.setting.shape.blocks * BLOCK_BYTES;
+                    calls::export(&self.stage, self.image(), Some(&snap), length).await?;
+                }
+            }
+            Chore::Clone => self.clone_snapshot().await?,
+            Chore::HoldLock => self.hold_lock().await?,
+        }
+        Ok(())
+    }
+
+    async fn maintain(&mut self, operation: Operation) -> Result<Outcome> {
+        let deadline_ms = match self.rng.u32(0..DEADLINE_ONE_IN) {
+            0 => self.rng.u64(50..3_000),
+            _ => 0,
+        };
+        let limits = CallLimits { attempts_max: 0, deadline_ms };
+        let gid = self.seat.gid();
+        let outcome = calls::maintenance(&self.stage, &self.seat, operation, limits, |_| ()).await?;
+        self.after(&outcome, gid).await?;
+        Ok(outcome)
+    }
+
+    async fn snap_create(&mut self) -> Result<Option<String>> {
+        let snap = self.stage.fresh_snapshot();
+        let outcome = self.maintain(Operation::SnapCreate { snap: snap.clone() }).await?;
+        let is_made = matches!(outcome, Outcome::Ok { .. });
+        Ok(is_made.then(|| {
+            self.stage.snapshot_made(&snap);
+            snap
+        }))
+    }
+
+    /// A clone of a snapshot of its own, which nobody removes; half of them are flattened by a process of their own.
+    async fn clone_snapshot(&mut self) -> Result<()> {
+        let Some(snap) = self.snap_create().await? else { return Ok(()) };
+        let parent = spec(self.image());
+        // Whoever removes it first is as good a story; then there is nothing to clone.
+        if self.seat.remote().await.snap_protect(&snap).await.is_err() {
+            return Ok(());
+        }
+        let child = format!("{}-{snap}", self.image());
+        let (source, target, object) = (format!("{parent}@{snap}"), spec(&child), OBJECT_BYTES.to_string());
+        let verb = ["clone", "--object-size", &object, &source, &target];
+        let outcome = self.stage.verb(&child, Operation::Clone { parent, snap }, &verb).await?;
+        if matches!(outcome, Outcome::Ok { .. }) && self.rng.bool() {
+            self.stage.verb(&child, Operation::Flatten, &["flatten", "--no-progress", &target]).await?;
+        }
+        Ok(())
+    }
+
+    async fn hold_lock(&mut self) -> Result<()> {
+        if matches!(self.act(Operation::Acquire).await?, Outcome::Ok { .. }) {
+            self.pause(HOLD_MAX_MS).await;
+            self.act(Operation::Release).await?;
+        }
+        Ok(())
+    }
+
+    async fn act(&self, operation: Operation) -> Result<Outcome> {
+        let gid = self.seat.gid();
+        let outcome = calls::io(&self.stage, &self.seat, operation).await?;
+        self.after(&outcome, gid).await?;
+        Ok(outcome)
+    }
+
+    /// A client that was fenced opens its image anew.
+    async fn after(&self, outcome: &Outcome, gid: u64) -> Result<()> {
+        if calls::needs_reopen(outcome) { self.seat.revive(&self.stage, gid).await } else { Ok(()) }
+    }
+
+    fn image(&self) -> &str {
+        self.seat.image_name()
+    }
+
+    async fn pause(&mut self, max_ms: u64) {
+        let pause = Duration::from_millis(self.rng.u64(0..=max_ms));
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = sleep(pause) => {}
+        }
+    }
+}
