@@ -15,10 +15,10 @@ use tempfile::TempDir;
 use crate::{
     evidence::{Evidence, Findings, Verdict, log_of},
     histogram::Histogram,
-    options::Common,
+    options::{Common, PresetName},
     report::{Report, Statement},
     rest,
-    stage::{Setting, Stage},
+    stage::{CHAOS, Setting, Stage},
     workload::Shape,
 };
 
@@ -73,7 +73,13 @@ pub struct Told {
     pub part: (u64, u64),
     /// What part that is.
     pub part_name: String,
+    /// Of a long part only what was done to the clients and who lost the lock is told.
+    pub is_brief: bool,
 }
+
+/// What a brief timeline tells of the OSD's log.
+const TURNS: [&str; 4] =
+    ["its watch expired", "is blocklisted", "its exclusive lock is broken", "its watch is connected again"];
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -91,7 +97,7 @@ pub struct Plan {
 /// The setting that the options ask for, with this preset if they name none.
 pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Setting {
     Setting {
-        preset: common.preset.map_or(preset, |name| name.preset()),
+        preset: common.preset.map_or(preset, PresetName::preset),
         clients: usize::from(common.clients),
         client_options: client_options.iter().map(|&option| option.to_owned()).collect(),
         shape: Shape::small(),
@@ -125,12 +131,14 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
     let (begin, end) = (events.first(), events.last());
     let mut marks = stage.marks_since(begin.map_or(0, |event| event.time_ms));
     marks.retain(|mark| end.is_none_or(|end| mark.time_ms <= end.time_ms));
+    let mut timeline = harness::timeline::lines(&events, &stage.cast(), &marks);
+    timeline.retain(|line| !told.is_brief || line.who == CHAOS || TURNS.contains(&line.what.as_str()));
     Report {
         name: plan.name,
         seed: plan.seed,
         what: plan.what.clone(),
         timeline_of: told.part_name,
-        timeline: harness::timeline::lines(&events, &stage.cast(), &marks),
+        timeline,
         measured: told.measured,
         statements: told.statements,
         verdicts,

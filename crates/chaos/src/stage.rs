@@ -29,6 +29,8 @@ use crate::{
 pub const OBJECT_BYTES: u64 = 16 << 10;
 /// Who works on images without being one of the clients: verbs of `rbd-client`, each a process of its own.
 pub const OPERATOR: &str = "operator";
+/// Who breaks things, in timelines.
+pub const CHAOS: &str = "chaos";
 /// The image that is cloned.
 const BASE: &str = "base";
 /// How many stretches of the base are filled, each by one write; one stretch more stays a hole.
@@ -129,7 +131,9 @@ impl Stage {
         let object = OBJECT_BYTES.to_string();
         let verb = ["clone", "--object-size", &object, &parent, &spec(clone)];
         self.must(clone, Operation::Clone { parent: base, snap }, &verb).await?;
-        self.seats.clear();
+        for seat in self.seats.drain(..) {
+            seat.close().await?;
+        }
         for number in 1..=self.setting.clients {
             let name = format!("client {number}");
             let seat = Seat::take(&self.cluster, &name, clone, &self.setting.client_options).await?;
@@ -171,7 +175,7 @@ impl Stage {
     pub fn mark(&self, whom: &str, what: &str) {
         let line = Line {
             time_ms: self.cluster.log.osd_now_ms(),
-            who: "chaos".to_owned(),
+            who: CHAOS.to_owned(),
             whom: whom.to_owned(),
             what: what.to_owned(),
         };

@@ -174,6 +174,7 @@ impl<'a> Blocks<'a> {
             Operation::Resize { size } => {
                 for block in interesting.range(size / history.block_bytes..) {
                     self.push(image, *block, call, Action::Write(0));
+                    self.trim(image, *block, call);
                 }
             }
             Operation::Create { .. } => self.comes_from(image, Origin::New),
@@ -189,6 +190,17 @@ impl<'a> Blocks<'a> {
 
     fn push(&mut self, image: &'a str, block: u64, call: &Call, action: Action) {
         let op = RegisterOp { id: call.id, invoked: call.invoked.position, effect: call.effect(), action };
+        self.ops.entry((image, block)).or_default().push(op);
+    }
+
+    /// A shrink trims before it commits the size, and begins anew when the lock changes hands meanwhile (librbd: trim, then
+    /// set_size): what was written beyond the new size in between is cleared once more.
+    fn trim(&mut self, image: &'a str, block: u64, call: &Call) {
+        let end = match call.effect() {
+            Effect::Happened(end) | Effect::Perhaps(end) => end,
+        };
+        let (effect, action) = (Effect::Perhaps(end), Action::Repeat(0));
+        let op = RegisterOp { id: call.id, invoked: call.invoked.position, effect, action };
         self.ops.entry((image, block)).or_default().push(op);
     }
 
@@ -238,7 +250,7 @@ impl<'a> Blocks<'a> {
 
 const fn written(action: Action) -> Option<u64> {
     match action {
-        Action::Write(value) => Some(value),
+        Action::Write(value) | Action::Repeat(value) => Some(value),
         Action::Read(_) | Action::Swap { .. } => None,
     }
 }

@@ -16,6 +16,8 @@ pub(crate) const UNREAD: u64 = u64::MAX;
 pub enum Action {
     /// Sets it.
     Write(u64),
+    /// Sets it, any number of times between begin and end: only of an op that perhaps happened.
+    Repeat(u64),
     /// Finds this value in it.
     Read(u64),
     /// Sets it to `to`; only possible when it is `from`.
@@ -86,7 +88,7 @@ pub(crate) fn needed(ops: &[RegisterOp]) -> BTreeSet<u64> {
 
 const fn required(action: Action) -> Option<u64> {
     match action {
-        Action::Write(_) => None,
+        Action::Write(_) | Action::Repeat(_) => None,
         Action::Read(value) | Action::Swap { from: value, .. } => Some(value),
     }
 }
@@ -94,7 +96,7 @@ const fn required(action: Action) -> Option<u64> {
 const fn produced(action: Action) -> Option<u64> {
     match action {
         Action::Read(_) => None,
-        Action::Write(value) | Action::Swap { to: value, .. } => Some(value),
+        Action::Write(value) | Action::Repeat(value) | Action::Swap { to: value, .. } => Some(value),
     }
 }
 
@@ -103,7 +105,7 @@ const fn produced(action: Action) -> Option<u64> {
 fn is_useful(action: Action, needed: &BTreeSet<u64>) -> bool {
     match action {
         Action::Read(_) => false,
-        Action::Write(value) => needed.contains(&value),
+        Action::Write(value) | Action::Repeat(value) => needed.contains(&value),
         Action::Swap { .. } => true,
     }
 }
@@ -122,7 +124,7 @@ fn sharpen(ops: &mut [RegisterOp], start: &BTreeSet<u64>) {
             *makers.entry(value).or_default() += 1;
         }
     }
-    for op in ops {
+    for op in ops.iter_mut().filter(|op| !matches!(op.action, Action::Repeat(_))) {
         let (Effect::Perhaps(end), Some(value)) = (op.effect, produced(op.action)) else { continue };
         if let Some(until) = seen_until.get(&value)
             && makers.get(&value) == Some(&1)

@@ -11,6 +11,10 @@ const fn end(op: &RegisterOp) -> u64 {
     }
 }
 
+const fn is_repeat(op: &RegisterOp) -> bool {
+    matches!(op.action, Action::Repeat(_))
+}
+
 /// Whether some order of the remaining ops, each of which may follow what has been taken, explains everything.
 fn explains(value: u64, taken: &mut Vec<RegisterOp>, rest: &[RegisterOp]) -> bool {
     if rest.iter().all(|op| matches!(op.effect, Effect::Perhaps(_))) {
@@ -20,6 +24,10 @@ fn explains(value: u64, taken: &mut Vec<RegisterOp>, rest: &[RegisterOp]) -> boo
         let op = rest[index];
         let next = match op.action {
             Action::Write(written) => Some(written),
+            // Of two in a row the first could be left out; with it the search for an order would not end.
+            Action::Repeat(written) => {
+                (!matches!(taken.last(), Some(before) if is_repeat(before))).then_some(written)
+            }
             Action::Read(read) => (read == value).then_some(value),
             Action::Swap { from, to } => (from == value).then_some(to),
         };
@@ -27,7 +35,9 @@ fn explains(value: u64, taken: &mut Vec<RegisterOp>, rest: &[RegisterOp]) -> boo
             return false;
         };
         let mut others = rest.to_vec();
-        others.remove(index);
+        if !is_repeat(&op) {
+            others.remove(index);
+        }
         taken.push(op);
         let is_explained = explains(next, taken, &others);
         taken.pop();
@@ -39,6 +49,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => (0..3_u64).prop_map(Action::Write),
         4 => (0..3_u64).prop_map(Action::Read),
+        1 => (0..3_u64).prop_map(Action::Repeat),
         1 => (0..3_u64, 0..3_u64).prop_map(|(from, to)| Action::Swap { from, to }),
     ]
 }
@@ -47,6 +58,7 @@ fn op() -> impl Strategy<Value = RegisterOp> {
     (0..16_u64, 1..8_u64, action(), 0..6_u8).prop_map(|(invoked, length, action, kind)| {
         let effect = match kind {
             0 => Effect::Perhaps(NEVER),
+            _ if matches!(action, Action::Repeat(_)) => Effect::Perhaps(invoked + length),
             1 => Effect::Perhaps(invoked + length),
             _ => Effect::Happened(invoked + length),
         };

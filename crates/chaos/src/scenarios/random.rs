@@ -90,13 +90,21 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     }
     let told = Told {
         measured: vec![times_to_the_next_write(&stage, &struck)?],
-        statements: vec![Statement {
-            what: "every worker came to its end".to_owned(),
-            passed: open == 0,
-            found: format!("{open} calls without an answer"),
-        }],
+        statements: vec![
+            Statement {
+                what: "something was broken".to_owned(),
+                passed: struck.iter().any(|struck| struck.strike == Strike::Done),
+                found: words(&struck),
+            },
+            Statement {
+                what: "every worker came to its end".to_owned(),
+                passed: open == 0,
+                found: format!("{open} calls without an answer"),
+            },
+        ],
         part: (begin, events),
-        part_name: format!("the round: {}", words(&struck)),
+        part_name: "the round, in brief".to_owned(),
+        is_brief: true,
     };
     let plan = Plan { name: "random", seed, what: described(common, options.chaos), fence_first: true };
     finish(alone(stage)?, &plan, told, place.path()).await
@@ -205,7 +213,7 @@ fn takes_the_owner_away(nemesis: Nemesis) -> bool {
 fn words(struck: &[Struck]) -> String {
     let words = struck.iter().map(|strike| match strike.strike {
         Strike::Done => strike.nemesis.to_string(),
-        Strike::Missed => format!("({} found nobody)", strike.nemesis),
+        Strike::Missed => format!("({}: nobody)", strike.nemesis),
     });
     words.collect::<Vec<_>>().join(", ")
 }

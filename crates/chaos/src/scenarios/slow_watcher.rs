@@ -70,6 +70,6 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         },
     ];
     let part_name = "the last round".to_owned();
-    let told = Told { measured: vec![forwarded, hand_over], statements, part, part_name };
+    let told = Told { measured: vec![forwarded, hand_over], statements, part, part_name, is_brief: false };
     finish(stage, &plan, told, place.path()).await
 }

@@ -186,6 +186,24 @@ fn a_short_read_is_found_unless_the_image_was_resized() {
     assert_eq!(judged(&script), []);
 }
 
+/// librbd: a shrink trims first and commits the size last; after a hand-over it begins anew.
+#[test]
+fn a_shrink_may_clear_a_block_again_while_it_runs_and_not_afterwards() {
+    let mut script = with_image();
+    script.ok("i", write(1));
+    let shrinking = script.invoke("i", Operation::Resize { size: 0 });
+    script.read("i", None, 0);
+    script.ok("i", write(2));
+    script.read("i", None, 0);
+    script.ok("i", write(3));
+    script.complete(shrinking, done());
+    script.read("i", None, 0);
+    assert_eq!(judged(&script), []);
+    script.ok("i", write(4));
+    let lost = script.read("i", None, 0);
+    assert_eq!(judged(&script), stuck_at(lost));
+}
+
 #[test]
 fn thousands_of_overlapping_calls_on_one_block_are_decided() {
     let mut script = with_image();

@@ -148,8 +148,9 @@ impl Search {
 
     fn needers(&self, start: &BTreeSet<u64>) -> BTreeMap<u64, Vec<usize>> {
         let mut comings: BTreeMap<u64, usize> = start.iter().map(|value| (*value, 1)).collect();
-        for value in self.required.iter().chain(&self.optional).filter_map(|op| produced(op.action)) {
-            *comings.entry(value).or_default() += 1;
+        for op in self.required.iter().chain(&self.optional) {
+            let Some(value) = produced(op.action) else { continue };
+            *comings.entry(value).or_default() += if matches!(op.action, Action::Repeat(_)) { 2 } else { 1 };
         }
         let mut needers: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (index, op) in self.required.iter().enumerate() {
@@ -197,7 +198,7 @@ impl Search {
             .collect();
         let is_wanted = |index: &usize| match self.optional[*index].action {
             // Whatever follows an optional write at once must need it, or it could be left out.
-            Action::Write(value) => wanted.contains(&value),
+            Action::Write(value) | Action::Repeat(value) => wanted.contains(&value),
             Action::Read(_) | Action::Swap { .. } => true,
         };
         let distinct = offered.into_iter().filter(|index| !self.has_earlier_twin(&optional, *index));
@@ -250,7 +251,7 @@ impl Search {
     fn take(&self, at: &Configuration, next: Next) -> Option<Configuration> {
         let (op, is_optional) = (self.op(next), matches!(next, Next::Optional(_)));
         let value = match op.action {
-            Action::Write(value) => value,
+            Action::Write(value) | Action::Repeat(value) => value,
             Action::Read(value) if value == at.value => value,
             Action::Swap { from, to } if from == at.value => to,
             Action::Read(_) | Action::Swap { .. } => return None,
@@ -261,6 +262,7 @@ impl Search {
         let mut reached = Configuration { value, latest: at.latest.max(op.invoked), ..at.clone() };
         match next {
             Next::Required(index) => insert(&mut reached.ahead, index),
+            Next::Optional(_) if matches!(op.action, Action::Repeat(_)) => {}
             Next::Optional(index) => insert(&mut reached.used, index),
         }
         for index in self.hidden(at, next) {
