@@ -1,6 +1,6 @@
 //! What a run says, for people and for programs.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use harness::timeline::{self, Line};
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub struct Report {
     pub calls: usize,
     /// Events in the OSD's log.
     pub events: usize,
+    /// How long each call may take once the last fault is taken back (I5).
+    pub call_ms_max: u64,
 }
 
 /// Something that must be so, and what was found.
@@ -69,7 +71,12 @@ impl Report {
             text.push('\n');
             text += &measured.draw();
         }
-        let _ = write!(text, "\n{} calls, {} events of the OSD\n", self.calls, self.events);
+        let bound = humantime::format_duration(Duration::from_millis(self.call_ms_max));
+        let _ = writeln!(
+            text,
+            "\n{} calls, {} events of the OSD; a call may take {bound} once everything is healed",
+            self.calls, self.events
+        );
         for statement in &self.statements {
             said(&mut text, statement.passed, &format!("{}: {}", statement.what, statement.found));
         }

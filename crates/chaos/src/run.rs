@@ -144,6 +144,7 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
         verdicts,
         calls: evidence.history.calls.len(),
         events: evidence.log.events().len(),
+        call_ms_max: evidence.findings.call_ms_max,
     }
 }
 
