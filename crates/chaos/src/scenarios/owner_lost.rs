@@ -45,6 +45,8 @@ pub struct Way {
     pub preset: Preset,
     /// What the time to the next write should be.
     pub goal: &'static str,
+    /// Whether each round also has a cut that is over before anybody is given up.
+    pub cuts_short: bool,
 }
 
 /// `chaos kill-owner`.
@@ -53,6 +55,7 @@ pub const KILL: Way = Way {
     faults: &[Fault::Kill],
     preset: Preset::Default,
     goal: "goal with the default constants: a median below 1 s; Ceph takes 30.6 s to 30.9 s",
+    cuts_short: false,
 };
 /// `chaos freeze-owner`.
 pub const FREEZE: Way = Way {
@@ -60,13 +63,15 @@ pub const FREEZE: Way = Way {
     faults: &[Fault::Freeze],
     preset: Preset::Ci,
     goal: "goal: the watch timeout (ci: 3 s, ceph: 30 s) plus 1 s; Ceph takes 29 s",
+    cuts_short: false,
 };
 /// `chaos partition`.
 pub const PARTITION: Way = Way {
     name: "partition",
     faults: &[Fault::Cut, Fault::Mute, Fault::Deaf],
     preset: Preset::Ci,
-    goal: "a client that hears nothing goes on pinging until it misses the answers, half a watch timeout later",
+    goal: "goal: the watch timeout (ci: 3 s) plus 1 s; a deaf owner closes its connections by itself after 1.5 s",
+    cuts_short: true,
 };
 
 /// Plays all rounds and judges.
@@ -89,6 +94,7 @@ pub async fn play(way: Way, options: &Lost, seed: u64, place: &Place) -> Result<
         measure: options.measure,
         measured: way.faults.iter().map(|fault| way.histogram(*fault, options.measure)).collect(),
         unordered: Vec::new(),
+        fenced: Vec::new(),
         parts: Vec::new(),
     };
     rounds.play(common.rounds, &progress).await?;
@@ -128,6 +134,8 @@ struct Rounds {
     measured: Vec<Histogram>,
     /// Rounds in which the lock did not change hands as it should.
     unordered: Vec<String>,
+    /// Short cuts after which somebody was fenced.
+    fenced: Vec<String>,
     /// Part of the log and time of each round.
     parts: Vec<((u64, u64), Duration)>,
 }
@@ -166,6 +174,28 @@ impl Rounds {
         if let Some(found) = disorder(&story, old, new) {
             self.unordered.push(format!("round {round}: {found}"));
         }
+        if self.way.cuts_short {
+            self.short_cut(round, &stage, &owner).await?;
+        }
+        Ok(())
+    }
+
+    /// A cut that is over before the owner's watch expires: it goes on as if nothing had been.
+    async fn short_cut(&mut self, round: u32, stage: &Arc<Stage>, owner: &Arc<Seat>) -> Result<()> {
+        become_owner(stage, owner).await?;
+        let begin = stage.cluster.log.catch_up().await?;
+        strike::link(stage, owner, Fault::Cut);
+        let (stage_too, owner_too) = (stage.clone(), owner.clone());
+        let write = tokio::spawn(async move { become_owner(&stage_too, &owner_too).await });
+        tokio::time::sleep(stage.constants.watch_timeout / 4).await;
+        strike::heal(stage, owner);
+        write.await??;
+        stage.cluster.log.catch_up().await?;
+        let story = Story::since(&stage.cluster.log, begin, &stage.header).await?;
+        let events =
+            story.events().iter().filter(|event| event.kind == "blocklisted" || event.kind == "lock_broken");
+        self.fenced
+            .extend(events.map(|event| format!("round {round}: {} of client {}", event.kind, event.gid)));
         Ok(())
     }
 
@@ -176,13 +206,25 @@ impl Rounds {
             [] => format!("in each of {} rounds", self.parts.len()),
             some => some.join("; "),
         };
+        let mut statements = vec![Statement {
+            what: "watch expired, blocklisted, lock broken, lock taken: in this order".to_owned(),
+            passed: self.unordered.is_empty(),
+            found,
+        }];
+        if self.way.cuts_short {
+            statements.push(Statement {
+                what: "an owner that is cut off for a quarter of the watch timeout keeps its lock".to_owned(),
+                passed: self.fenced.is_empty(),
+                found: if self.fenced.is_empty() {
+                    "in each round".to_owned()
+                } else {
+                    self.fenced.join("; ")
+                },
+            });
+        }
         Told {
             measured: std::mem::take(&mut self.measured),
-            statements: vec![Statement {
-                what: "watch expired, blocklisted, lock broken, lock taken: in this order".to_owned(),
-                passed: self.unordered.is_empty(),
-                found,
-            }],
+            statements,
             part,
             part_name: format!("round {round}, the slowest"),
             is_brief: false,
