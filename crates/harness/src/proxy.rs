@@ -115,6 +115,12 @@ impl Proxy {
         self.set(Link::default());
     }
 
+    /// Closes every connection and refuses others until the link is healed.
+    pub async fn refuse(&self) -> Result<()> {
+        self.set(Link { refused: true, ..Link::default() });
+        self.reset().await
+    }
+
     /// Closes every connection, so that both ends know; answered when they are closed.
     pub async fn reset(&self) -> Result<()> {
         self.state.send_modify(|state| state.resets += 1);
@@ -307,8 +313,7 @@ mod tests {
         let mut other = BufReader::new(other);
         say(&mut other, "again").await;
         assert_eq!(hear(&mut other).await, "again");
-        proxy.set(Link { refused: true, ..Link::default() });
-        proxy.reset().await.unwrap();
+        proxy.refuse().await.unwrap();
         let refused = TcpStream::connect(proxy.address().to_string()).await.unwrap();
         let mut refused = BufReader::new(refused);
         assert_eq!(timeout(BOUND, refused.read_line(&mut String::new())).await.unwrap().unwrap_or(0), 0);

@@ -2,11 +2,12 @@
 
 use errno::Errno;
 use futures_util::future::{join_all, try_join_all};
+use harness::proxy::{Link, Proxy};
 use rados::{IoCtx, ObjectOp, Submitted};
 
 use crate::{
     fake::{Fake, STREAM_ENDER},
-    support::{config, connect, proxy::Proxy, soon},
+    support::{config, connect, soon},
 };
 
 const IN_FLIGHT_OPS_MAX: u32 = 200;
@@ -24,8 +25,8 @@ impl Fixture {
 
     async fn with_limit(in_flight_ops_max: u32) -> Self {
         let fake = Fake::start(in_flight_ops_max).await;
-        let proxy = Proxy::start(fake.address()).await;
-        let rados = connect(proxy.address(), config("session")).await;
+        let proxy = Proxy::start(fake.address()).await.unwrap();
+        let rados = connect(proxy.address().clone(), config("session")).await;
         let io = soon(rados.io_ctx("rbd")).await.unwrap();
         Self { fake, proxy, io }
     }
@@ -49,7 +50,7 @@ async fn ops_in_flight_when_the_connection_is_cut_are_applied_once_and_all_answe
     fixture.fake.set(|record| record.is_answering = false);
     let writes = fixture.write_many(20);
     fixture.fake.until(|record| record.received.len() == 20).await;
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     fixture.fake.until(|record| record.received.len() == 40).await;
     fixture.fake.set(|record| record.is_answering = true);
     let replies = soon(try_join_all(writes)).await.unwrap();
@@ -63,10 +64,10 @@ async fn program_order_is_kept_over_a_reconnect() {
     fixture.fake.set(|record| record.is_answering = false);
     let mut writes = fixture.write_many(10);
     fixture.fake.until(|record| record.received.len() == 10).await;
-    fixture.proxy.cut().await;
+    fixture.proxy.refuse().await.unwrap();
     writes.extend(fixture.write_many(10));
     fixture.fake.set(|record| record.is_answering = true);
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     soon(try_join_all(writes)).await.unwrap();
     assert_eq!(fixture.applied_tids(), Vec::from_iter(1..=20));
 }
@@ -74,9 +75,9 @@ async fn program_order_is_kept_over_a_reconnect() {
 #[tokio::test]
 async fn a_dropped_future_does_not_cancel_its_op() {
     let fixture = Fixture::start().await;
-    fixture.proxy.cut().await;
+    fixture.proxy.refuse().await.unwrap();
     drop(fixture.write("dropped"));
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     soon(fixture.write("awaited")).await.unwrap();
     let objects = fixture.fake.see(|record| record.applied.clone());
     assert_eq!(objects, [(1, "dropped".to_owned()), (2, "awaited".to_owned())]);
@@ -85,10 +86,10 @@ async fn a_dropped_future_does_not_cancel_its_op() {
 #[tokio::test]
 async fn a_stalled_link_delays_ops_and_loses_none() {
     let fixture = Fixture::start().await;
-    fixture.proxy.stall();
+    fixture.proxy.set(Link::cut());
     let mut writes = try_join_all(fixture.write_many(10));
     assert!(futures_util::poll!(&mut writes).is_pending());
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     soon(writes).await.unwrap();
     assert_eq!(fixture.applied_tids(), Vec::from_iter(1..=10));
 }
@@ -97,7 +98,7 @@ async fn a_stalled_link_delays_ops_and_loses_none() {
 async fn every_op_stream_names_the_session_when_it_opens() {
     let fixture = Fixture::start().await;
     fixture.fake.until(|record| record.streams_named.len() == 1).await;
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     fixture.fake.until(|record| record.streams_named.len() >= 2).await;
     assert!(fixture.fake.see(|record| record.streams_named.iter().all(|gid| gid.as_deref() == Some("7"))));
     assert!(fixture.fake.see(|record| record.received.is_empty()));
@@ -106,11 +107,11 @@ async fn every_op_stream_names_the_session_when_it_opens() {
 #[tokio::test]
 async fn an_op_that_ends_every_stream_gets_the_error_and_the_others_are_answered() {
     let fixture = Fixture::start().await;
-    fixture.proxy.stall();
+    fixture.proxy.set(Link::cut());
     let before = fixture.write_many(5);
     let refused = fixture.write(STREAM_ENDER);
     let behind = fixture.write_many(5);
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     let error = soon(refused).await.unwrap_err();
     assert_eq!((error.errno(), error.failed_op()), (Errno::E2BIG, None));
     soon(try_join_all(before.into_iter().chain(behind))).await.unwrap();
@@ -142,10 +143,10 @@ async fn the_watermark_follows_the_lowest_unanswered_op() {
 #[tokio::test]
 async fn a_fenced_session_fails_every_pending_and_every_later_op() {
     let fixture = Fixture::start().await;
-    fixture.proxy.cut().await;
+    fixture.proxy.refuse().await.unwrap();
     let writes = fixture.write_many(5);
     fixture.fake.set(|record| record.verdict = Some(Errno::EBLOCKLISTED));
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     for outcome in soon(join_all(writes)).await {
         assert_eq!(outcome.unwrap_err().errno(), Errno::EBLOCKLISTED);
     }
@@ -200,7 +201,7 @@ async fn calls_are_sent_again_when_the_connection_breaks() {
     let rados = fixture.io.rados().clone();
     let asking = tokio::spawn(async move { rados.pools().await });
     fixture.fake.until(|record| record.pool_lists == 1).await;
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     fixture.fake.until(|record| record.pool_lists == 2).await;
     fixture.fake.set(|record| record.is_answering = true);
     assert_eq!(soon(asking).await.unwrap().unwrap()[0].name, "rbd");
@@ -219,7 +220,7 @@ async fn shutdown_waits_for_pending_ops_says_good_bye_and_takes_no_more() {
 #[tokio::test]
 async fn shutdown_ends_although_the_osd_cannot_be_reached() {
     let fixture = Fixture::start().await;
-    fixture.proxy.cut().await;
+    fixture.proxy.refuse().await.unwrap();
     let write = fixture.write("x");
     soon(fixture.io.rados().shutdown()).await;
     assert_eq!(soon(write).await.unwrap_err().errno(), Errno::ESHUTDOWN);

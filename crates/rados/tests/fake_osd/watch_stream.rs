@@ -1,11 +1,12 @@
 //! The watch stream.
 
 use errno::Errno;
+use harness::proxy::Proxy;
 use rados::{IoCtx, Watch, WatchEvent};
 
 use crate::{
     fake::Fake,
-    support::{config, connect, proxy::Proxy, soon},
+    support::{config, connect, soon},
 };
 
 /// What a consumer may be behind by, and not more.
@@ -22,8 +23,8 @@ impl Fixture {
     /// A session with one watch.
     async fn start() -> Self {
         let fake = Fake::start(100).await;
-        let proxy = Proxy::start(fake.address()).await;
-        let rados = connect(proxy.address(), config("session")).await;
+        let proxy = Proxy::start(fake.address()).await.unwrap();
+        let rados = connect(proxy.address().clone(), config("session")).await;
         let io = soon(rados.io_ctx("rbd")).await.unwrap();
         let watch = soon(io.watch("x", None)).await.unwrap();
         Self { fake, proxy, io, watch }
@@ -44,7 +45,7 @@ impl Fixture {
 #[tokio::test]
 async fn a_stream_that_is_cut_comes_back_with_its_watches() {
     let mut fixture = Fixture::start().await;
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     assert_eq!(fixture.told().await, "Interrupted");
     assert_eq!(fixture.told().await, "Resumed");
     fixture.until_asked(&["hello 7", "register 1", "hello 7", "reconnect 1"]).await;
@@ -63,7 +64,7 @@ async fn a_stream_without_pongs_is_replaced() {
 async fn a_watch_that_the_osd_has_forgotten_is_registered_under_a_new_cookie() {
     let mut fixture = Fixture::start().await;
     fixture.fake.set(|record| record.has_forgotten_watches = true);
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     assert_eq!(fixture.told().await, "Interrupted");
     assert_eq!(fixture.told().await, "Reregistered { old: 1, new: 2 }");
     fixture.until_asked(&["hello 7", "register 1", "hello 7", "reconnect 1", "register 2"]).await;
@@ -103,7 +104,7 @@ async fn a_watch_is_registered_anew_although_the_old_one_could_not_be_removed() 
 async fn a_session_without_ops_learns_from_its_watch_stream_that_it_is_fenced() {
     let mut fixture = Fixture::start().await;
     fixture.fake.set(|record| record.verdict = Some(Errno::EBLOCKLISTED));
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     assert_eq!(fixture.told().await, "Interrupted");
     assert_eq!(fixture.told().await, "Lost EBLOCKLISTED");
     assert_eq!(fixture.io.rados().ended().map(|error| error.errno()), Some(Errno::EBLOCKLISTED));
@@ -112,11 +113,11 @@ async fn a_session_without_ops_learns_from_its_watch_stream_that_it_is_fenced() 
 #[tokio::test]
 async fn a_watch_asked_for_without_a_connection_is_registered_when_there_is_one() {
     let fixture = Fixture::start().await;
-    fixture.proxy.cut().await;
+    fixture.proxy.refuse().await.unwrap();
     let io = fixture.io.clone();
     let mut watching = Box::pin(io.watch("y", None));
     assert!(futures_util::poll!(&mut watching).is_pending());
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     assert_eq!(soon(watching).await.unwrap().handle(), 2);
 }
 

@@ -1,11 +1,12 @@
 //! A real OSD, a client behind a proxy and one with a direct connection.
 
+use harness::proxy::Proxy;
 use std::time::Duration;
 
 use osd_sim::Server;
 use rados::{IoCtx, ObjectOp};
 
-use crate::support::{config, connect, proxy::Proxy, soon};
+use crate::support::{config, connect, soon};
 
 pub(crate) struct Fixture {
     pub(crate) proxy: Proxy,
@@ -22,8 +23,8 @@ impl Fixture {
     pub(crate) async fn start(grace: Duration) -> Self {
         let config_of_osd = osd_sim::Config { osd_client_watch_grace: grace, ..osd_sim::Config::default() };
         let server = Server::start(config_of_osd);
-        let proxy = Proxy::start(server.address()).await;
-        let near = connect(proxy.address(), config("near")).await;
+        let proxy = Proxy::start(server.address()).await.unwrap();
+        let near = connect(proxy.address().clone(), config("near")).await;
         let far = connect(server.address(), config("far")).await;
         let near = soon(near.io_ctx("rbd")).await.unwrap();
         let far = soon(far.io_ctx("rbd")).await.unwrap();

@@ -29,7 +29,7 @@ async fn ops_happen_once_although_the_connection_breaks_again_and_again() {
             .extend((0..20).map(|i| {
                 fixture.near.operate(&format!("once-{round}-{i:02}"), ObjectOp::new().create(true))
             }));
-        fixture.proxy.cut_once().await;
+        fixture.proxy.reset().await.unwrap();
     }
     soon(try_join_all(creating)).await.unwrap();
     assert_eq!(soon(fixture.far.list_objects("once-")).await.unwrap().len(), 200);
@@ -44,7 +44,7 @@ async fn writes_of_one_object_keep_their_order_over_reconnects() {
             let number = (round * 20 + i).to_string();
             writing.push(fixture.near.operate("x", ObjectOp::new().write_full(number)));
         }
-        fixture.proxy.cut_once().await;
+        fixture.proxy.reset().await.unwrap();
     }
     let replies = soon(try_join_all(writing)).await.unwrap();
     assert!(replies.is_sorted_by(|before, after| before.version < after.version));

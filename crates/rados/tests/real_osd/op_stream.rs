@@ -9,7 +9,7 @@ async fn a_client_that_does_nothing_learns_that_it_is_fenced_when_its_op_stream_
     let fixture = Fixture::with_object().await;
     let idle = fixture.near.rados();
     soon(fixture.far.rados().blocklist_add(idle.gid(), None)).await.unwrap();
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     assert_eq!(soon(idle.wait_ended()).await.errno(), Errno::EBLOCKLISTED);
 }
 

@@ -1,5 +1,6 @@
 //! Watches and notifies between two clients.
 
+use harness::proxy::Link;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -121,7 +122,7 @@ async fn a_watch_is_resumed_after_a_cut_and_the_pending_notify_is_delivered_agai
     let handle = watching.handle();
     let notifying = notify(&fixture.far, "question");
     let first = next_notify(&mut watching).await;
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     interrupted(&mut watching).await;
     resumed(&mut watching).await;
     let again = next_notify(&mut watching).await;
@@ -137,11 +138,11 @@ async fn a_watch_that_expired_is_registered_under_a_new_cookie() {
     let fixture = Fixture::with_object_and_grace(Duration::from_millis(50)).await;
     let mut watching = watch(&fixture.near).await;
     let old = watching.handle();
-    fixture.proxy.cut().await;
+    fixture.proxy.refuse().await.unwrap();
     // Waits for the watch, and ends when it has expired.
     let reply = soon(notify(&fixture.far, "anyone?")).await.unwrap();
     assert_eq!(reply, NotifyReply::default());
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     interrupted(&mut watching).await;
     let event = soon(watching.next()).await;
     let WatchEvent::Reregistered { old: before, new } = event else { panic!("{event:?}") };
@@ -157,9 +158,9 @@ async fn a_watch_that_expired_is_registered_under_a_new_cookie() {
 async fn a_stream_that_fell_silent_is_opened_again() {
     let fixture = Fixture::with_object().await;
     let mut watching = watch(&fixture.near).await;
-    fixture.proxy.stall();
+    fixture.proxy.set(Link::cut());
     interrupted(&mut watching).await;
-    fixture.proxy.resume();
+    fixture.proxy.heal();
     resumed(&mut watching).await;
 }
 
@@ -244,7 +245,7 @@ async fn a_notify_is_sent_again_when_its_connection_breaks() {
     let mut watching = watch(&fixture.far).await;
     let notifying = notify(&fixture.near, "question");
     let first = next_notify(&mut watching).await;
-    fixture.proxy.cut_once().await;
+    fixture.proxy.reset().await.unwrap();
     let second = next_notify(&mut watching).await;
     assert_eq!(second.payload, first.payload);
     assert_ne!(second.notify_id, first.notify_id);

@@ -1,7 +1,5 @@
 //! What the tests of this crate share.
 
-pub(crate) mod proxy;
-
 use std::time::Duration;
 
 use rados::{Config, Rados};
