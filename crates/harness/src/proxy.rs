@@ -1,6 +1,6 @@
 //! A TCP proxy between one client and its server: a network that can be cut, slowed and lost one way, without root.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -85,7 +85,8 @@ struct State {
 pub struct Proxy {
     address: Address,
     state: watch::Sender<State>,
-    connections: watch::Receiver<usize>,
+    /// Resets that the oldest connection has not seen; of none, `u64::MAX`.
+    oldest: watch::Receiver<u64>,
     accepting: JoinHandle<()>,
 }
 
@@ -95,9 +96,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the proxy")?;
         let address = listener.local_addr()?.to_string().parse()?;
         let (state, watched) = watch::channel(State::default());
-        let (count, connections) = watch::channel(0);
-        let accepting = tokio::spawn(accept(listener, server, watched, count));
-        Ok(Self { address, state, connections, accepting })
+        let (announce, oldest) = watch::channel(u64::MAX);
+        let accepting = tokio::spawn(accept(listener, server, watched, announce));
+        Ok(Self { address, state, oldest, accepting })
     }
 
     /// Where the client connects to.
@@ -121,11 +122,12 @@ impl Proxy {
         self.reset().await
     }
 
-    /// Closes every connection, so that both ends know; answered when they are closed.
+    /// Closes every connection, so that both ends know; answered when they are closed. Others may have been made by then.
     pub async fn reset(&self) -> Result<()> {
         self.state.send_modify(|state| state.resets += 1);
-        let mut connections = self.connections.clone();
-        let closed = timeout(CLOSE_BOUND, connections.wait_for(|count| *count == 0)).await;
+        let resets = self.state.borrow().resets;
+        let mut oldest = self.oldest.clone();
+        let closed = timeout(CLOSE_BOUND, oldest.wait_for(|made_after| *made_after >= resets)).await;
         closed.context("connections of the proxy did not end")?.context("the proxy is gone")?;
         Ok(())
     }
@@ -141,27 +143,40 @@ async fn accept(
     listener: TcpListener,
     server: Address,
     state: watch::Receiver<State>,
-    count: watch::Sender<usize>,
+    oldest: watch::Sender<u64>,
 ) {
-    // Dropped, and its tasks with it, when the proxy is.
+    // Dropped, and its tasks with it, when the proxy is. How many there are is counted by the resets before them.
     let mut connections = JoinSet::new();
+    let mut made: BTreeMap<u64, usize> = BTreeMap::new();
     loop {
         tokio::select! {
             biased;
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => {
+                let Ok(resets) = ended else { return };
+                let left = made.entry(resets).or_default();
+                *left -= 1;
+                made.retain(|_, count| *count > 0);
+            }
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { return };
                 let now = *state.borrow();
                 if !now.link.refused {
+                    *made.entry(now.resets).or_default() += 1;
                     connections.spawn(connection(client, server.clone(), state.clone(), now.resets));
                 }
             }
         }
-        count.send_replace(connections.len());
+        oldest.send_replace(made.keys().next().copied().unwrap_or(u64::MAX));
     }
 }
 
-async fn connection(client: TcpStream, server: Address, mut state: watch::Receiver<State>, resets: u64) {
+/// Ends with its streams or with the first reset after `resets`, which it returns.
+async fn connection(
+    client: TcpStream,
+    server: Address,
+    mut state: watch::Receiver<State>,
+    resets: u64,
+) -> u64 {
     let mut reset = state.clone();
     let moving = async {
         let _ = state.wait_for(|state| state.link.connects()).await;
@@ -181,6 +196,7 @@ async fn connection(client: TcpStream, server: Address, mut state: watch::Receiv
         _ = reset.wait_for(|state| state.resets > resets) => {}
         _ = moving => {}
     }
+    resets
 }
 
 /// Moves one direction until its end.
@@ -317,6 +333,27 @@ mod tests {
         let refused = TcpStream::connect(proxy.address().to_string()).await.unwrap();
         let mut refused = BufReader::new(refused);
         assert_eq!(timeout(BOUND, refused.read_line(&mut String::new())).await.unwrap().unwrap_or(0), 0);
+        echo.abort();
+    }
+
+    #[tokio::test]
+    async fn a_reset_ends_although_others_connect_all_the_time() {
+        let (proxy, mut stream, echo) = connected().await;
+        say(&mut stream, "accepted").await;
+        assert_eq!(hear(&mut stream).await, "accepted");
+        let address = proxy.address().to_string();
+        let connecting = tokio::spawn(async move {
+            let mut kept = Vec::new();
+            for number in 0..50 {
+                let mut other = BufReader::new(TcpStream::connect(&address).await.unwrap());
+                say(&mut other, &number.to_string()).await;
+                kept.push(other);
+                tokio::task::yield_now().await;
+            }
+            kept
+        });
+        proxy.reset().await.unwrap();
+        drop(connecting.await.unwrap());
         echo.abort();
     }
 }
