@@ -2,7 +2,7 @@
 //! tells what happened.
 //!
 //! * [`process`], [`program`]: processes on port 0 that are ready when they say so and never outlive their handle;
-//! * [`osd`]: what is asked of an OSD, wherever it runs; [`cluster`]: one `osd-sim` process and what is done with it;
+//! * [`osd`], [`verbs`]: what is asked of an OSD, wherever it runs; [`cluster`]: one `osd-sim` process and its clients;
 //! * [`remote`]: what is asked of an `rbd-client serve`, wherever it runs; [`client`]: one as a process; [`call`]: a maintenance call;
 //! * [`events`], [`story`]: the OSD's event log, to wait for and to judge; [`words`], [`timeline`]: the same for people.
 
@@ -16,5 +16,6 @@ pub mod program;
 pub mod remote;
 pub mod story;
 pub mod timeline;
+pub mod verbs;
 pub mod wait;
 pub mod words;
