@@ -50,7 +50,7 @@ pub fn numbered(writer: u64, blocks: impl IntoIterator<Item = u64>) -> Vec<Block
     (1..).zip(blocks).map(|(number, block)| BlockWrite { block, writer, number }).collect()
 }
 
-/// Sends all of them, [`IN_FLIGHT`] at a time; each must be acknowledged.
+/// Sends all of them, several at a time; each must be acknowledged.
 pub async fn send_all(client: &Player, writes: &[BlockWrite]) -> Result<()> {
     let mut sending = stream::iter(writes).map(|write| write.send(client)).buffer_unordered(IN_FLIGHT);
     while let Some(sent) = sending.next().await {
