@@ -42,7 +42,12 @@ impl From<Status> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.is_empty() { f.write_str(&self.text) } else { write!(f, "{}: {}", self.name, self.text) }
+        // A serving client's text begins with the name already, an OSD's does not.
+        if self.text.starts_with(&self.name) {
+            f.write_str(&self.text)
+        } else {
+            write!(f, "{}: {}", self.name, self.text)
+        }
     }
 }
 

@@ -1,13 +1,8 @@
-//! One `osd-sim`, its event log, and whatever `rbd-client` is asked to do with it.
+//! One `osd-sim` as a process, and the clients that are started on it.
 
-use std::{
-    fs,
-    ops::Deref,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ops::Deref, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rpc::Address;
 use tempfile::TempDir;
 
@@ -15,11 +10,8 @@ use crate::{
     client::Client,
     osd::{Osd, spec},
     process::Process,
-    program::{self, Output},
+    verbs::Verbs,
 };
-
-/// How long one `rbd-client` verb may take.
-const VERB_BOUND: Duration = Duration::from_secs(120);
 
 /// The constants of all programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,14 +44,12 @@ impl Preset {
     }
 }
 
-/// One OSD as a process: an [`Osd`] that can be asked for clients and verbs. Clients started from it belong to the caller; all of
-/// them end with their handles.
+/// One OSD as a process, its [`Verbs`], and clients on demand. Clients started from it belong to the caller; all of them end
+/// with their handles.
 pub struct Cluster {
     /// The OSD's process.
     pub process: Process,
-    osd: Osd,
-    client_options: Vec<String>,
-    directory: PathBuf,
+    verbs: Verbs,
     /// Removed last, when it is ours.
     temporary: Option<TempDir>,
 }
@@ -88,25 +78,9 @@ impl Cluster {
     ) -> Result<Self> {
         let arguments = [&["--listen", "127.0.0.1:0"], preset.of_osd(), osd_options].concat();
         let (process, ready) = Process::start("osd-sim", "osd-sim", &owned(&arguments), directory).await?;
-        Ok(Self {
-            process,
-            osd: Osd::connect(&ready.address.parse()?).await?,
-            client_options: owned(&[preset.of_client(), client_options].concat()),
-            directory: directory.to_owned(),
-            temporary: None,
-        })
-    }
-
-    /// Where logs and images lie.
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    fn options(&self, osd: &Address, further: &[&str]) -> Vec<String> {
-        let mut options = owned(&["--osd", &osd.to_string()]);
-        options.extend(self.client_options.iter().cloned());
-        options.extend(owned(further));
-        options
+        let osd = Osd::connect(&ready.address.parse()?).await?;
+        let options = [preset.of_client(), client_options].concat();
+        Ok(Self { process, verbs: Verbs::at(osd, &options, directory), temporary: None })
     }
 
     /// Starts `rbd-client serve` on an image of pool "rbd".
@@ -122,7 +96,8 @@ impl Cluster {
         image: &str,
         options: &[&str],
     ) -> Result<Client> {
-        Client::start(name, &self.options(osd, options), &spec(image), &self.directory).await
+        let options = self.options(osd, options);
+        Client::start(name, &options, &spec(image), self.directory()).await
     }
 
     /// Clients "client 1" to "client `count`" on one image.
@@ -133,74 +108,16 @@ impl Cluster {
         }
         Ok(clients)
     }
-
-    /// Runs one verb of `rbd-client` to its end, whatever its exit status.
-    pub async fn rbd(&self, arguments: &[&str]) -> Result<Output> {
-        program::run(&program::find("rbd-client")?, &self.options(&self.address, arguments), VERB_BOUND).await
-    }
-
-    /// Runs one verb that must succeed; its standard output.
-    pub async fn rbd_ok(&self, arguments: &[&str]) -> Result<String> {
-        self.rbd(arguments).await?.success(&format!("rbd-client {}", arguments.join(" ")))
-    }
-
-    /// Imports `content` as an image of pool "rbd" with objects of `object_bytes`.
-    pub async fn import(&self, image: &str, content: &[u8], object_bytes: u64) -> Result<()> {
-        let file = self.directory.join(format!("{image}.import"));
-        fs::write(&file, content)?;
-        self.import_file(image, &file, object_bytes).await?;
-        fs::remove_file(&file)?;
-        Ok(())
-    }
-
-    /// The same from a file.
-    pub async fn import_file(&self, image: &str, file: &Path, object_bytes: u64) -> Result<()> {
-        let size = object_bytes.to_string();
-        self.rbd_ok(&["import", "--no-progress", "--object-size", &size, text(file)?, &spec(image)]).await?;
-        Ok(())
-    }
-
-    /// Makes `child` a clone of a fresh, protected snapshot `parent@snapshot`.
-    pub async fn clone_image(&self, parent: &str, snapshot: &str, child: &str) -> Result<()> {
-        let snapshot = format!("{}@{snapshot}", spec(parent));
-        self.rbd_ok(&["snap", "create", &snapshot]).await?;
-        self.rbd_ok(&["snap", "protect", &snapshot]).await?;
-        self.rbd_ok(&["clone", &snapshot, &spec(child)]).await?;
-        Ok(())
-    }
-
-    /// Names of the children of `parent@snapshot`.
-    pub async fn children(&self, parent: &str, snapshot: &str) -> Result<Vec<String>> {
-        let snapshot = format!("{}@{snapshot}", spec(parent));
-        let json = self.rbd_ok(&["children", "--format", "json", &snapshot]).await?;
-        let children: Vec<serde_json::Value> =
-            serde_json::from_str(&json).with_context(|| format!("children as JSON: {json}"))?;
-        Ok(children.iter().filter_map(|child| Some(child.get("image")?.as_str()?.to_owned())).collect())
-    }
-
-    /// Exports an image into a file of the cluster's directory.
-    pub async fn export(&self, image: &str) -> Result<PathBuf> {
-        let file = self.directory.join(format!("{image}.export"));
-        if file.exists() {
-            fs::remove_file(&file)?;
-        }
-        self.rbd_ok(&["export", "--no-progress", &spec(image), text(&file)?]).await?;
-        Ok(file)
-    }
 }
 
 impl Deref for Cluster {
-    type Target = Osd;
+    type Target = Verbs;
 
-    fn deref(&self) -> &Osd {
-        &self.osd
+    fn deref(&self) -> &Verbs {
+        &self.verbs
     }
 }
 
 fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }

@@ -3,7 +3,7 @@
 //!
 //! * [`process`], [`program`]: processes on port 0 that are ready when they say so and never outlive their handle;
 //! * [`proxy`]: a network between a client and its OSD that can be cut, slowed and lost one way;
-//! * [`osd`]: what is asked of an OSD, wherever it runs; [`cluster`]: one `osd-sim` process and what is done with it;
+//! * [`osd`], [`verbs`]: what is asked of an OSD, wherever it runs; [`cluster`]: one `osd-sim` process and its clients;
 //! * [`remote`]: what is asked of an `rbd-client serve`, wherever it runs; [`client`]: one as a process; [`call`]: a maintenance call;
 //! * [`events`], [`story`]: the OSD's event log, to wait for and to judge; [`words`], [`timeline`]: the same for people.
 
@@ -18,5 +18,6 @@ pub mod proxy;
 pub mod remote;
 pub mod story;
 pub mod timeline;
+pub mod verbs;
 pub mod wait;
 pub mod words;

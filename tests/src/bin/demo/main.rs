@@ -3,10 +3,8 @@
 
 mod acts;
 mod options;
-mod report;
 mod set;
 mod stage;
-mod writers;
 
 use std::process::ExitCode;
 
@@ -15,8 +13,8 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Format, Options};
-use report::Report;
 use stage::Stage;
+use system_tests::play::report::Report;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -47,7 +45,7 @@ async fn main() -> ExitCode {
 async fn play(options: &Options) -> Result<Report> {
     let stage = Stage::build(options).await?;
     let mut report = Report::new(stage.description());
-    stage.say(&report.opening());
+    stage.say(&format!("rbd-sim demo: {}\n", stage.description()));
     for scene in options.scenes() {
         let played = Box::pin(acts::play(&stage, scene, options.breaks(scene))).await;
         stage.say(&played.text());

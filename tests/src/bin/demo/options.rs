@@ -1,4 +1,5 @@
 use clap::{Parser, ValueEnum};
+use system_tests::play::report::Title;
 
 /// Plays scenes of clients that race for an image's lock, and judges each by the event log and by the bytes.
 ///
@@ -44,7 +45,7 @@ impl Options {
 pub(crate) enum Format {
     /// For people.
     Plain,
-    /// For programs: one JSON document.
+    /// For programs: one JSON document with whole timelines.
     Json,
 }
 
@@ -70,32 +71,27 @@ pub(crate) enum Scene {
 
 impl Scene {
     pub(crate) fn letter(self) -> &'static str {
-        match self {
-            Self::Race => "a",
-            Self::Forward => "b",
-            Self::HandOver => "c",
-            Self::Killed => "d",
-            Self::Frozen => "e",
-        }
+        self.title().letter
     }
 
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Race => "race: three clients write at once, the lock moves by request",
-            Self::Forward => "forward: client 2 flattens, client 1 owns the lock and does the work",
-            Self::HandOver => "hand-over: client 3 needs the lock in the middle of the forwarded flatten",
-            Self::Killed => "owner killed in the middle of the forwarded flatten",
-            Self::Frozen => "owner frozen in the middle of its writes, woken up after it was fenced",
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Race => "race",
-            Self::Forward => "forward",
-            Self::HandOver => "hand-over",
-            Self::Killed => "owner killed",
-            Self::Frozen => "owner frozen",
-        }
+    pub(crate) fn title(self) -> Title {
+        let (letter, name, title) = match self {
+            Self::Race => ("a", "race", "race: three clients write at once, the lock moves by request"),
+            Self::Forward => {
+                ("b", "forward", "forward: client 2 flattens, client 1 owns the lock and does the work")
+            }
+            Self::HandOver => (
+                "c",
+                "hand-over",
+                "hand-over: client 3 needs the lock in the middle of the forwarded flatten",
+            ),
+            Self::Killed => ("d", "owner killed", "owner killed in the middle of the forwarded flatten"),
+            Self::Frozen => (
+                "e",
+                "owner frozen",
+                "owner frozen in the middle of its writes, woken up after it was fenced",
+            ),
+        };
+        Title { letter, name, title }
     }
 }

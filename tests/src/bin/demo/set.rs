@@ -1,41 +1,28 @@
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
 use anyhow::{Context, Result};
-use harness::{
-    client::Client,
-    osd::{header_of, spec},
-    story::Story,
-    timeline::{self, Cast},
-};
+use harness::{client::Client, process::Process};
 use system_tests::{
     ext4,
-    model::{self, Model},
+    model::Model,
+    play::{
+        acts::BOUND,
+        report::Played,
+        trial::{CloneOf, Player, Setting, Trial},
+    },
 };
 
 use crate::{
     options::Scene,
-    report::{Check, Played},
     stage::{BASE, Stage},
 };
 
-/// Bound of everything that a scene waits for.
-pub(crate) const BOUND: Duration = Duration::from_secs(40);
-const EBUSY: i32 = 16;
-
-/// A fresh clone, its clients, and what must come of it.
+/// A [`Trial`] on a fresh clone, and the processes of its clients.
 pub(crate) struct Set<'a> {
-    pub(crate) stage: &'a Stage,
-    pub(crate) clients: Vec<Client>,
-    pub(crate) model: Model,
-    pub(crate) cast: Cast,
-    /// Object that carries lock and watches.
-    pub(crate) header: String,
-    /// Number of the newest event before the scene.
-    begin: u64,
+    trial: Trial<'a>,
+    clients: Vec<Client>,
     image: String,
-    snapshot: String,
     spoils_bytes: bool,
-    played: Played,
 }
 
 impl<'a> Set<'a> {
@@ -51,55 +38,26 @@ impl<'a> Set<'a> {
         cluster.clone_image(BASE, &snapshot, &image).await?;
         let begin = cluster.log.catch_up().await?;
         let clients = cluster.serve_many(3, &image, options).await?;
-        let id = clients[0].info().await?.id;
-        let mut cast = Cast::new(&id);
-        for client in &clients {
-            cast.name(client.gid, client.name());
-        }
-        Ok(Self {
-            stage,
-            clients,
+        let setting = Setting {
+            clone: CloneOf { parent: BASE.to_owned(), snapshot, image: image.clone() },
+            players: clients.iter().map(player).collect(),
             model: Model::of(&stage.ext4.path)?,
-            cast,
-            header: header_of(&id),
+            blocks: stage.ext4.reserved.clone(),
             begin,
-            image,
-            snapshot,
-            // Scene e is spoiled by its fencing option instead.
-            spoils_bytes: breaks && scene != Scene::Frozen,
-            played: Played::new(scene),
-        })
+        };
+        let trial = Trial::begin(cluster, scene.title(), setting).await?;
+        // Scene e is spoiled by its fencing option instead.
+        Ok(Self { trial, clients, image, spoils_bytes: breaks && scene != Scene::Frozen })
     }
 
-    /// Client `number`, from 1.
-    pub(crate) fn client(&self, number: usize) -> &Client {
-        &self.clients[number - 1]
+    /// The process of client `number`, from 1.
+    pub(crate) fn process(&self, number: usize) -> &Process {
+        &self.clients[number - 1].process
     }
 
-    /// Makes a statement and says what was found.
-    pub(crate) fn check(&mut self, what: &str, passed: bool, found: impl Into<String>) {
-        self.played.checks.push(Check { what: what.to_owned(), passed, found: found.into() });
-    }
-
-    /// What these client instances are called.
-    pub(crate) fn named(&self, gids: &[u64]) -> String {
-        let names: Vec<String> = gids.iter().map(|&gid| self.cast.of(gid)).collect();
-        names.join(", ")
-    }
-
-    /// What happened in the scene until now.
-    pub(crate) async fn story(&self) -> Result<Story> {
-        Story::since(&self.stage.cluster.log, self.begin, &self.header).await
-    }
-
-    /// How many blocks the file has that may be overwritten.
-    pub(crate) fn reserved_count(&self) -> usize {
-        self.stage.ext4.reserved.len()
-    }
-
-    /// Block `index` of that file.
-    pub(crate) fn reserved(&self, index: usize) -> u64 {
-        self.stage.ext4.reserved[index]
+    /// The trial, and the process of client 1 to be ended in it.
+    pub(crate) fn with_process_1(&mut self) -> (&mut Trial<'a>, &mut Process) {
+        (&mut self.trial, &mut self.clients[0].process)
     }
 
     /// Ends the clients, judges the bytes and the parent, and tells what happened.
@@ -108,31 +66,20 @@ impl<'a> Set<'a> {
             Ok(flattened) => self.judge(flattened).await.context("judging the outcome"),
             Err(error) => Err(error),
         };
-        if let Err(error) = judged {
-            self.check("the scene was played to its end", false, format!("{error:#}"));
+        if judged.is_err() {
             let said: Vec<String> = self.clients.iter().map(|client| client.process.said()).collect();
             for (number, said) in (1..).zip(said).filter(|(_, said)| !said.is_empty()) {
                 let last = said.lines().last().unwrap_or_default().to_owned();
                 self.check(&format!("last words of client {number}"), false, last);
             }
         }
-        let log = &self.stage.cluster.log;
-        let events = match log.catch_up().await {
-            Ok(_) | Err(_) => log.after(self.begin),
-        };
-        self.played.timeline = timeline::lines(&events, &self.cast, &[]);
-        self.played.passed =
-            !self.played.checks.is_empty() && self.played.checks.iter().all(|check| check.passed);
-        self.played
+        self.trial.end(judged).await
     }
 
     async fn judge(&mut self, flattened: bool) -> Result<()> {
         self.close_clients().await?;
-        let watchers = self.stage.cluster.watchers(&self.header).await?.len();
-        let lockers = self.stage.cluster.lock(&self.header).await?.lockers.len();
-        let found = format!("{watchers} watches, {lockers} locks");
-        self.check("clients that closed leave nothing behind", watchers + lockers == 0, found);
-        self.judge_bytes().await?;
+        self.judge_left_behind().await?;
+        self.judge_image().await?;
         if flattened { self.judge_detached().await } else { self.judge_attached().await }
     }
 
@@ -147,51 +94,33 @@ impl<'a> Set<'a> {
         Ok(())
     }
 
-    async fn judge_bytes(&mut self) -> Result<()> {
-        let file = self.stage.cluster.export(&self.image).await?;
-        if self.spoils_bytes {
-            model::spoil(&file, self.reserved(0) * model::BLOCK_BYTES + 1)?;
-        }
-        let difference = self.model.compare(&file)?;
-        let size = file.metadata()?.len();
-        let found = match &difference {
-            Some(difference) => difference.to_string(),
-            None => {
-                format!("{size} bytes, blocks written in the scene: {}", self.model.blocks_written())
-            }
-        };
-        self.check("the exported image equals the model byte for byte", difference.is_none(), found);
+    async fn judge_image(&mut self) -> Result<()> {
+        let file = self.verbs.export(&self.image).await?;
+        let spoils = self.spoils_bytes;
+        self.judge_bytes("the exported image", &file, spoils)?;
         let fsck = ext4::check(&file).await?;
         let last =
             fsck.stdout.lines().last().unwrap_or_default().replace(&format!("{}: ", file.display()), "");
         self.check("e2fsck -fn is clean", fsck.status == 0, format!("exit status {}: {last}", fsck.status));
-        self.played.sha256 = model::sha256(&file)?;
         std::fs::remove_file(&file)?;
         Ok(())
     }
+}
 
-    async fn judge_detached(&mut self) -> Result<()> {
-        let cluster = &self.stage.cluster;
-        let parent = format!("{}@{}", spec(BASE), self.snapshot);
-        let info = cluster.rbd_ok(&["info", "--format", "json", &spec(&self.image)]).await?;
-        let info: serde_json::Value = serde_json::from_str(&info).context("info as JSON")?;
-        let has_parent = info.get("parent").is_some_and(|parent| !parent.is_null());
-        let children = cluster.children(BASE, &self.snapshot).await?;
-        let unprotected = cluster.rbd(&["snap", "unprotect", &parent]).await?;
-        let removed = cluster.rbd(&["snap", "rm", &parent]).await?;
-        let found = format!("child has a parent: {has_parent}, children of the parent: {children:?}");
-        self.check("the parent is gone from both ends", !has_parent && children.is_empty(), found);
-        let found = format!("exit status {} and {}", unprotected.status, removed.status);
-        let is_gone = unprotected.status == 0 && removed.status == 0;
-        self.check("the parent snapshot can be unprotected and removed", is_gone, found);
-        Ok(())
+fn player(client: &Client) -> Player {
+    Player { name: client.name().to_owned(), gid: client.gid, remote: client.remote() }
+}
+
+impl<'a> Deref for Set<'a> {
+    type Target = Trial<'a>;
+
+    fn deref(&self) -> &Trial<'a> {
+        &self.trial
     }
+}
 
-    async fn judge_attached(&mut self) -> Result<()> {
-        let parent = format!("{}@{}", spec(BASE), self.snapshot);
-        let unprotected = self.stage.cluster.rbd(&["snap", "unprotect", &parent]).await?;
-        let found = format!("exit status {} of unprotect", unprotected.status);
-        self.check("the parent snapshot is still needed (EBUSY)", unprotected.status == EBUSY, found);
-        Ok(())
+impl DerefMut for Set<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.trial
     }
 }

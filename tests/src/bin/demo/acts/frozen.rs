@@ -1,8 +1,11 @@
 use anyhow::{Context, Result};
 use errno::Errno;
+use system_tests::play::{
+    acts::{check_fenced_in_order, check_reopened},
+    writers::{Sent, Writing, numbered, send_all},
+};
 
-use super::{Set, killed::check_fenced_in_order, numbered, send_all};
-use crate::writers::{BlockWrite, Sent, Writing};
+use crate::set::Set;
 
 /// Acknowledged writes of client 1 before it freezes.
 const WRITES_BEFORE: usize = 32;
@@ -16,18 +19,18 @@ const BEFORE: std::ops::Range<usize> = 100..1000;
 const IN_FLIGHT: usize = 8;
 
 pub(super) async fn act(set: &mut Set<'_>) -> Result<bool> {
-    let blocks = BEFORE.map(|index| set.reserved(index));
+    let blocks = BEFORE.map(|index| set.block(index));
     let mut writing = Writing::begin(set.client(1), &numbered(1, blocks), IN_FLIGHT);
     for _ in 0..WRITES_BEFORE {
         let (write, result) = writing.next().await?.context("client 1 had nothing left to write")?;
         result?;
         set.model.acknowledged(write.block, write.content());
     }
-    set.client(1).process.freeze().await?;
+    set.process(1).freeze().await?;
     writing.stop();
 
     // Client 2 takes over: watch expiry, fence, break. Then it writes where client 1 will write late.
-    let blocks: Vec<u64> = (0..LATE).map(|index| set.reserved(index)).collect();
+    let blocks: Vec<u64> = (0..LATE).map(|index| set.block(index)).collect();
     let taken = numbered(2, blocks.clone());
     send_all(set.client(2), &taken).await?;
     for write in &taken {
@@ -40,14 +43,15 @@ pub(super) async fn act(set: &mut Set<'_>) -> Result<bool> {
     let (asleep, awake) = late.split_at(LATE / 2);
     let client = set.client(1);
     let asleep = Writing::begin(client, asleep, LATE);
-    client.process.wake()?;
+    set.process(1).wake()?;
     let mut results = asleep.rest().await?;
     results.extend(Writing::begin(client, awake, LATE).rest().await?);
     let in_flight = writing.rest().await?;
     settle_in_flight(set, &in_flight)?;
     check_late(set, &results);
     check_fenced_in_order(set).await?;
-    check_reopened(set).await?;
+    let block = set.block(BEFORE.start - 1);
+    check_reopened(set, block).await?;
     Ok(false)
 }
 
@@ -84,20 +88,4 @@ fn check_late(set: &mut Set<'_>, late: &[Sent]) {
         other.map(|other| format!(", one: {other}")).unwrap_or_default()
     );
     set.check("writes of client 1 after it was fenced fail with EBLOCKLISTED", fenced == LATE, found);
-}
-
-async fn check_reopened(set: &mut Set<'_>) -> Result<()> {
-    let gid = set.client(1).reopen().await?;
-    let old = set.client(1).gid;
-    set.cast.name(gid, "client 1*");
-    let block = set.reserved(BEFORE.start - 1);
-    let write = BlockWrite { block, writer: 1, number: 1 };
-    let result = write.send(set.client(1)).await;
-    if result.is_ok() {
-        set.model.acknowledged(block, write.content());
-    }
-    let outcome = result.as_ref().err().map_or("acknowledged".to_owned(), ToString::to_string);
-    let found = format!("a new instance: {}, its write: {outcome}", gid != old);
-    set.check("client 1 works again after Reopen", gid != old && result.is_ok(), found);
-    Ok(())
 }

@@ -1,7 +1,7 @@
 use anyhow::Result;
+use system_tests::play::writers::{BlockWrite, numbered, send_all};
 
-use super::{Set, numbered, send_all};
-use crate::writers::BlockWrite;
+use crate::set::Set;
 
 /// Writes of each client.
 const WRITES: usize = 48;
@@ -9,7 +9,7 @@ const WRITES: usize = 48;
 pub(super) async fn act(set: &mut Set<'_>) -> Result<bool> {
     // Neighbouring blocks go to different clients: they race for the objects' copy-up as well as for the lock.
     let shares: Vec<Vec<BlockWrite>> = (0..3)
-        .map(|client| numbered(client as u64 + 1, (0..WRITES).map(|index| set.reserved(index * 3 + client))))
+        .map(|client| numbered(client as u64 + 1, (0..WRITES).map(|index| set.block(index * 3 + client))))
         .collect();
     let sent = tokio::try_join!(
         send_all(set.client(1), &shares[0]),
@@ -40,7 +40,7 @@ async fn check_the_lock_moved_by_request(set: &mut Set<'_>) -> Result<()> {
     let released = story.messages("ReleasedLock").len();
     let acquired = story.messages("AcquiredLock").len();
     let broken = story.of_kind("lock_broken").len();
-    let all_owned = set.clients.iter().all(|client| owners.contains(&client.gid));
+    let all_owned = set.players.iter().all(|client| owners.contains(&client.gid));
 
     let found = format!("{} owners in a row", owners.len());
     set.check("each client owned the lock at some time", all_owned, found);

@@ -1,3 +1,5 @@
+//! Blocks that say who wrote them.
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -6,13 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, stream};
-use harness::{call::Failure, client::Client};
-use proto::rbd::v1::WriteRequest;
-use system_tests::model::{BLOCK_BYTES, marked_block};
+use harness::{call::Failure, remote::Remote};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
     time::timeout,
 };
+
+use super::trial::Player;
+use crate::model::{BLOCK_BYTES, marked_block};
 
 /// Writes of one client in [`send_all`] that are under way at the same time.
 const IN_FLIGHT: usize = 4;
@@ -21,57 +24,61 @@ const BOUND: Duration = Duration::from_secs(30);
 
 /// One block to write: which, and as which of the writer's writes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BlockWrite {
-    pub(crate) block: u64,
-    pub(crate) writer: u64,
-    pub(crate) number: u64,
+pub struct BlockWrite {
+    /// Where, in blocks.
+    pub block: u64,
+    /// Number of the client.
+    pub writer: u64,
+    /// Number among the writer's writes.
+    pub number: u64,
 }
 
 impl BlockWrite {
-    pub(crate) fn content(self) -> Vec<u8> {
+    /// What it writes.
+    pub fn content(self) -> Vec<u8> {
         marked_block(self.writer, self.number)
     }
 
-    pub(crate) async fn send(self, client: &Client) -> Result<(), Failure> {
+    /// Sends it; answered when it is acknowledged.
+    pub async fn send(self, client: &Remote) -> Result<(), Failure> {
         client.write(self.block * BLOCK_BYTES, self.content()).await
     }
 }
 
 /// Numbers the writes of `writer` to `blocks`.
-pub(crate) fn numbered(writer: u64, blocks: impl IntoIterator<Item = u64>) -> Vec<BlockWrite> {
+pub fn numbered(writer: u64, blocks: impl IntoIterator<Item = u64>) -> Vec<BlockWrite> {
     (1..).zip(blocks).map(|(number, block)| BlockWrite { block, writer, number }).collect()
 }
 
-/// Sends all of them, [`IN_FLIGHT`] at a time; each must be acknowledged.
-pub(crate) async fn send_all(client: &Client, writes: &[BlockWrite]) -> Result<()> {
+/// Sends all of them, several at a time; each must be acknowledged.
+pub async fn send_all(client: &Player, writes: &[BlockWrite]) -> Result<()> {
     let mut sending = stream::iter(writes).map(|write| write.send(client)).buffer_unordered(IN_FLIGHT);
     while let Some(sent) = sending.next().await {
-        sent.with_context(|| format!("a write of {}", client.name()))?;
+        sent.with_context(|| format!("a write of {}", client.name))?;
     }
     Ok(())
 }
 
 /// A write and what came of it.
-pub(crate) type Sent = (BlockWrite, Result<(), Failure>);
+pub type Sent = (BlockWrite, Result<(), Failure>);
 
 /// Writes of one client under way, in order, several at a time.
-pub(crate) struct Writing {
+pub struct Writing {
     queue: Arc<Mutex<VecDeque<BlockWrite>>>,
     /// Ends when nothing is queued and nothing is in flight.
     results: UnboundedReceiver<Sent>,
 }
 
 impl Writing {
-    pub(crate) fn begin(client: &Client, writes: &[BlockWrite], in_flight: usize) -> Self {
+    /// Begins `writes`, `in_flight` at a time.
+    pub fn begin(client: &Remote, writes: &[BlockWrite], in_flight: usize) -> Self {
         let queue = Arc::new(Mutex::new(writes.iter().copied().collect::<VecDeque<_>>()));
         let (announce, results) = mpsc::unbounded_channel();
         for _ in 0..in_flight {
-            let (announce, queue, mut stub) = (announce.clone(), queue.clone(), client.stub());
+            let (announce, queue, client) = (announce.clone(), queue.clone(), client.clone());
             tokio::spawn(async move {
                 while let Some(write) = next_of(&queue) {
-                    let request =
-                        WriteRequest { offset: write.block * BLOCK_BYTES, data: write.content().into() };
-                    let result = stub.write(request).await.map(drop).map_err(Failure::from);
+                    let result = write.send(&client).await;
                     if announce.send((write, result)).is_err() {
                         return;
                     }
@@ -82,19 +89,19 @@ impl Writing {
     }
 
     /// The next result; `None` when everything has ended.
-    pub(crate) async fn next(&mut self) -> Result<Option<Sent>> {
+    pub async fn next(&mut self) -> Result<Option<Sent>> {
         timeout(BOUND, self.results.recv())
             .await
             .with_context(|| format!("a write did not end within {BOUND:?}"))
     }
 
     /// Begins no further write.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// All other results.
-    pub(crate) async fn rest(mut self) -> Result<Vec<Sent>> {
+    pub async fn rest(mut self) -> Result<Vec<Sent>> {
         let mut rest = Vec::new();
         while let Some(sent) = self.next().await? {
             rest.push(sent);

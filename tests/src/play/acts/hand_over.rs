@@ -1,51 +1,54 @@
+//! The lock changes hands in the middle of a forwarded flatten.
+
 use anyhow::Result;
 use harness::{call::Call, remote::no_limits};
 use proto::rbd::v1::operation_event::Event;
 
-use super::{Set, check_forwarded, client_1_takes_the_lock, ending, numbered, send_all};
-use crate::set::BOUND;
+use super::{BOUND, check_forwarded, client_1_takes_the_lock, ending, numbered, send_all};
+use crate::play::trial::Trial;
 
 const ERESTART: i32 = -85;
 
-pub(super) async fn act(set: &mut Set<'_>) -> Result<bool> {
-    client_1_takes_the_lock(set).await?;
-    let call = set.client(2).flatten(no_limits());
+/// True: the clone was flattened.
+pub async fn act(trial: &mut Trial<'_>) -> Result<bool> {
+    client_1_takes_the_lock(trial).await?;
+    let call = trial.client(2).flatten(no_limits());
     call.progress_beyond(25, BOUND).await?;
     let is_under_way = call.end().is_none();
     let found = format!("it was at {}", object_words(last_progress(&call, 1)));
-    set.check("the flatten was under way when client 3 wanted to write", is_under_way, found);
-    let writes = numbered(3, [set.reserved(1), set.reserved(set.reserved_count() - 1)]);
-    send_all(set.client(3), &writes).await?;
+    trial.check("the flatten was under way when client 3 wanted to write", is_under_way, found);
+    let writes = numbered(3, [trial.block(1), trial.block(trial.block_count() - 1)]);
+    send_all(trial.client(3), &writes).await?;
     for write in &writes {
-        set.model.acknowledged(write.block, write.content());
+        trial.model.acknowledged(write.block, write.content());
     }
     let end = call.ended(BOUND).await?;
     let found = ending(&end);
-    set.check("client 2's call succeeded after going round its loop", matches!(end, Ok(2..)), found);
-    check_forwarded(set).await?;
-    check_interrupted(set, &call).await?;
+    trial.check("client 2's call succeeded after going round its loop", matches!(end, Ok(2..)), found);
+    check_forwarded(trial).await?;
+    check_interrupted(trial, &call).await?;
     Ok(true)
 }
 
-async fn check_interrupted(set: &mut Set<'_>, call: &Call) -> Result<()> {
-    let story = set.story().await?;
-    let (owner, requester, writer) = (set.client(1).gid, set.client(2).gid, set.client(3).gid);
+async fn check_interrupted(trial: &mut Trial<'_>, call: &Call) -> Result<()> {
+    let story = trial.story().await?;
+    let (owner, requester, writer) = (trial.client(1).gid, trial.client(2).gid, trial.client(3).gid);
     let completions = story.messages("AsyncComplete");
     let cancelled = completions.iter().find(|(said, event)| {
         event.gid == owner && said.concerns == requester && said.result == Some(ERESTART)
     });
     let results: Vec<i32> = completions.iter().filter_map(|(said, _)| said.result).collect();
     let found = format!("AsyncComplete {results:?}");
-    set.check("client 1 cancelled it: AsyncComplete(ERESTART)", cancelled.is_some(), found);
+    trial.check("client 1 cancelled it: AsyncComplete(ERESTART)", cancelled.is_some(), found);
     let restarts = call.restarts();
     let is_restarted = restarts.first().is_some_and(|reason| reason.starts_with("ERESTART"));
-    set.check("client 2 was told to start over", is_restarted, restarts.join("; "));
+    trial.check("client 2 was told to start over", is_restarted, restarts.join("; "));
     let owners = story.owners();
-    let found = format!("it was taken by {}", set.named(&owners));
-    set.check("the lock went to client 3", owners.starts_with(&[owner, writer]), found);
+    let found = format!("it was taken by {}", trial.named(&owners));
+    trial.check("the lock went to client 3", owners.starts_with(&[owner, writer]), found);
     let (last, first) = (last_progress(call, 1), first_progress(call));
     let found = format!("it had reached {}, then began at {}", object_words(last), object_words(first));
-    set.check("the flatten started over", first < last && first.is_some(), found);
+    trial.check("the flatten started over", first < last && first.is_some(), found);
     Ok(())
 }
 

@@ -1,42 +1,58 @@
+//! The verdict on a play, for people and for programs.
+
 use std::fmt::Write;
 
 use harness::timeline::{self, Line};
 use serde::Serialize;
 
-use crate::options::Scene;
-
 /// One statement that was checked.
 #[derive(Debug, Serialize)]
-pub(crate) struct Check {
-    pub(crate) what: String,
-    pub(crate) passed: bool,
+pub struct Check {
+    /// What must be so.
+    pub what: String,
+    /// Whether it is.
+    pub passed: bool,
     /// What was found.
-    pub(crate) found: String,
+    pub found: String,
+}
+
+/// What a scene is called.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Title {
+    /// Its letter, on the command line.
+    #[serde(rename = "scene")]
+    pub letter: &'static str,
+    /// At most 12 characters, for the summary.
+    pub name: &'static str,
+    /// One line.
+    pub title: &'static str,
 }
 
 /// What came of one scene.
 #[derive(Debug, Serialize)]
-pub(crate) struct Played {
-    pub(crate) scene: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) passed: bool,
-    pub(crate) seconds: f64,
-    pub(crate) checks: Vec<Check>,
+pub struct Played {
+    #[serde(flatten)]
+    scene: Title,
+    /// All checks passed, and there were some.
+    pub passed: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// In the order in which they were made.
+    pub checks: Vec<Check>,
     /// SHA-256 of the exported image; empty when it did not come to that.
-    pub(crate) sha256: String,
-    pub(crate) timeline: Vec<Line>,
+    pub sha256: String,
+    /// What happened.
+    pub timeline: Vec<Line>,
 }
 
 /// Lines of a timeline that are shown whole; of a longer one the middle is left out.
 const LINES_SHOWN_MAX: usize = 46;
 
 impl Played {
-    pub(crate) fn new(scene: Scene) -> Self {
+    /// A scene of which nothing is known yet.
+    pub fn new(scene: Title) -> Self {
         Self {
-            scene: scene.letter(),
-            name: scene.name(),
-            title: scene.title(),
+            scene,
             passed: false,
             seconds: 0.0,
             checks: Vec::new(),
@@ -45,19 +61,28 @@ impl Played {
         }
     }
 
+    /// A scene that could not even begin.
+    pub fn unset(scene: Title, error: &anyhow::Error) -> Self {
+        let mut played = Self::new(scene);
+        let what = "the scene could be set".to_owned();
+        played.checks.push(Check { what, passed: false, found: format!("{error:#}") });
+        played
+    }
+
     fn verdict(&self) -> &'static str {
         if self.passed { "PASS" } else { "FAIL" }
     }
 
-    pub(crate) fn text(&self) -> String {
-        let mut text = format!("\nScene {}  {}\n\n", self.scene, self.title);
+    /// For people, at most [`timeline::WIDTH`] columns wide.
+    pub fn text(&self) -> String {
+        let mut text = format!("\nScene {}  {}\n\n", self.scene.letter, self.scene.title);
         let lines = &self.timeline;
         if lines.len() <= LINES_SHOWN_MAX {
             text += &timeline::draw(lines);
         } else {
             let (head, tail) = (LINES_SHOWN_MAX / 2, lines.len() - LINES_SHOWN_MAX / 2);
             text += &timeline::draw(&lines[..head]);
-            let _ = writeln!(text, "            ... {} lines more, see --format json ...", tail - head);
+            let _ = writeln!(text, "            ... {} lines more ...", tail - head);
             text += &timeline::draw(&lines[tail..]);
         }
         text.push('\n');
@@ -65,40 +90,39 @@ impl Played {
             let mark = if check.passed { "ok  " } else { "FAIL" };
             wrapped(&mut text, &format!("  {mark}  "), &format!("{}: {}", check.what, check.found));
         }
-        let _ = writeln!(text, "  {}  scene {} in {:.1} s", self.verdict(), self.scene, self.seconds);
+        let _ = writeln!(text, "  {}  scene {} in {:.1} s", self.verdict(), self.scene.letter, self.seconds);
         text
     }
 }
 
 /// The whole play.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
+#[derive(Debug)]
+pub struct Report {
     stage: String,
-    passed: bool,
-    pub(crate) scenes: Vec<Played>,
+    /// In the order of the play.
+    pub scenes: Vec<Played>,
 }
 
 impl Report {
-    pub(crate) fn new(stage: String) -> Self {
-        Self { stage, passed: false, scenes: Vec::new() }
-    }
-
-    pub(crate) fn opening(&self) -> String {
-        format!("rbd-sim demo: {}\n", self.stage)
+    /// A play on this stage; no scene was played yet.
+    pub fn new(stage: String) -> Self {
+        Self { stage, scenes: Vec::new() }
     }
 
     /// Something was played, and all of it passed.
-    pub(crate) fn passed(&self) -> bool {
+    pub fn passed(&self) -> bool {
         !self.scenes.is_empty() && self.scenes.iter().all(|scene| scene.passed)
     }
 
-    pub(crate) fn json(&self) -> String {
+    /// One JSON document.
+    pub fn json(&self) -> String {
         let report =
             serde_json::json!({ "stage": self.stage, "passed": self.passed(), "scenes": self.scenes });
         format!("{report:#}")
     }
 
-    pub(crate) fn summary(&self) -> String {
+    /// A line a scene and the verdict.
+    pub fn summary(&self) -> String {
         let mut text =
             String::from("\n  scene           verdict  checks   time  sha256 of the image at the end\n");
         for scene in &self.scenes {
@@ -106,8 +130,8 @@ impl Report {
             let _ = writeln!(
                 text,
                 "  {}  {:<12} {:<7}  {:>6}  {:>4.1}s  {}",
-                scene.scene,
-                scene.name,
+                scene.scene.letter,
+                scene.scene.name,
                 scene.verdict(),
                 format!("{passed}/{}", scene.checks.len()),
                 scene.seconds,
