@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use harness::timeline::{self, Line};
+use harness::{
+    check::{Check, said, wrapped},
+    timeline::{self, Line},
+};
 use serde::Serialize;
 
 use crate::{evidence::Verdict, histogram::Histogram};
@@ -23,7 +26,7 @@ pub struct Report {
     /// What was timed.
     pub measured: Vec<Histogram>,
     /// Statements of the run's own.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<Check>,
     /// What the checkers say.
     pub verdicts: Vec<Verdict>,
     /// Calls in the history.
@@ -32,17 +35,6 @@ pub struct Report {
     pub events: usize,
     /// How long each call may take once the last fault is taken back (I5).
     pub call_ms_max: u64,
-}
-
-/// Something that must be so, and what was found.
-#[derive(Clone, Debug, Serialize)]
-pub struct Statement {
-    /// What must be so.
-    pub what: String,
-    /// Whether it is.
-    pub passed: bool,
-    /// What was found.
-    pub found: String,
 }
 
 impl Report {
@@ -65,7 +57,7 @@ impl Report {
         let mut text = format!("chaos {}: seed {}, {}\n", self.name, self.seed, self.what);
         if !self.timeline.is_empty() && lines_max > 0 {
             let _ = write!(text, "\nWhat happened in {}\n\n", self.timeline_of);
-            text += &shortened(&self.timeline, lines_max);
+            text += &timeline::draw_ends(&self.timeline, lines_max);
         }
         for measured in &self.measured {
             text.push('\n');
@@ -77,9 +69,7 @@ impl Report {
             "\n{} calls, {} events of the OSD; a call may take {bound} once everything is healed",
             self.calls, self.events
         );
-        for statement in &self.statements {
-            said(&mut text, statement.passed, &format!("{}: {}", statement.what, statement.found));
-        }
+        self.statements.iter().for_each(|statement| statement.write(&mut text));
         for verdict in &self.verdicts {
             judged(&mut text, verdict);
         }
@@ -101,37 +91,4 @@ pub fn judged(text: &mut String, verdict: &Verdict) {
     if more > 0 {
         let _ = writeln!(text, "          ... {more} violations more, see --format json");
     }
-}
-
-fn said(text: &mut String, passed: bool, what: &str) {
-    wrapped(text, if passed { "  ok    " } else { "  FAIL  " }, what);
-}
-
-fn shortened(lines: &[Line], lines_max: usize) -> String {
-    if lines.len() <= lines_max {
-        return timeline::draw(lines);
-    }
-    let (head, tail) = (lines_max / 2, lines.len() - lines_max.div_ceil(2));
-    let mut text = timeline::draw(&lines[..head]);
-    let _ =
-        writeln!(text, "            ... {} lines more, see --timeline and --format json ...", tail - head);
-    text + &timeline::draw(&lines[tail..])
-}
-
-/// Adds `line` behind `prefix`, broken at spaces so that it fits.
-fn wrapped(text: &mut String, prefix: &str, line: &str) {
-    let width = timeline::WIDTH - prefix.len();
-    let (mut lead, mut row) = (prefix.to_owned(), String::new());
-    for word in line.split_whitespace() {
-        if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > width {
-            let _ = writeln!(text, "{lead}{row}");
-            lead = " ".repeat(prefix.len());
-            row.clear();
-        }
-        if !row.is_empty() {
-            row.push(' ');
-        }
-        row += word;
-    }
-    let _ = writeln!(text, "{lead}{row}");
 }

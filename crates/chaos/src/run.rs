@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use harness::cluster::Preset;
+use harness::{check::Check, cluster::Preset};
 use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ use crate::{
     evidence::{Evidence, Findings, Verdict, log_of},
     histogram::Histogram,
     options::{Common, PresetName},
-    report::{Report, Statement},
+    report::Report,
     rest,
     stage::{CHAOS, Setting, Stage},
     workload::Shape,
@@ -68,7 +68,7 @@ pub struct Told {
     /// What was timed.
     pub measured: Vec<Histogram>,
     /// What must be so.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<Check>,
     /// The part of the OSD's log that is told: events after the first number, up to the second.
     pub part: (u64, u64),
     /// What part that is.

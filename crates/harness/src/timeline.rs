@@ -244,6 +244,16 @@ pub fn draw(lines: &[Line]) -> String {
     text
 }
 
+/// The same with at most `lines_max` lines: of a longer story the middle is left out.
+pub fn draw_ends(lines: &[Line], lines_max: usize) -> String {
+    if lines.len() <= lines_max {
+        return draw(lines);
+    }
+    let (head, tail) = (lines_max / 2, lines.len() - lines_max.div_ceil(2));
+    let gap = format!("            ... {} lines more, all of them with --format json ...\n", tail - head);
+    [draw(&lines[..head]), gap, draw(&lines[tail..])].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;

@@ -2,19 +2,11 @@
 
 use std::fmt::Write;
 
-use harness::timeline::{self, Line};
+use harness::{
+    check::Check,
+    timeline::{self, Line},
+};
 use serde::Serialize;
-
-/// One statement that was checked.
-#[derive(Debug, Serialize)]
-pub struct Check {
-    /// What must be so.
-    pub what: String,
-    /// Whether it is.
-    pub passed: bool,
-    /// What was found.
-    pub found: String,
-}
 
 /// What a scene is called.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -76,20 +68,9 @@ impl Played {
     /// For people, at most [`timeline::WIDTH`] columns wide.
     pub fn text(&self) -> String {
         let mut text = format!("\nScene {}  {}\n\n", self.scene.letter, self.scene.title);
-        let lines = &self.timeline;
-        if lines.len() <= LINES_SHOWN_MAX {
-            text += &timeline::draw(lines);
-        } else {
-            let (head, tail) = (LINES_SHOWN_MAX / 2, lines.len() - LINES_SHOWN_MAX / 2);
-            text += &timeline::draw(&lines[..head]);
-            let _ = writeln!(text, "            ... {} lines more ...", tail - head);
-            text += &timeline::draw(&lines[tail..]);
-        }
+        text += &timeline::draw_ends(&self.timeline, LINES_SHOWN_MAX);
         text.push('\n');
-        for check in &self.checks {
-            let mark = if check.passed { "ok  " } else { "FAIL" };
-            wrapped(&mut text, &format!("  {mark}  "), &format!("{}: {}", check.what, check.found));
-        }
+        self.checks.iter().for_each(|check| check.write(&mut text));
         let _ = writeln!(text, "  {}  scene {} in {:.1} s", self.verdict(), self.scene.letter, self.seconds);
         text
     }
@@ -141,23 +122,4 @@ impl Report {
         let _ = writeln!(text, "\n{}", if self.passed() { "PASS" } else { "FAIL" });
         text
     }
-}
-
-/// Adds `line` behind `prefix`, broken at spaces so that it fits.
-fn wrapped(text: &mut String, prefix: &str, line: &str) {
-    let width = timeline::WIDTH - prefix.len();
-    let mut row = String::new();
-    let mut lead = prefix.to_owned();
-    for word in line.split_whitespace() {
-        if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > width {
-            let _ = writeln!(text, "{lead}{row}");
-            lead = " ".repeat(prefix.len());
-            row.clear();
-        }
-        if !row.is_empty() {
-            row.push(' ');
-        }
-        row += word;
-    }
-    let _ = writeln!(text, "{lead}{row}");
 }

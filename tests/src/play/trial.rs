@@ -11,7 +11,9 @@ use harness::{
     verbs::Verbs,
 };
 
-use super::report::{Check, Played, Title};
+use harness::check::Check;
+
+use super::report::{Played, Title};
 use crate::model::{self, BLOCK_BYTES, Model};
 
 const EBUSY: i32 = 16;

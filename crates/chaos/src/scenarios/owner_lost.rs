@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use check::{Operation, Outcome};
 use fastrand::Rng;
-use harness::{cluster::Preset, remote::no_limits, story::Story};
+use harness::{check::Check, cluster::Preset, remote::no_limits, story::Story};
 use indicatif::ProgressBar;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::{
     nemesis::Fault,
     options::{Lost, Measure},
     recorder::BLOCK_BYTES,
-    report::{Report, Statement},
+    report::Report,
     rest,
     run::{Place, Plan, Told, alone, bar, finish, setting},
     seat::Seat,
@@ -206,13 +206,13 @@ impl Rounds {
             [] => format!("in each of {} rounds", self.parts.len()),
             some => some.join("; "),
         };
-        let mut statements = vec![Statement {
+        let mut statements = vec![Check {
             what: "watch expired, blocklisted, lock broken, lock taken: in this order".to_owned(),
             passed: self.unordered.is_empty(),
             found,
         }];
         if self.way.cuts_short {
-            statements.push(Statement {
+            statements.push(Check {
                 what: "an owner that is cut off for a quarter of the watch timeout keeps its lock".to_owned(),
                 passed: self.fenced.is_empty(),
                 found: if self.fenced.is_empty() {

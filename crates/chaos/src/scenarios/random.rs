@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use check::{Call, Operation, Outcome};
 use fastrand::Rng;
-use harness::cluster::Preset;
+use harness::{check::Check, cluster::Preset};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -19,7 +19,7 @@ use crate::{
     histogram::Histogram,
     nemesis::{Fault, Nemesis, Role},
     options::{Common, Random},
-    report::{Report, Statement},
+    report::Report,
     run::{Place, Plan, Told, alone, finish, setting},
     stage::Stage,
     strike::{Strike, Striker},
@@ -91,12 +91,12 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     let told = Told {
         measured: vec![times_to_the_next_write(&stage, &struck)?],
         statements: vec![
-            Statement {
+            Check {
                 what: "something was broken".to_owned(),
                 passed: struck.iter().any(|struck| struck.strike == Strike::Done),
                 found: words(&struck),
             },
-            Statement {
+            Check {
                 what: "every worker came to its end".to_owned(),
                 passed: open == 0,
                 found: format!("{open} calls without an answer"),

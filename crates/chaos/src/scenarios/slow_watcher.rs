@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use check::{Operation, Outcome};
-use harness::cluster::Preset;
+use harness::{check::Check, cluster::Preset};
 use tokio::time::Instant;
 
 use super::owner_lost::become_owner;
@@ -10,7 +10,7 @@ use crate::{
     calls,
     histogram::Histogram,
     options::Common,
-    report::{Report, Statement},
+    report::Report,
     run::{Place, Plan, Told, bar, finish, setting},
     silent::SilentWatcher,
     stage::Stage,
@@ -58,12 +58,12 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     stage.mark("", "the silent watcher left");
 
     let statements = vec![
-        Statement {
+        Check {
             what: "a flatten ends although a watcher is silent".to_owned(),
             passed: matches!(flatten, Outcome::Ok { .. }),
             found: format!("{flatten:?}"),
         },
-        Statement {
+        Check {
             what: "nobody is fenced for being slow".to_owned(),
             passed: fenced.is_empty(),
             found: format!("blocklist {fenced:?}, silent watcher {silent}"),

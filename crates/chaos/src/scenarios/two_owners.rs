@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use check::{Operation, Outcome, Rule};
-use harness::cluster::Preset;
+use harness::{check::Check, cluster::Preset};
 use tokio::time::Instant;
 
 use super::owner_lost::become_owner;
@@ -15,7 +15,7 @@ use crate::{
     nemesis::Fault,
     options::Common,
     recorder::BLOCK_BYTES,
-    report::{Report, Statement},
+    report::Report,
     rest,
     run::{Place, Plan, Told, alone, bar, finish, setting},
     seat::Seat,
@@ -81,7 +81,7 @@ fn expect_the_second_owner(report: &mut Report, rounds: usize) -> Result<()> {
         std::mem::take(&mut verdict.violations).into_iter().partition(|found| found.starts_with(name));
     verdict.violations = other;
     let caught: Vec<String> = caught;
-    report.statements.push(Statement {
+    report.statements.push(Check {
         what: format!("the checker catches a write of the former owner in each of {rounds} rounds"),
         passed: caught.len() >= rounds,
         found: format!(
