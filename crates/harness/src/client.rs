@@ -3,6 +3,7 @@
 use std::{ops::Deref, path::Path};
 
 use anyhow::Result;
+use rpc::Address;
 
 use crate::{process::Process, remote::Remote};
 
@@ -12,6 +13,8 @@ pub struct Client {
     pub process: Process,
     /// Its client instance when it started; a reopened client has another.
     pub gid: u64,
+    /// Where it serves.
+    pub address: Address,
     remote: Remote,
 }
 
@@ -22,8 +25,9 @@ impl Client {
         arguments.extend(["--name".to_owned(), name.replace(' ', "-")]);
         arguments.extend(["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned));
         let (process, ready) = Process::start("rbd-client", name, &arguments, directory).await?;
-        let remote = Remote::connect(&ready.address.parse()?).await?;
-        Ok(Self { process, gid: ready.gid, remote })
+        let address = ready.address.parse()?;
+        let remote = Remote::connect(&address).await?;
+        Ok(Self { process, gid: ready.gid, address, remote })
     }
 
     /// Its name in timelines.

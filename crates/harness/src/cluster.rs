@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rpc::Address;
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::{
@@ -178,6 +179,18 @@ impl Cluster {
         Ok(children.iter().filter_map(|child| Some(child.get("image")?.as_str()?.to_owned())).collect())
     }
 
+    /// Lets time pass at the OSD and at these clients, all of them with `--clock manual`; which client instances were silent at
+    /// the end. `by` as the command line takes it, e.g. "30s".
+    pub async fn advance(&self, by: &str, clients: &[&Client]) -> Result<Vec<u64>> {
+        let addresses: Vec<String> = clients.iter().map(|client| client.address.to_string()).collect();
+        let mut arguments = vec!["clock", "advance", by, "--format", "json"];
+        arguments.extend(addresses.iter().flat_map(|address| ["--at", address]));
+        let json = self.rbd_ok(&arguments).await?;
+        let report: Advanced =
+            serde_json::from_str(&json).with_context(|| format!("clock advance as JSON: {json}"))?;
+        Ok(report.silent.into_iter().map(|watch| watch.client).collect())
+    }
+
     /// Exports an image into a file of the cluster's directory.
     pub async fn export(&self, image: &str) -> Result<PathBuf> {
         let file = self.directory.join(format!("{image}.export"));
@@ -187,6 +200,17 @@ impl Cluster {
         self.rbd_ok(&["export", "--no-progress", &spec(image), text(&file)?]).await?;
         Ok(file)
     }
+}
+
+/// What `clock advance` reports.
+#[derive(Deserialize)]
+struct Advanced {
+    silent: Vec<SilentWatch>,
+}
+
+#[derive(Deserialize)]
+struct SilentWatch {
+    client: u64,
 }
 
 impl Deref for Cluster {

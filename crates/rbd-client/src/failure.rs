@@ -35,6 +35,11 @@ impl Failure {
         Self { is_local: true, ..Self::new(errno, format!("{what}: {error}")) }
     }
 
+    /// The same, said by the program at `address`.
+    pub(crate) fn at(self, address: &impl fmt::Display) -> Self {
+        Self { text: format!("{address}: {}", self.text), ..self }
+    }
+
     /// What kind of error it is.
     pub(crate) fn errno(&self) -> Errno {
         self.errno
@@ -117,9 +122,9 @@ impl From<tonic::Status> for Failure {
         match rpc::status::to_error(&status) {
             Some(error) => Self::new(Errno::from_name(&error.name).unwrap_or(Errno::EIO), error.text),
             None if status.code() == tonic::Code::Unimplemented => {
-                Self::new(Errno::EOPNOTSUPP, "this OSD does not know the call")
+                Self::new(Errno::EOPNOTSUPP, "the call is not known there")
             }
-            None => Self::new(Errno::ENOTCONN, format!("the OSD did not answer: {}", status.message())),
+            None => Self::new(Errno::ENOTCONN, format!("no answer: {}", status.message())),
         }
     }
 }
