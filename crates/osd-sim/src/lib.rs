@@ -16,6 +16,7 @@ mod watch_stream;
 mod wire;
 
 pub use crate::clock::ServerClock;
+pub use ::clock::Clock;
 pub use config::Config;
 pub use events::EventsError;
 pub use faults::{FaultRules, RuleInForce};

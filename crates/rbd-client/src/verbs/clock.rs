@@ -74,7 +74,7 @@ struct At {
 impl ClockVerb {
     pub(super) fn attempted(&self) -> String {
         match self {
-            Self::Advance(verb) => format!("clock advance {:?}", verb.by),
+            Self::Advance(verb) => format!("clock advance {}", humantime::format_duration(verb.by)),
             Self::Show(_) => "clock show".to_owned(),
         }
     }
@@ -124,6 +124,7 @@ impl ClockAdvance {
         }
         let ping_interval = shown.iter().map(|(_, clock)| clock.step_ms).min().unwrap_or(0);
         let default = Duration::from_millis(ping_interval.max(1));
+        // Each program divides what it is given into steps of its own.
         let limit = StepLimit { rule: "", below: Duration::MAX, default };
         let [step_ms, patience_ms] = [self.step, self.patience].map(|span| span.map_or(0, millis));
         let advance = Advance::new(millis(self.by), step_ms, patience_ms, limit);
@@ -149,8 +150,10 @@ struct RemoteClock {
 impl RemoteClock {
     async fn connect(address: &Address) -> Result<Self, Failure> {
         let connected = Network::tcp(ANSWER_MAX).connect(address).await;
-        let channel =
-            connected.map_err(|error| Failure::new(Errno::ENOTCONN, format!("{address}: {error}")))?;
+        let channel = connected.map_err(|error| {
+            let text = format!("{error}: is the program up? it prints its address when it starts");
+            Failure::new(Errno::ENOTCONN, text).at(address)
+        })?;
         Ok(Self { address: address.clone(), stub: ClockClient::new(channel) })
     }
 
@@ -178,9 +181,8 @@ async fn answer<T>(
     asking: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, Failure> {
     let Ok(answered) = timeout(bound, asking).await else {
-        let text =
-            format!("{address} has not answered within {bound:?}: a program that is frozen is left out");
-        return Err(Failure::new(Errno::ETIMEDOUT, text));
+        let text = format!("no answer within {bound:?}: leave a program that is frozen out of --at");
+        return Err(Failure::new(Errno::ETIMEDOUT, text).at(address));
     };
     answered.map(Response::into_inner).map_err(|status| Failure::from(status).at(address))
 }
