@@ -8,8 +8,14 @@ use harness::{
     cluster::{Cluster, Preset},
     remote::no_limits,
 };
-use proto::rbd::v1::CallLimits;
+use proto::{
+    clock::v1::AdvanceClockRequest,
+    rbd::v1::{CallLimits, ClientEvent, EventsRequest, client_event},
+};
+use rpc::{Network, clock::clock_client::ClockClient};
 use system_tests::scenario::{BOUND, OBJECT_BYTES, Scenario};
+use tokio::time::timeout;
+use tonic::Streaming;
 
 const MANUAL: [&str; 2] = ["--clock", "manual"];
 
@@ -120,4 +126,43 @@ async fn a_deadline_is_over_when_its_time_has_passed_and_not_before() -> Result<
     let served = scenario.client(2).read(0, OBJECT_BYTES).await?;
     assert_eq!(served.len() as u64, OBJECT_BYTES, "the client goes on");
     Ok(())
+}
+
+/// A client's own watch in its own time: an OSD that is frozen is given up after `objecter_timeout` = 15 s and not before, and
+/// found again when it wakes up. Guards I5.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_osd_that_does_not_answer_is_given_up_when_its_time_has_passed() -> Result<()> {
+    let scenario = start(4, 1).await?;
+    let client = scenario.client(1);
+    let handle = client.info().await?.watch_handle;
+    let mut events = client.stub().events(EventsRequest {}).await?.into_inner();
+    let mut clock = ClockClient::new(Network::tcp(BOUND).connect(&client.address).await?);
+    let five_seconds = AdvanceClockRequest { by_ms: 5_000, step_ms: 0, patience_ms: 100 };
+
+    scenario.cluster.process.freeze().await?;
+    for _ in 0..2 {
+        let silent = clock.advance_clock(five_seconds).await?.into_inner().silent;
+        let ids: Vec<_> = silent.iter().map(|watch| (watch.gid, watch.cookie)).collect();
+        assert_eq!(ids, [(client.gid, handle)]);
+    }
+    clock.advance_clock(five_seconds).await?;
+    assert_eq!(watch_state(&mut events).await?, "interrupted");
+    scenario.cluster.process.wake()?;
+    assert_eq!(watch_state(&mut events).await?, "resumed");
+    assert_eq!(scenario.cluster.advance("10m", &[client]).await?, [0; 0]);
+    assert_eq!(client.info().await?.watch_handle, handle);
+    Ok(())
+}
+
+/// The next change of the client's watch.
+async fn watch_state(events: &mut Streaming<ClientEvent>) -> Result<String> {
+    let next = async {
+        loop {
+            let event = events.message().await?.context("the stream of events goes on")?;
+            if let Some(client_event::Event::WatchState(watch)) = event.event {
+                return anyhow::Ok(watch.state);
+            }
+        }
+    };
+    timeout(BOUND, next).await.context("a change of the watch")?
 }

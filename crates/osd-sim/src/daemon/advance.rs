@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clock::{Advance, Clock, Manual, StepLimit};
+use clock::{ADVANCE_STEPS_MAX, Advance, Clock, Manual, StepLimit};
 use errno::Errno;
 use osd::{OpError, SilentWatch};
 use tokio::sync::oneshot;
@@ -12,6 +12,8 @@ use super::Daemon;
 
 /// Pings that a live client sends in the time of its watch, as Ceph's.
 const STEPS_PER_WATCH_TIMEOUT: u32 = 6;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 impl Daemon {
     /// EPERM unless the clock is manual.
@@ -24,16 +26,18 @@ impl Daemon {
 
     /// How large a step of time may be now.
     pub(crate) fn step_limit(&self) -> StepLimit {
-        let below = Duration::from_millis(self.look(osd::Osd::shortest_watch_timeout).0);
-        let default = (below / STEPS_PER_WATCH_TIMEOUT).max(Duration::from_millis(1));
+        let shortest = Duration::from_millis(self.look(osd::Osd::shortest_watch_timeout).0);
+        // A watch of 1 ms is one that nobody can keep.
+        let below = shortest.max(MILLISECOND * 2);
+        let default = (below / STEPS_PER_WATCH_TIMEOUT).max(MILLISECOND);
         StepLimit { rule: "the shortest watch timeout", below, default }
     }
 
     /// Lets time pass: at each step what is due happens, and every watch stream is asked for a ping. The watches that were
     /// silent after the last step.
     ///
-    /// EPERM unless the clock is manual; EINVAL names the rule that `by` and the others break. A caller that goes away stops
-    /// the time at the end of a step.
+    /// EPERM unless the clock is manual; EINVAL names the rule that `by_ms` and the others break; EAGAIN when a watch that
+    /// came meanwhile makes too many steps of it. A caller that goes away stops the time within a step.
     pub(crate) async fn advance(
         &self,
         by_ms: u64,
@@ -43,34 +47,34 @@ impl Daemon {
         let manual = self.manual_clock()?;
         let _alone = self.advancing.lock().await;
         let advance = Advance::new(by_ms, step_ms, patience_ms, self.step_limit());
-        let Advance { by, step, patience } = advance.map_err(|rule| refusal(Errno::EINVAL, rule))?;
+        let Advance { by, step, patience } =
+            advance.map_err(|rule| refusal(Errno::EINVAL, rule.to_string()))?;
         let mut left = by;
-        while !left.is_zero() {
+        for _ in 0..ADVANCE_STEPS_MAX {
             // Watches with a shorter timeout may have come meanwhile.
-            let span = left.min(step).min(self.largest_step());
+            let span = left.min(step).min(self.step_limit().below - MILLISECOND);
+            if span.is_zero() {
+                return Ok(self.look(osd::Osd::silent_watches));
+            }
             manual.advance(span).await;
             self.step(|osd, now| ((), osd.tick(now)));
             self.hear_watches(patience).await;
             left -= span;
         }
-        Ok(self.look(osd::Osd::silent_watches))
-    }
-
-    /// Not zero: nothing is shorter than a watch timeout of 1 ms, which nobody can keep.
-    fn largest_step(&self) -> Duration {
-        let millisecond = Duration::from_millis(1);
-        self.step_limit().below.saturating_sub(millisecond).max(millisecond)
+        let rule =
+            format!("{left:?} are left after ADVANCE_STEPS_MAX = {ADVANCE_STEPS_MAX} steps: advance again");
+        Err(refusal(Errno::EAGAIN, rule))
     }
 
     /// Asks the watch streams for a ping, and waits for the answers; in real time.
     async fn hear_watches(&self, patience: Duration) {
         let (heard, answers) = oneshot::channel();
-        self.step_and(|osd, now| osd.ask_watches(now), |state, asked| state.awaited = Some((asked, heard)));
+        self.step_and(osd::Osd::ask_watches, |state, asked| state.awaited = Some((asked, heard)));
         // Who has not answered by then is silent.
         let _ = timeout(patience, answers).await;
     }
 }
 
-fn refusal(errno: Errno, rule: impl ToString) -> OpError {
-    OpError { errno, failed_op: None, text: rule.to_string() }
+fn refusal(errno: Errno, rule: impl Into<String>) -> OpError {
+    OpError { errno, failed_op: None, text: rule.into() }
 }
