@@ -50,7 +50,7 @@ impl Daemon {
         let Advance { by, step, patience } =
             advance.map_err(|rule| refusal(Errno::EINVAL, rule.to_string()))?;
         let mut left = by;
-        for _ in 0..ADVANCE_STEPS_MAX {
+        for _ in 0..=ADVANCE_STEPS_MAX {
             // Watches with a shorter timeout may have come meanwhile.
             let span = left.min(step).min(self.step_limit().below - MILLISECOND);
             if span.is_zero() {
