@@ -3,7 +3,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
+    "clock/v1/clock.proto",
     "osd/v1/osd.proto",
     "osd/v1/faults.proto",
     "cls/lock/v1/lock.proto",

@@ -3,6 +3,7 @@
 use std::{ops::Deref, path::Path};
 
 use anyhow::Result;
+use rpc::Address;
 
 use crate::{process::Process, remote::Remote};
 
@@ -12,18 +13,21 @@ pub struct Client {
     pub process: Process,
     /// Its client instance when it started; a reopened client has another.
     pub gid: u64,
+    /// Where it serves.
+    pub address: Address,
     remote: Remote,
 }
 
 impl Client {
-    /// Starts `rbd-client <options> serve <image>` and connects to it.
+    /// Starts `rbd-client serve <image> <options>` and connects to it.
     pub async fn start(name: &str, options: &[String], image: &str, directory: &Path) -> Result<Self> {
-        let mut arguments = options.to_vec();
+        let mut arguments = ["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
         arguments.extend(["--name".to_owned(), name.replace(' ', "-")]);
-        arguments.extend(["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned));
+        arguments.extend_from_slice(options);
         let (process, ready) = Process::start("rbd-client", name, &arguments, directory).await?;
-        let remote = Remote::connect(&ready.address.parse()?).await?;
-        Ok(Self { process, gid: ready.gid, remote })
+        let address = ready.address.parse()?;
+        let remote = Remote::connect(&address).await?;
+        Ok(Self { process, gid: ready.gid, address, remote })
     }
 
     /// Its name in timelines.

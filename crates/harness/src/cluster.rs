@@ -2,8 +2,9 @@
 
 use std::{ops::Deref, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rpc::Address;
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::{
@@ -108,6 +109,29 @@ impl Cluster {
         }
         Ok(clients)
     }
+
+    /// Lets time pass at the OSD and at these clients, all of them with `--clock manual`; which client instances were silent at
+    /// the end. `by` as the command line takes it, e.g. "30s".
+    pub async fn advance(&self, by: &str, clients: &[&Client]) -> Result<Vec<u64>> {
+        let addresses: Vec<String> = clients.iter().map(|client| client.address.to_string()).collect();
+        let mut arguments = vec!["clock", "advance", by, "--format", "json"];
+        arguments.extend(addresses.iter().flat_map(|address| ["--at", address]));
+        let json = self.rbd_ok(&arguments).await?;
+        let report: Advanced =
+            serde_json::from_str(&json).with_context(|| format!("clock advance as JSON: {json}"))?;
+        Ok(report.silent.into_iter().map(|watch| watch.client).collect())
+    }
+}
+
+/// What `clock advance` reports.
+#[derive(Deserialize)]
+struct Advanced {
+    silent: Vec<SilentWatch>,
+}
+
+#[derive(Deserialize)]
+struct SilentWatch {
+    client: u64,
 }
 
 impl Deref for Cluster {

@@ -302,6 +302,11 @@ impl Image {
         Ok(owner)
     }
 
+    /// Name of the header object, which is watched.
+    pub fn header_object(&self) -> &str {
+        &self.image().header
+    }
+
     /// This open's watch on the header; 0 when it is lost.
     pub fn watch_handle(&self) -> u64 {
         self.image().watch_handle.load(Ordering::Relaxed)

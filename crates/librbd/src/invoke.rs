@@ -44,7 +44,7 @@ pub(crate) async fn invoke(
     let mut call = Call::new(image, operation, options, id);
     let result = match options.deadline {
         None => call.run().await,
-        Some(deadline) => match tokio::time::timeout(deadline, call.run()).await {
+        Some(deadline) => match image.clock().timeout(deadline, call.run()).await {
             Ok(result) => result,
             Err(_) => Err(call.deadline_passed(deadline)),
         },
@@ -122,7 +122,7 @@ impl<'a> Call<'a> {
             }
             self.restart(&error);
             if let Decision::RestartAfter(delay) = decision {
-                tokio::time::sleep(Duration::from_millis(delay.0)).await;
+                self.image.clock().sleep(Duration::from_millis(delay.0)).await;
             }
         }
     }

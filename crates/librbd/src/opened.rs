@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use clock::Clock;
 use errno::Errno;
 use rados::IoCtx;
 use rbd_protocol::{ClientId, Token};
@@ -124,6 +125,11 @@ impl OpenImage {
     /// This client instance.
     pub(crate) fn gid(&self) -> u64 {
         self.io.rados().gid()
+    }
+
+    /// What its timers go by: the session's.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.io.rados().clock()
     }
 
     /// This client as announcements name it.

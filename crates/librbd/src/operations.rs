@@ -230,7 +230,7 @@ pub(crate) async fn announce_header_update(image: &OpenImage) {
     for _ in 0..ANNOUNCEMENTS_MAX {
         match notify(image, &Message::HeaderUpdate).await {
             Ok(_) | Err(Errno::ETIMEDOUT | Errno::ENOENT) => return,
-            Err(Errno::EAGAIN) => tokio::time::sleep(Duration::from_millis(backoff.next_delay().0)).await,
+            Err(Errno::EAGAIN) => image.clock().sleep(Duration::from_millis(backoff.next_delay().0)).await,
             Err(errno) => {
                 return tracing::warn!(image = image.name, %errno, "peers were not told that the header changed");
             }

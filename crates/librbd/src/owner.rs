@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use clock::Clock;
 use errno::Errno;
 use rados::{Ack, Watch, WatchEvent};
 use rbd_protocol::lock::{self, ExclusiveLock, Purpose, State};
@@ -136,11 +137,12 @@ impl Owner {
         let watcher = ImageWatcher::new(watcher_config(&image));
         let handle = image.watch_handle.load(Ordering::Relaxed);
         image.data.allow_copy_on_read(!has_lock && !image.read_only);
+        let epoch = image.clock().now();
         let mut owner = Self {
             image,
             lock,
             watcher,
-            epoch: Instant::now(),
+            epoch,
             work: VecDeque::new(),
             tokens: 0,
             callers: BTreeMap::new(),
@@ -161,6 +163,7 @@ impl Owner {
 
     async fn run(mut self, mut watch: Watch, mut mailbox: mpsc::UnboundedReceiver<Event>) {
         let mut is_lost = false;
+        let clock = self.image.clock().clone();
         loop {
             let deadline = self.next_deadline();
             tokio::select! {
@@ -173,7 +176,7 @@ impl Owner {
                     is_lost = matches!(event, WatchEvent::Lost(_));
                     self.watched(event, watch.handle());
                 }
-                () = sleep_until(deadline) => self.time_has_come(),
+                () = sleep_until(&clock, deadline) => self.time_has_come(),
             }
             self.settle();
         }
@@ -369,7 +372,7 @@ impl Owner {
     }
 
     fn now(&self) -> Millis {
-        millis(self.epoch.elapsed())
+        millis(self.image.clock().now() - self.epoch)
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -380,9 +383,9 @@ impl Owner {
     }
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+async fn sleep_until(clock: &Clock, deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => clock.sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

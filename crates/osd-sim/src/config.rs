@@ -2,6 +2,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clock::Clock;
 use osd::{Limits, Millis};
 
 /// What a server is started with.
@@ -31,6 +32,8 @@ pub struct Config {
     pub events_file: Option<PathBuf>,
     /// Whether service osd.v1.Faults may be used.
     pub enable_faults: bool,
+    /// What every time above goes by; a manual one is advanced with [`Server::clock`](crate::Server::clock).
+    pub clock: Clock,
 }
 
 impl Default for Config {
@@ -49,6 +52,7 @@ impl Default for Config {
             pools: Vec::new(),
             events_file: None,
             enable_faults: false,
+            clock: Clock::Real,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The one place where the OSD is stepped and its effects are carried out.
 
+mod advance;
 mod doors;
 mod late;
 
@@ -7,12 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use clock::Clock;
 use errno::Errno;
 use osd::faults::Faults;
 use osd::{Effect, Event, Millis, NotifyReply, OpError, Osd, StreamId, WatchEvent};
 use store::MemoryStore;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -30,7 +32,10 @@ const FIRST_POOL: &str = "rbd";
 /// that never wait, so that they happen in the order of the steps.
 pub(crate) struct Daemon {
     state: Mutex<State>,
+    clock: Clock,
     started: Instant,
+    /// One call advances the clock at a time.
+    advancing: tokio::sync::Mutex<()>,
     watch_queue_events_max: usize,
     in_flight_ops_max: usize,
     /// The next deadline has come nearer.
@@ -56,6 +61,8 @@ struct State {
     faults: Faults,
     /// What faults have delayed or hold.
     late: LateQueue,
+    /// The watch streams that a step of time waits for, and who waits.
+    awaited: Option<(Vec<StreamId>, oneshot::Sender<()>)>,
     /// What ends the op streams of each session, by a number of their own.
     op_streams: BTreeMap<u64, BTreeMap<u64, Cut>>,
     newest_op_stream: u64,
@@ -93,12 +100,15 @@ impl Daemon {
             armed: None,
             faults: Faults::default(),
             late: LateQueue::default(),
+            awaited: None,
             op_streams: BTreeMap::new(),
             newest_op_stream: 0,
         };
         Ok(Self {
             state: Mutex::new(state),
-            started: Instant::now(),
+            clock: config.clock.clone(),
+            started: config.clock.now(),
+            advancing: tokio::sync::Mutex::default(),
             watch_queue_events_max: config.watch_queue_events_max,
             in_flight_ops_max,
             sooner: Notify::new(),
@@ -226,7 +236,7 @@ impl Daemon {
                     tokio::select! {
                         biased;
                         () = self.sooner.notified() => {}
-                        () = sleep_until(deadline) => {}
+                        () = self.clock.sleep_until(deadline) => {}
                     }
                 }
                 None => self.sooner.notified().await,
@@ -249,7 +259,8 @@ impl Daemon {
         registered
     }
 
-    /// What every step ends with: what faults had delayed until now, the timer, and those who follow the events.
+    /// What every step ends with: what faults had delayed until now, the timer, and those who wait for answers or follow the
+    /// events.
     fn finish(&self, state: &mut State, now: Millis) {
         while let Some(late) = state.late.pop_due(now) {
             state.go_on(now, late);
@@ -259,12 +270,19 @@ impl Daemon {
             self.sooner.notify_one();
         }
         state.armed = deadline;
+        let all_answered = |(asked, _): &mut (Vec<_>, _)| !state.osd.is_waiting_for(asked);
+        if let Some((_, heard)) = state.awaited.take_if(all_answered) {
+            // Who waited may have lost his patience.
+            let _ = heard.send(());
+        }
         let newest = state.osd.newest_event();
         self.newest_event.send_if_modified(|known| std::mem::replace(known, newest) != newest);
     }
 
-    fn now(&self) -> Millis {
-        Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    /// Since the OSD's start.
+    pub(crate) fn now(&self) -> Millis {
+        let passed = self.clock.now() - self.started;
+        Millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,6 +2,7 @@
 //! lives here.
 
 mod calls;
+mod clock;
 mod config;
 mod daemon;
 mod events;
@@ -14,10 +15,13 @@ mod service;
 mod watch_stream;
 mod wire;
 
+pub use crate::clock::ServerClock;
+pub use ::clock::Clock;
 pub use config::Config;
 pub use events::EventsError;
 pub use faults::{FaultRules, RuleInForce};
 pub use options::Options;
+pub use osd::SilentWatch;
 pub use program::run;
 pub use server::{ServeError, Server, serve};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clock::Clock;
 
 use crate::Config;
 
@@ -28,6 +29,7 @@ Examples:
   osd-sim                                      on any free port of 127.0.0.1, with Ceph's timeouts
   osd-sim --preset ci --events events.jsonl    short timeouts; every event as a line of JSON
   osd-sim --preset ci --enable-faults          clients may break things on purpose: rbd-client fault --help
+  osd-sim --clock manual                       time passes only when told to: rbd-client clock --help
   osd-sim --listen 0.0.0.0:6800 --pool images  pools 'rbd' and 'images', for other machines too
   osd-sim health --address 127.0.0.1:6800      exit status 0 if that server serves
 
@@ -49,6 +51,14 @@ pub(crate) enum Preset {
     Ceph,
     /// One order shorter: watch 3s, grace 300ms, notify 3s, blocklist 6m.
     Ci,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Time {
+    /// Time passes by itself.
+    Real,
+    /// Time passes only when it is told to.
+    Manual,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -76,6 +86,9 @@ pub(crate) struct Serve {
     /// Let clients break things on purpose: service osd.v1.Faults, `rbd-client fault`.
     #[arg(long, env = "OSD_SIM_ENABLE_FAULTS", value_parser = FalseyValueParser::new())]
     enable_faults: bool,
+    /// Whether time passes by itself, or only when it is told to: service clock.v1.Clock, `rbd-client clock`.
+    #[arg(long, env = "OSD_SIM_CLOCK", value_enum, default_value = "real")]
+    clock: Time,
     /// How logs are written to stderr.
     #[arg(long, env = "OSD_SIM_LOG_FORMAT", value_enum, default_value = "plain")]
     pub(crate) log_format: LogFormat,
@@ -154,6 +167,10 @@ impl Serve {
         config.pools.clone_from(&self.pools);
         config.events_file.clone_from(&self.events);
         config.enable_faults = self.enable_faults;
+        config.clock = match self.clock {
+            Time::Real => Clock::Real,
+            Time::Manual => Clock::manual(),
+        };
         let times = &self.times;
         set(&mut config.osd_client_watch_timeout, times.osd_client_watch_timeout);
         if matches!(self.preset, Some(Preset::Ceph)) {

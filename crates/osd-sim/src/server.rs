@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use osd::OpError;
+use rpc::clock::clock_server::ClockServer;
 use rpc::faults::faults_server::FaultsServer;
 use rpc::osd::osd_server::OsdServer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::server::{Connected, Router};
 
 use crate::Config;
+use crate::clock::{ClockService, ServerClock};
 use crate::daemon::Daemon;
 use crate::events::{self, EventsError};
 use crate::faults::{FaultRules, FaultService};
@@ -133,12 +135,14 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .with_service_name("osd.v1.Osd")
             .with_service_name("osd.v1.Faults")
+            .with_service_name("clock.v1.Clock")
             .with_service_name("grpc.health.v1.Health")
     };
     let (_, health) = tonic_health::server::health_reporter();
     // A silent client must not look like one that has gone before its watches time out.
     let silence_max = config.osd_client_watch_timeout;
     let faults = FaultsServer::new(FaultService(FaultRules::new(daemon.clone())));
+    let clock = ClockServer::new(ClockService(ServerClock::new(daemon.clone())));
     let service = OsdServer::new(Service::new(daemon, config))
         .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
@@ -146,6 +150,7 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
         .trace_fn(|request| tracing::debug_span!("call", path = request.uri().path()))
         .add_service(service)
         .add_service(faults)
+        .add_service(clock)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
@@ -156,6 +161,7 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
 pub struct Server {
     address: rpc::Address,
     faults: FaultRules,
+    clock: ServerClock,
     shutdown: DropGuard,
     task: JoinHandle<Result<(), ServeError>>,
 }
@@ -182,10 +188,11 @@ impl Server {
         let address = local.to_string().parse().expect("a socket address is an address");
         let prepared = Prepared::new(config, seed).unwrap_or_else(|error| panic!("starting: {error}"));
         let faults = FaultRules::new(prepared.daemon.clone());
+        let clock = ServerClock::new(prepared.daemon.clone());
         let shutdown = CancellationToken::new();
         let stopped = shutdown.clone().cancelled_owned();
         let task = tokio::spawn(prepared.serve(rpc::incoming(listener), stopped));
-        Self { address, faults, shutdown: shutdown.drop_guard(), task }
+        Self { address, faults, clock, shutdown: shutdown.drop_guard(), task }
     }
 
     /// Where it listens.
@@ -196,6 +203,11 @@ impl Server {
     /// What is broken on purpose; with [`Config::enable_faults`].
     pub fn faults(&self) -> &FaultRules {
         &self.faults
+    }
+
+    /// What it goes by; with a manual [`Config::clock`], time passes when it is advanced.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     /// Ends its streams, lets calls in flight end, and closes.

@@ -135,12 +135,18 @@ pub(crate) fn watch_event(event: WatchEvent) -> wire::WatchEvent {
             let osd::Notification { pool, object, notify_id, cookie, notifier_gid, payload } = notification;
             W::Notify(wire::Notification { pool, object, notify_id, cookie, notifier_gid, payload })
         }
+        WatchEvent::Ask => W::Ask(wire::Ask {}),
         WatchEvent::Disconnected { pool, object, cookie, error } => {
             let error = Some(self::error(error));
             W::Disconnected(wire::Disconnected { pool, object, cookie, error })
         }
     };
     wire::WatchEvent { event: Some(event) }
+}
+
+pub(crate) fn silent_watch(watch: osd::SilentWatch) -> proto::clock::v1::SilentWatch {
+    let osd::SilentWatch { gid, cookie, name, pool, object } = watch;
+    proto::clock::v1::SilentWatch { gid, cookie, name, pool, object }
 }
 
 pub(crate) fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::NotifyReply {

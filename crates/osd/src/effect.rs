@@ -48,6 +48,7 @@ pub enum WatchEvent {
     Pong { sequence: u64 },
     Notification(Notification),
     Disconnected { pool: String, object: String, cookie: u64, error: OpError },
+    Ask,
 }
 
 /// A notify on its way to one watch.

@@ -4,6 +4,7 @@
 //! and the [`Effect`]s to carry out. There is no clock, no randomness, no task and no socket here.
 
 mod agenda;
+mod alive;
 mod blocklist;
 mod cls;
 mod config;
@@ -25,6 +26,7 @@ pub mod vector;
 mod watch;
 mod watching;
 
+pub use alive::SilentWatch;
 pub use config::Config;
 pub use effect::{Effect, Notification, WatchEvent};
 pub use error::OpError;

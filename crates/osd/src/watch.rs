@@ -80,6 +80,14 @@ pub(crate) struct Watch {
     due: Millis,
 }
 
+/// A watch stream that is open.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) gid: u64,
+    /// It was asked for a ping and none has come since.
+    pub(crate) owes_ping: bool,
+}
+
 /// What is going on around one object.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -93,7 +101,7 @@ pub(crate) struct Watched {
 pub(crate) struct WatchTable {
     pub(crate) objects: BTreeMap<ObjectId, Watched>,
     by_gid: BTreeMap<u64, BTreeSet<(ObjectId, u64)>>,
-    streams: BTreeMap<StreamId, u64>,
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
     newest_stream: u64,
     pub(crate) newest_notify: u64,
     /// Notifies that ended in this step, by notifier.
@@ -104,13 +112,13 @@ impl WatchTable {
     pub(crate) fn open_stream(&mut self, gid: u64) -> StreamId {
         self.newest_stream += 1;
         let stream = StreamId(self.newest_stream);
-        self.streams.insert(stream, gid);
+        self.streams.insert(stream, Stream { gid, owes_ping: false });
         stream
     }
 
     /// Whose stream it is; `None` when it was cut.
     pub(crate) fn owner(&self, stream: StreamId) -> Option<u64> {
-        self.streams.get(&stream).copied()
+        self.streams.get(&stream).map(|stream| stream.gid)
     }
 
     /// EEXIST for a cookie in use, EMFILE at the limit.
@@ -177,13 +185,16 @@ impl WatchTable {
                 watch.expires = step.now.after(watch.timeout);
             }
         }
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.owes_ping = false;
+        }
         step.send(stream, WatchEvent::Pong { sequence });
     }
 
     /// The stream's watches wait for a reconnect until `grace` is over or their timeout, whichever is earlier. Whose
     /// stream it was; `None` when it was not known.
     pub(crate) fn lose_stream(&mut self, step: &mut Step, stream: StreamId, grace: Millis) -> Option<u64> {
-        let gid = self.streams.remove(&stream)?;
+        let Stream { gid, .. } = self.streams.remove(&stream)?;
         for (object, cookie) in self.by_gid.get(&gid).into_iter().flatten() {
             let id = (gid, *cookie);
             let Some(watched) = self.objects.get_mut(object) else { continue };

@@ -6,6 +6,13 @@
 /// The encoded `FileDescriptorSet` of all protocols, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The clock of a program, when it is told what time it is.
+pub mod clock {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/clock.v1.rs"));
+    }
+}
+
 /// Objects, op vectors, watch/notify: what an OSD understands.
 pub mod osd {
     pub mod v1 {

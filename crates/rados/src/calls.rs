@@ -1,5 +1,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
+use clock::Clock;
 use errno::Errno;
 use rpc::osd::osd_client::OsdClient;
 use tonic::{Code, Response, Status, transport::Channel};
@@ -94,7 +95,7 @@ impl Calls {
             Backoff::new(config.reconnect_min, config.reconnect_max, config.backoff_seed, stream);
         loop {
             let attempt = send(self.client.clone());
-            let status = match within(patience, attempt).await {
+            let status = match within(&config.clock, patience, attempt).await {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => status,
             };
@@ -132,12 +133,14 @@ pub(crate) fn classify(status: &Status, attempted: &str) -> Failure {
 }
 
 async fn within<T>(
+    clock: &Clock,
     patience: Option<Duration>,
     attempt: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
     match patience {
         None => attempt.await,
-        Some(patience) => tokio::time::timeout(patience, attempt)
+        Some(patience) => clock
+            .timeout(patience, attempt)
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))),
     }

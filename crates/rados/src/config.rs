@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use clock::Clock;
+
 /// How a session behaves. Every value is an input: the crate reads no clock and draws no randomness of its own.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +18,8 @@ pub struct Config {
     pub silence_max: Duration,
     /// Seeds the jitter of the waits between reconnects.
     pub backoff_seed: u64,
+    /// What pings, the silence of a watch stream and the timeouts of notifies go by, and those of whoever uses the session.
+    pub clock: Clock,
 }
 
 impl Config {
@@ -28,6 +32,7 @@ impl Config {
             reconnect_max: Duration::from_secs(2),
             silence_max: Duration::from_secs(15),
             backoff_seed: 0,
+            clock: Clock::Real,
         }
     }
 
@@ -40,6 +45,11 @@ impl Config {
             silence_max: Duration::from_millis(1_500),
             ..Self::ceph()
         }
+    }
+
+    /// When a silent watch stream is given up: a ping must have the time to be answered.
+    pub fn watch_silence_max(&self) -> Duration {
+        self.silence_max.max(self.ping_interval * 2)
     }
 }
 

@@ -1,9 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
+use clock::Clock;
 use errno::Errno;
 use proto::osd::v1 as wire;
 use rpc::{Address, Network};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     io_ctx::millis,
     op_stream,
     session::Session,
-    watch,
+    watch::{self, Command},
 };
 
 /// A session with an OSD: one client instance. Clones share it; dropping the last clone (also those held by an
@@ -110,6 +111,19 @@ impl Rados {
     /// The address under which the OSD knows the instance: "peer address/gid".
     pub fn address(&self) -> &str {
         &self.session().address
+    }
+
+    /// What the session goes by, and who uses it.
+    pub fn clock(&self) -> &Clock {
+        &self.session().config.clock
+    }
+
+    /// Whether the OSD has answered a ping of the watch stream, which renews the watches; it may take for ever. `None` when
+    /// there is no watch stream, or it is lost before the answer.
+    pub async fn ping_watches(&self) -> Option<()> {
+        let (done, answered) = oneshot::channel();
+        let _ = self.session().watch_commands.send(Command::Ping { done });
+        answered.await.ok()
     }
 
     /// Why the session has ended for good, once it has: EBLOCKLISTED (fenced), ENOTCONN (the OSD does not know it any

@@ -9,14 +9,14 @@ use errno::Errno;
 pub(crate) struct Failure {
     errno: Errno,
     text: String,
-    /// About a file, a pipe or a socket of this machine: what to do is in the text.
-    is_local: bool,
+    /// What to do is in the text: it is about a file, a pipe or a socket of this machine, or about a program that is named.
+    says_what_to_do: bool,
 }
 
 impl Failure {
     /// `text` names the input and the rule.
     pub(crate) fn new(errno: Errno, text: impl Into<String>) -> Self {
-        Self { errno, text: text.into(), is_local: false }
+        Self { errno, text: text.into(), says_what_to_do: false }
     }
 
     /// Ctrl-C or SIGTERM ended the verb.
@@ -32,7 +32,12 @@ impl Failure {
     /// An error of standard input or output, or of a socket; `what` names it.
     pub(crate) fn io(what: &str, error: &io::Error) -> Self {
         let errno = error.raw_os_error().and_then(Errno::from_number).unwrap_or(Errno::EIO);
-        Self { is_local: true, ..Self::new(errno, format!("{what}: {error}")) }
+        Self { says_what_to_do: true, ..Self::new(errno, format!("{what}: {error}")) }
+    }
+
+    /// The same, of a program at `address` that need not be the OSD.
+    pub(crate) fn at(self, address: &impl fmt::Display) -> Self {
+        Self { text: format!("{address}: {}", self.text), says_what_to_do: true, ..self }
     }
 
     /// What kind of error it is.
@@ -47,7 +52,7 @@ impl Failure {
 
     /// What to do next, where something general can be said.
     pub(crate) fn advice(&self) -> Option<&'static str> {
-        if self.is_local {
+        if self.says_what_to_do {
             return None;
         }
         Some(match self.errno {
@@ -117,9 +122,9 @@ impl From<tonic::Status> for Failure {
         match rpc::status::to_error(&status) {
             Some(error) => Self::new(Errno::from_name(&error.name).unwrap_or(Errno::EIO), error.text),
             None if status.code() == tonic::Code::Unimplemented => {
-                Self::new(Errno::EOPNOTSUPP, "this OSD does not know the call")
+                Self::new(Errno::EOPNOTSUPP, "the call is not known there")
             }
-            None => Self::new(Errno::ENOTCONN, format!("the OSD did not answer: {}", status.message())),
+            None => Self::new(Errno::ENOTCONN, format!("no answer: {}", status.message())),
         }
     }
 }

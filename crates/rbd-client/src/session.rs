@@ -31,6 +31,7 @@ impl Connector {
             Failure::new(Errno::EINVAL, "no OSD address: give --osd HOST:PORT or set RBD_CLIENT_OSD")
         })?;
         let mut config = options.timing.rados();
+        config.clock = options.verb.clock();
         config.client_name = options.name.clone().unwrap_or_else(|| format!("rbd-client-{identity}"));
         config.backoff_seed = identity.as_u64_pair().0;
         Ok(Self { address, config })
@@ -40,6 +41,16 @@ impl Connector {
     pub(crate) async fn connect(&self) -> Result<Rados, Failure> {
         let network = Network::tcp(self.config.silence_max);
         Ok(Rados::connect(network, self.address.clone(), self.config.clone()).await?)
+    }
+
+    /// How the sessions behave.
+    pub(crate) fn config(&self) -> &rados::Config {
+        &self.config
+    }
+
+    /// Where the OSD is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// A connection to the OSD beside the session. ENOTCONN when it cannot be reached.

@@ -11,6 +11,12 @@ pub mod status;
 pub use channel::{Address, AddressError, BoxIo, Dial, Io, Network};
 pub use server::{incoming, server};
 
+/// Stubs of service `clock.v1.Clock`.
+#[allow(missing_docs, clippy::all, reason = "generated code")]
+pub mod clock {
+    include!(concat!(env!("OUT_DIR"), "/clock.v1.rs"));
+}
+
 /// Stubs of the services of package `osd.v1`: `Osd` and `Faults`.
 #[allow(missing_docs, clippy::all, reason = "generated code")]
 pub mod osd {

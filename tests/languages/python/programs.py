@@ -58,11 +58,13 @@ class Server:
 class ClusterTest(unittest.TestCase):
     """Tests that share one OSD and one parent image; each has an image of its own."""
 
+    OSD_OPTIONS: tuple[str, ...] = ()
+
     @classmethod
     def setUpClass(cls) -> None:
         directory = tempfile.TemporaryDirectory(prefix="rbd-sim-")
         cls.addClassCleanup(directory.cleanup)
-        cls.osd = Server("osd-sim", "--listen", "127.0.0.1:0")
+        cls.osd = Server("osd-sim", "--listen", "127.0.0.1:0", *cls.OSD_OPTIONS)
         cls.addClassCleanup(cls.osd.stop)
         channel = grpc.insecure_channel(cls.osd.address)
         cls.addClassCleanup(channel.close)

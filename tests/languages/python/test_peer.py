@@ -260,5 +260,18 @@ def answer_flatten(ack: bytes | None):
     return answer_kind("flatten", ack)
 
 
+class ManualClockTest(ClusterTest):
+    OSD_OPTIONS = ("--clock", "manual")
+
+    def test_a_peer_that_does_not_know_asks_goes_on(self):
+        """An OSD with a manual clock asks for pings; a client that ignores events it does not know loses nothing by that at once."""
+        peer = Peer(self.osd.address, self.clone(), "peer")
+        self.addCleanup(peer.close)
+        peer.watch()
+        self.rbd_ok("clock", "advance", "5s")
+        reply = peer.notify(wire.NotifyMessage(header_update=wire.HeaderUpdatePayload()))
+        self.assertEqual([answer.gid for answer in reply.replies], [peer.gid])
+
+
 if __name__ == "__main__":
     unittest.main()

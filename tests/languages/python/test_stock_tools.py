@@ -80,7 +80,7 @@ class StockToolsTest(ClusterTest):
             self.operate("large", osd_pb2.Op(read=osd_pb2.Read()))
         self.assertEqual(whole.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED, "refused by this client itself")
 
-    def test_both_services_are_described_by_reflection(self):
+    def test_all_services_are_described_by_reflection(self):
         self.rbd_ok("create", "--size", "1", "reflected")
         _, server = self.serve("reflected")
         for address, service, method in (
@@ -100,6 +100,7 @@ class StockToolsTest(ClusterTest):
                 answer = call(request())
                 # docs: end
                 self.assertIn(service, database.get_services())
+                self.assertIn("clock.v1.Clock", database.get_services())
                 named = answer.pools[0].name if method == "ListPools" else answer.pool
                 self.assertEqual(named, "rbd")
 

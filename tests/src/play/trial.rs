@@ -4,14 +4,13 @@ use std::{ops::Deref, path::Path};
 
 use anyhow::{Context, Result};
 use harness::{
+    check::Check,
     osd::{header_of, spec},
     remote::Remote,
     story::Story,
     timeline::{self, Cast},
     verbs::Verbs,
 };
-
-use harness::check::Check;
 
 use super::report::{Played, Title};
 use crate::model::{self, BLOCK_BYTES, Model};

@@ -1,11 +1,11 @@
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use errno::Errno;
-use proto::osd::v1::{self as wire, watch_request::Request};
+use proto::osd::v1 as wire;
 use rpc::{Address, Network, osd::osd_client::OsdClient};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Status, Streaming};
@@ -25,7 +25,8 @@ use crate::{
 const BACKOFF_STREAM: u64 = 2;
 
 /// Keeps the session's watches alive until it ends: one stream on a connection of its own, opened with the first watch,
-/// pinged, and opened again when it is lost or silent. Only the OSD's words end a watch, never the end of a stream.
+/// pinged, and opened again when it is lost or silent. Only the OSD's words end a watch, never the end of a stream. Pings and
+/// silence go by the session's clock; opening a connection, and the wait before the next try, by real time.
 pub(crate) async fn run(
     session: Arc<Session>,
     network: Network,
@@ -37,8 +38,7 @@ pub(crate) async fn run(
         Backoff::new(config.reconnect_min, config.reconnect_max, config.backoff_seed, BACKOFF_STREAM);
     let mut stream = Stream {
         table: Table::new(session.gid, session.watch_commands.clone()),
-        // A ping must have the time to be answered.
-        silence_max: config.silence_max.max(config.ping_interval * 2),
+        silence_max: config.watch_silence_max(),
         session: session.clone(),
         network,
         address,
@@ -132,28 +132,26 @@ impl Stream {
     /// Serves an open stream until it is gone.
     async fn serve(&mut self, mut open: Open) -> Gone {
         let ping_interval = self.session.config.ping_interval;
-        let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut pings_sent = 0;
-        let mut last_heard = Instant::now();
+        let clock = self.session.config.clock.clone();
+        let mut next_ping = clock.now() + ping_interval;
+        let mut last_heard = clock.now();
         loop {
             self.flush(&open.up);
             tokio::select! {
                 biased;
-                _ = pings.tick() => {
-                    pings_sent += 1;
-                    let ping = Request::Ping(wire::Ping { sequence: pings_sent });
-                    let _ = open.up.send(wire::WatchRequest { request: Some(ping) });
+                () = clock.sleep_until(next_ping) => {
+                    next_ping = clock.now() + ping_interval;
+                    self.table.ping();
                     self.table.retry();
                 }
                 Some(command) = self.commands.recv() => self.table.apply(command),
                 event = open.down.message() => {
-                    last_heard = Instant::now();
+                    last_heard = clock.now();
                     if let Err(gone) = self.received(event) {
                         return gone;
                     }
                 }
-                () = sleep_until(last_heard + self.silence_max) => {
+                () = clock.sleep_until(last_heard + self.silence_max) => {
                     return Gone::Lost(format!("silent for {:?}", self.silence_max));
                 }
             }

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Unwatch { id: u64, done: Option<oneshot::Sender<Result<(), Error>>> },
     /// Answers a notify.
     Ack(wire::NotifyAck),
+    /// Asks the OSD for a sign of life; `done` hears when it came, and is dropped when there is no stream (any more).
+    Ping { done: oneshot::Sender<()> },
     /// Removes every watch; `done` hears when the last one is gone.
     Close { done: oneshot::Sender<()> },
 }
@@ -61,6 +63,9 @@ pub(super) struct Table {
     expected: VecDeque<Expected>,
     outbox: Vec<wire::WatchRequest>,
     is_open: bool,
+    pings_sent: u64,
+    /// Who waits for the pong to which ping.
+    pinging: VecDeque<(u64, oneshot::Sender<()>)>,
     /// For acks of the notifies handed out.
     commands: mpsc::UnboundedSender<Command>,
     closing: Option<oneshot::Sender<()>>,
@@ -131,6 +136,8 @@ impl Table {
             expected: VecDeque::new(),
             outbox: Vec::new(),
             is_open: false,
+            pings_sent: 0,
+            pinging: VecDeque::new(),
             commands,
             closing: None,
         }
@@ -155,6 +162,12 @@ impl Table {
         self.retry();
     }
 
+    /// Renews the watches.
+    pub(super) fn ping(&mut self) {
+        self.pings_sent += 1;
+        self.send(Request::Ping(wire::Ping { sequence: self.pings_sent }));
+    }
+
     /// Asks again for watches whose renewed registration was refused, e.g. at the OSD's limit.
     pub(super) fn retry(&mut self) {
         let is_refused = |entry: &Entry| matches!(entry.phase, Phase::Refused);
@@ -168,6 +181,7 @@ impl Table {
         self.is_open = false;
         self.expected.clear();
         self.outbox.clear();
+        self.pinging.clear();
         for entry in self.watches.values_mut() {
             if matches!(entry.phase, Phase::Attached) {
                 entry.phase = Phase::Asked;
@@ -211,6 +225,11 @@ impl Table {
             Command::Unwatch { id, done } => self.unwatch(id, done),
             Command::Ack(ack) if self.is_open => self.send(Request::Ack(ack)),
             Command::Ack(_) => {}
+            Command::Ping { done } if self.is_open => {
+                self.ping();
+                self.pinging.push_back((self.pings_sent, done));
+            }
+            Command::Ping { .. } => {}
             Command::Close { done } => {
                 self.closing = Some(done);
                 let ids: Vec<u64> = self.watches.keys().copied().collect();
@@ -229,7 +248,22 @@ impl Table {
                 Ok(())
             }
             Some(Event::Disconnected(gone)) => self.disconnected(gone),
-            Some(Event::Pong(_)) | None => Ok(()),
+            Some(Event::Pong(pong)) => {
+                self.ponged(pong.sequence);
+                Ok(())
+            }
+            Some(Event::Ask(_)) => {
+                self.ping();
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The OSD answers pings in their order.
+    fn ponged(&mut self, sequence: u64) {
+        while self.pinging.front().is_some_and(|(of, _)| *of <= sequence) {
+            let _ = self.pinging.pop_front().map(|(_, done)| done.send(()));
         }
     }
 

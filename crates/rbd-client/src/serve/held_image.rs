@@ -52,6 +52,16 @@ impl HeldImage {
         }))
     }
 
+    /// How its sessions behave.
+    pub(crate) fn config(&self) -> &rados::Config {
+        self.connector.config()
+    }
+
+    /// The image's pool.
+    pub(crate) fn pool(&self) -> &str {
+        &self.pool
+    }
+
     /// The image as it is open now. After a failed `reopen` it is a closed one.
     pub(crate) fn current(&self) -> Opened {
         self.current.borrow().clone()

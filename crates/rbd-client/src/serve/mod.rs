@@ -1,6 +1,7 @@
-//! The serving process: one image kept open, and service RbdClient over it.
+//! The serving process: one image kept open, and services RbdClient and Clock over it.
 
 mod client_events;
+mod clock;
 mod held_image;
 mod operation_stream;
 mod server;

@@ -1,10 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use rpc::rbd::rbd_client_server::RbdClientServer;
+use rpc::{clock::clock_server::ClockServer, rbd::rbd_client_server::RbdClientServer};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{held_image::HeldImage, service::Service};
+use super::{clock::ClockService, held_image::HeldImage, service::Service};
 use crate::failure::Failure;
 use errno::Errno;
 
@@ -43,6 +43,7 @@ async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
+    let clock = ClockServer::new(ClockService::new(held.clone()));
     let service = RbdClientServer::new(Service::new(held, shutdown.clone()))
         .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
@@ -53,6 +54,7 @@ async fn serve(
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .with_service_name("rbd.v1.RbdClient")
+            .with_service_name("clock.v1.Clock")
             .with_service_name("grpc.health.v1.Health")
     };
     let unusable = |error: tonic_reflection::server::Error| {
@@ -60,6 +62,7 @@ async fn serve(
     };
     rpc::server(SILENCE_MAX)
         .add_service(service)
+        .add_service(clock)
         .add_service(health)
         .add_service(reflection().build_v1().map_err(unusable)?)
         .add_service(reflection().build_v1alpha().map_err(unusable)?)

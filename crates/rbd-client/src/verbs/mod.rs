@@ -3,6 +3,8 @@
 mod blocklist;
 mod call;
 mod children;
+mod clock;
+mod clock_report;
 mod clone;
 mod create;
 mod export;

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use clock::Clock;
 use librbd::OpenOptions;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -15,7 +16,7 @@ use crate::{
 /// Keep an image open and do what is asked over gRPC
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Offers service rbd.v1.RbdClient with health and reflection: read, write, discard, flush, flatten, resize, snapshots, \
+    after_help = "Offers service rbd.v1.RbdClient (and clock.v1.Clock) with health and reflection: read, write, discard, flush, flatten, resize, snapshots, \
 the lock, a stream of events, and reopen. When it serves it prints one line of JSON on standard output:
   {\"program\":\"rbd-client\",\"address\":\"127.0.0.1:41235\",\"pid\":71,\"gid\":4107,\"image\":\"rbd/vm\"}
 It ends on SIGTERM or Ctrl-C: open streams end, the lock and the watch are given back. A client that was fenced stays up \
@@ -36,6 +37,19 @@ pub(crate) struct Serve {
     /// Open the image read-only: whatever would change it is refused with EROFS
     #[arg(long)]
     read_only: bool,
+
+    /// Whether time passes by itself, or only when it is told to: service clock.v1.Clock, `rbd-client clock`. The OSD should go by the same
+    #[arg(long, env = "RBD_CLIENT_CLOCK", default_value = "real")]
+    clock: Time,
+}
+
+/// What the protocol's times go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Time {
+    /// Time passes by itself.
+    Real,
+    /// Time passes only when it is told to.
+    Manual,
 }
 
 /// The line that says where it serves.
@@ -49,6 +63,14 @@ struct Serving<'a> {
 }
 
 impl Serve {
+    /// A clock of its own at each call.
+    pub(super) fn clock(&self) -> Clock {
+        match self.clock {
+            Time::Real => Clock::Real,
+            Time::Manual => Clock::manual(),
+        }
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let listener = TcpListener::bind(self.listen)
             .await

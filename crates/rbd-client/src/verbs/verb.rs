@@ -1,9 +1,10 @@
 use clap::Subcommand;
+use clock::Clock;
 
 use super::{
-    blocklist::BlocklistVerb, children::Children, clone::Clone, create::Create, export::Export,
-    fault::FaultVerb, flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls, pool::PoolVerb,
-    resize::Resize, rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
+    blocklist::BlocklistVerb, children::Children, clock::ClockVerb, clone::Clone, create::Create,
+    export::Export, fault::FaultVerb, flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls,
+    pool::PoolVerb, resize::Resize, rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
 };
 use crate::{failure::Failure, session::Session};
 
@@ -38,6 +39,9 @@ pub(crate) enum Verb {
     /// Break things on purpose, at an OSD with --enable-faults
     #[command(subcommand)]
     Fault(FaultVerb),
+    /// Let time pass, at an OSD and clients with --clock manual
+    #[command(subcommand)]
+    Clock(ClockVerb),
 }
 
 impl Verb {
@@ -62,6 +66,15 @@ impl Verb {
             Self::Pool(verb) => verb.attempted(),
             Self::Blocklist(verb) => verb.attempted(),
             Self::Fault(verb) => verb.attempted(),
+            Self::Clock(verb) => verb.attempted(),
+        }
+    }
+
+    /// What the session goes by; made here.
+    pub(crate) fn clock(&self) -> Clock {
+        match self {
+            Self::Serve(verb) => verb.clock(),
+            _ => Clock::Real,
         }
     }
 
@@ -86,6 +99,7 @@ impl Verb {
             Self::Pool(verb) => verb.run(session).await,
             Self::Blocklist(verb) => verb.run(session).await,
             Self::Fault(verb) => verb.run(session).await,
+            Self::Clock(verb) => verb.run(session).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The program, run as people and scripts run it, against an OSD in this process.
 
 mod blocklist_and_pools;
+mod clock;
 mod faults;
 mod harness;
 mod images;

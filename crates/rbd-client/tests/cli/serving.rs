@@ -208,8 +208,10 @@ async fn health_and_both_versions_of_reflection_are_served() {
     let health =
         HealthClient::new(serving.channel.clone()).check(request).await.expect("it answers").into_inner();
     assert_eq!(health.status(), ServingStatus::Serving);
-    assert!(services_v1(serving.channel.clone()).await.contains(&SERVICE.to_owned()));
-    assert!(services_v1alpha(serving.channel.clone()).await.contains(&SERVICE.to_owned()));
+    for service in [SERVICE, "clock.v1.Clock"] {
+        assert!(services_v1(serving.channel.clone()).await.contains(&service.to_owned()));
+        assert!(services_v1alpha(serving.channel.clone()).await.contains(&service.to_owned()));
+    }
 }
 
 async fn services_v1(channel: Channel) -> Vec<String> {

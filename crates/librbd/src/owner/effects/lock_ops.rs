@@ -86,7 +86,7 @@ pub(super) async fn unlock(image: &OpenImage, handle: u64) -> OpResult {
         };
         let delay = Duration::from_millis(backoff.next_delay().0);
         tracing::warn!(image = image.name, %errno, ?delay, "the exclusive lock could not be given back yet");
-        tokio::time::sleep(delay).await;
+        image.clock().sleep(delay).await;
     }
 }
 

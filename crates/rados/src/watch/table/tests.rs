@@ -56,6 +56,16 @@ impl Script {
         done
     }
 
+    fn ping(&mut self) -> oneshot::Receiver<()> {
+        let (done, answered) = oneshot::channel();
+        self.table.apply(Command::Ping { done });
+        answered
+    }
+
+    fn pong(&mut self, sequence: u64) {
+        self.event(Event::Pong(wire::Pong { sequence })).expect("the stream goes on");
+    }
+
     fn ok(&mut self, cookie: u64) {
         self.answer(cookie, None).expect("the stream goes on");
     }
@@ -94,6 +104,7 @@ impl Script {
             Some(Request::Register(watch)) => format!("register {}", watch.cookie),
             Some(Request::Reconnect(watch)) => format!("reconnect {}", watch.cookie),
             Some(Request::Unwatch(watch)) => format!("unwatch {}", watch.cookie),
+            Some(Request::Ping(ping)) => format!("ping {}", ping.sequence),
             Some(Request::Ack(ack)) => format!("ack {} {:?}", ack.notify_id, ack.payload),
             other => format!("{other:?}"),
         };
@@ -353,4 +364,33 @@ fn closing_removes_every_watch_and_says_when_it_is_done() {
     assert!(closed.try_recv().is_err());
     script.ok(1);
     assert_eq!(closed.try_recv(), Ok(()));
+}
+
+/// Or a clock that is advanced would take a live client for a silent one.
+#[test]
+fn an_ask_is_answered_by_a_ping_at_once() {
+    let (mut script, _watched) = Script::attached();
+    script.event(Event::Ask(wire::Ask {})).expect("the stream goes on");
+    assert_eq!(script.sent(), ["ping 1"]);
+}
+
+#[test]
+fn who_pings_hears_the_pong_to_his_own_ping() {
+    let (mut script, _watched) = Script::attached();
+    script.table.ping();
+    let mut pinging = script.ping();
+    assert_eq!(script.sent(), ["ping 1", "ping 2"]);
+    script.pong(1);
+    assert_eq!(pinging.try_recv(), Err(TryRecvError::Empty));
+    script.pong(2);
+    assert_eq!(pinging.try_recv(), Ok(()));
+}
+
+#[test]
+fn without_a_stream_nobody_waits_for_a_pong() {
+    let (mut script, _watched) = Script::attached();
+    let mut pinging = script.ping();
+    script.table.lost();
+    assert_eq!(pinging.try_recv(), Err(TryRecvError::Closed));
+    assert_eq!(script.ping().try_recv(), Err(TryRecvError::Closed), "there is none yet");
 }

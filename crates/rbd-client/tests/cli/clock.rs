@@ -1,0 +1,101 @@
+use proto::rbd::v1 as wire;
+use serde_json::json;
+
+use crate::harness::{Lab, Serving};
+
+fn manual() -> Lab {
+    Lab::with(osd_sim::Config { clock: clock::Clock::manual(), ..osd_sim::Config::default() })
+}
+
+/// A client with Ceph's constants that owns the lock of an image of its own.
+async fn owner(lab: &Lab) -> Serving {
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let mut serving = lab.serve(&["vm", "--clock", "manual", "--preset", "ceph"]).await;
+    serving.client.acquire_lock(wire::AcquireLockRequest {}).await.expect("the lock is free");
+    serving
+}
+
+fn address(serving: &Serving) -> String {
+    serving.line["address"].as_str().expect("it serves somewhere").to_owned()
+}
+
+/// Invariant: time that passes does not kill those who are alive. Many times every timeout of the watch passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_owner_is_owner_after_ten_minutes_that_passed_in_one_call() {
+    let lab = manual();
+    let mut owner = owner(&lab).await;
+    let before = lab.json(&["status", "vm"]).await;
+    let (osd, client) = (lab.address(), address(&owner));
+    let advanced = lab.json(&["clock", "advance", "10m", "--at", &client]).await;
+    let clocks = json!([{ "at": osd, "now_ms": 600_000 }, { "at": client, "now_ms": 600_000 }]);
+    assert_eq!(advanced, json!({ "clocks": clocks, "silent": [] }));
+    let held = owner.client.lock_owner(wire::LockOwnerRequest {}).await.expect("it answers").into_inner();
+    assert!(held.owner.expect("there is one").is_self);
+    assert_eq!(lab.json(&["status", "vm"]).await["watchers"][0]["cookie"], before["watchers"][0]["cookie"]);
+}
+
+/// The OSD alone: its clients' time stands still, and they answer all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_own_time_stands_still_answers_the_osd() {
+    let lab = manual();
+    let owner = owner(&lab).await;
+    assert_eq!(lab.json(&["clock", "advance", "10m"]).await["silent"], json!([]));
+    assert_eq!(lab.json(&["status", "vm"]).await["watchers"][0]["client"], owner.gid());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_are_shown_as_they_are() {
+    let lab = manual();
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let serving = lab.serve(&["vm", "--clock", "manual", "--preset", "ceph"]).await;
+    let (osd, client) = (lab.address(), address(&serving));
+    lab.ok(&["clock", "advance", "1500ms"]).await;
+    let clock = |at: &str, now_ms| json!({ "at": at, "clock": "manual", "now_ms": now_ms, "step_ms": 5000 });
+    let shown = lab.json(&["clock", "show", "--at", &client]).await;
+    assert_eq!(shown, json!([clock(&osd, 1500), clock(&client, 0)]));
+    let plain = lab.ok(&["clock", "show"]).await;
+    assert!(plain.starts_with("AT") && plain.contains("manual  1.500 s  5.000 s"), "{plain}");
+}
+
+/// A frozen client is told from a live one, and named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_answer_is_named() {
+    let lab = manual();
+    let owner = owner(&lab).await;
+    crate::harness::signal(&owner.child, "STOP").await;
+    let advanced = lab.ok(&["clock", "advance", "29s"]).await;
+    let silent = format!("silent: client.{} ", owner.gid());
+    assert!(advanced.contains(&silent) && advanced.contains("of rbd/rbd_header."), "{advanced}");
+    assert_eq!(lab.json(&["clock", "advance", "1s"]).await["silent"], json!([]));
+    assert_eq!(lab.json(&["status", "vm"]).await["watchers"], json!([]), "it expired after 30 s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_clock_is_named_and_no_other_one_moves() {
+    let lab = manual();
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let serving = lab.serve(&["vm"]).await;
+    let client = address(&serving);
+    let message = lab.fails(&["clock", "advance", "30s", "--at", &client], 1).await;
+    assert!(message.contains(&client) && message.contains("--clock manual"), "{message}");
+    assert_eq!(lab.json(&["clock", "show"]).await[0]["now_ms"], 0);
+    let message = Lab::start().await.fails(&["clock", "advance", "30s"], 1).await;
+    assert!(message.contains("--clock manual"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_time_too_much_time_and_nobody_there_are_refused_by_name() {
+    let lab = manual();
+    for (arguments, status, rule) in [
+        (&["advance", "0s"][..], 22, "by_ms is 0"),
+        (&["advance", "25h"], 22, "ADVANCE_MAX"),
+        (&["advance", "24h", "--step", "1ms"], 22, "ADVANCE_STEPS_MAX"),
+        (&["advance", "1s", "--patience", "61s"], 22, "PATIENCE_MAX"),
+        (&["advance", "soon"], 22, "'soon'"),
+        (&["advance", "1s", "--at", "127.0.0.1:1"], 107, "127.0.0.1:1"),
+    ] {
+        let message = lab.fails(&[&["clock"][..], arguments].concat(), status).await;
+        assert!(message.contains(rule), "{rule}: {message}");
+    }
+    assert_eq!(lab.json(&["clock", "show"]).await[0]["now_ms"], 0);
+}
