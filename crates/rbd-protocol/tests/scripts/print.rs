@@ -73,7 +73,11 @@ pub(crate) fn breaking(step: &break_lock::Step) -> String {
         break_lock::Step::GetLocker => "GET_LOCKER".to_owned(),
         break_lock::Step::Blocklist { gid } => format!("BLOCKLIST {gid}"),
         break_lock::Step::BreakLock { gid, cookie } => format!("BREAK_LOCK {gid} {cookie:?}"),
-        break_lock::Step::Finished(result) => format!("finished: {}", self::result(*result)),
+        break_lock::Step::Finished(break_lock::Outcome::Broken) => "finished: broken".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::OwnerAlive) => "finished: owner alive".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::OwnerChanged) => "finished: owner changed".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::OwnerIsSelf) => "finished: owner is self".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::Failed(errno)) => format!("finished: {errno}"),
     }
 }
 
