@@ -49,7 +49,7 @@ impl Owner {
                 self.work_first([Work::WatcherEvent(watcher::Event::Announce(message))].into_iter());
             }
             lock::Effect::SendRequestLock { send, from } => self.spawn(move |image| async move {
-                let answers = notify(&image, &Message::RequestLock { from, force: false }).await;
+                let answers = notify(&image, &Message::RequestLock(from)).await;
                 Event::ToLock(lock::Event::RequestLockEnded { send, outcome: rpc_outcome(&answers) })
             }),
             lock::Effect::Ack { ack, answer } => self.ack(ack, answer),

@@ -119,7 +119,7 @@ fn message(message: &Message) -> String {
     match message {
         Message::AcquiredLock(id) => format!("AcquiredLock {}", client(*id)),
         Message::ReleasedLock(id) => format!("ReleasedLock {}", id.map_or("-".to_owned(), client)),
-        Message::RequestLock { from, .. } => format!("RequestLock {}", client(*from)),
+        Message::RequestLock(from) => format!("RequestLock {}", client(*from)),
         Message::HeaderUpdate => "HeaderUpdate".to_owned(),
         Message::AsyncProgress { id, offset, total } => format!("AsyncProgress {id} {offset}/{total}"),
         Message::AsyncComplete { id, result } => format!("AsyncComplete {id} {result}"),
