@@ -52,6 +52,16 @@ impl HeldImage {
         }))
     }
 
+    /// Name of its pool.
+    pub(crate) fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// What images are opened with.
+    pub(crate) fn config(&self) -> &librbd::Config {
+        &self.config
+    }
+
     /// The image as it is open now. After a failed `reopen` it is a closed one.
     pub(crate) fn current(&self) -> Opened {
         self.current.borrow().clone()

@@ -2,6 +2,7 @@
 
 mod client_events;
 mod held_image;
+mod new_images;
 mod operation_stream;
 mod server;
 mod service;
