@@ -140,9 +140,9 @@ async fn a_peers_force_makes_no_difference_to_the_policy() {
     for (explicit, answer) in [(true, Errno::EROFS.result()), (false, 0)] {
         for force in [true, false] {
             if explicit {
-                soon(owner.acquire_lock()).await.unwrap()
+                soon(owner.acquire_lock()).await.unwrap();
             } else {
-                write(&owner, 0, 1).await
+                write(&owner, 0, 1).await;
             }
             let client_id = Some(peer.client_id());
             let wanted = Payload::RequestLock(wire::RequestLockPayload { client_id, force });

@@ -23,7 +23,7 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn create(held: &HeldImage, request: wire::CreateImageRequest) -> Result<(), Failure> {
     let wire::CreateImageRequest { image, size, shape } = request;
     let (io, name) = named(held, image, "image").await?;
-    Ok(librbd::create(&io, &name, &create_options(size, shape.unwrap_or_default())?).await?)
+    Ok(librbd::create(&io, &name, &create_options(size, &shape.unwrap_or_default())?).await?)
 }
 
 /// Makes a clone of a snapshot.
@@ -134,12 +134,12 @@ async fn named(
     Ok((held.current().rados.io_ctx(pool).await?, image))
 }
 
-fn create_options(size: u64, shape: wire::ImageShape) -> Result<CreateOptions, Failure> {
+fn create_options(size: u64, shape: &wire::ImageShape) -> Result<CreateOptions, Failure> {
     let default = CreateOptions::default();
     Ok(CreateOptions {
         size,
         order: shape.order.unwrap_or(default.order),
-        features: features(&shape)?.unwrap_or(default.features),
+        features: features(shape)?.unwrap_or(default.features),
         stripe_unit: shape.stripe_unit,
         stripe_count: shape.stripe_count,
     })
