@@ -1,4 +1,4 @@
-"""Holds the guides to the tested code: each code block of docs/python.md and docs/cpp.md is a marked region of a tested file.
+"""Holds the guides to the tested code: each code block of docs/python.md, cpp.md and rust.md is a marked region of a tested file.
 
 In a guide, `<!-- python/peer.py: watch -->` stands above a code block; in that file the region is what lies between a line
 that ends in `docs: watch` and the next one that ends in `docs: end`. `docs.py --write` puts the regions into the guides.
@@ -10,16 +10,22 @@ import sys
 import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
-DOCS = HERE.parent.parent / "docs"
-GUIDES = {"python": "*.py", "cpp": "*.[hc]*"}
-BLOCK = re.compile(r"(?:^<!-- (?P<file>\S+): (?P<name>\S+) -->\n)?^```(?P<language>python|cpp)\n(?P<code>.*?)^```$", re.M | re.S)
+ROOT = HERE.parent.parent
+DOCS = ROOT / "docs"
+# The tested files of each guide.
+GUIDES = {
+    "python": HERE.glob("python/*.py"),
+    "cpp": HERE.glob("cpp/*.[hc]*"),
+    "rust": ROOT.glob("crates/librbd/tests/guide.rs"),
+}
+BLOCK = re.compile(r"(?:^<!-- (?P<file>\S+): (?P<name>\S+) -->\n)?^```(?P<language>python|cpp|rust)\n(?P<code>.*?)^```$", re.M | re.S)
 REGION = re.compile(r"^ *(?:#|//) docs: (?P<name>(?!end$)\S+)\n(?P<code>.*?)^ *(?:#|//) docs: end$", re.M | re.S)
 
 
 def regions(language: str) -> dict[tuple[str, str], str]:
     """Code by file and name of the region."""
     found = {}
-    for path in sorted((HERE / language).glob(GUIDES[language])):
+    for path in sorted(GUIDES[language]):
         for region in REGION.finditer(path.read_text()):
             code = textwrap.dedent(region["code"]).strip("\n") + "\n"
             key = (f"{language}/{path.name}", region["name"])
@@ -48,7 +54,7 @@ def check(language: str, write: bool) -> list[str]:
     text = BLOCK.sub(current, guide.read_text())
     problems += [f"{guide}: does not show region '{name}' of {file}" for file, name in sorted(tested.keys() - shown)]
     if not tested:
-        problems.append(f"{HERE / language}: no regions")
+        problems.append(f"{language}: there are no regions in the tested files")
     if write:
         guide.write_text(text)
     return problems

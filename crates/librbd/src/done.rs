@@ -6,7 +6,8 @@
 //! * Key `low_<gid>.<open>`, value the u64 mark, little endian: every smaller number of that open has ended, and its record
 //!   may have been removed. It is raised by the op vector that removes records, so that a late copy of a request whose record
 //!   has gone is refused (ESTALE) and never run again; a requester that closes sets it to `u64::MAX`. It never falls, and
-//!   goes only with the requester's session.
+//!   goes only with the requester's session. A gid is never given out again, so a request without a session is as old as one
+//!   below the mark.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,14 +88,16 @@ fn encode_mark(mark: u64) -> Bytes {
     Bytes::copy_from_slice(&mark.to_le_bytes())
 }
 
-/// Looks a request up. Result and mark are read together.
+/// Looks a request up. Result and mark are read together, and the sessions after them: records go only when their
+/// requester's session has ended, so a requester that lives then has had all its records there.
 pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<Known> {
     let (done, low) = (done_key(id), low_key(id.gid, id.open));
     let found = get(io, header, [&done, &low]).await?;
     Ok(match found.get(&done) {
         Some(value) => Known::Committed(decode_result(value)),
         None if id.number < decode_mark(found.get(&low)) => Known::Ended,
-        None => Known::New,
+        None if live_sessions(io, header).await?.contains(&id.gid) => Known::New,
+        None => Known::Ended,
     })
 }
 
@@ -157,11 +160,16 @@ pub(crate) async fn forget_gone_sessions(io: &IoCtx, header: &str) -> Result<()>
         return Ok(());
     }
     // Listed after the keys: a requester that recorded one of them and lives is in the list.
-    let sessions =
-        io.rados().sessions().await.map_err(Error::osd(format!("listing sessions for {header}")))?;
-    let live: BTreeSet<u64> = sessions.into_iter().map(|session| session.gid).collect();
+    let live = live_sessions(io, header).await?;
     let is_gone = |key: &String| requester(key).is_some_and(|gid| !live.contains(&gid));
     omap::remove(io, header, keys.into_keys().filter(is_gone).collect()).await
+}
+
+/// The client instances that may still send requests.
+async fn live_sessions(io: &IoCtx, header: &str) -> Result<BTreeSet<u64>> {
+    let sessions = io.rados().sessions().await;
+    let sessions = sessions.map_err(Error::osd(format!("listing sessions for {header}")))?;
+    Ok(sessions.into_iter().map(|session| session.gid).collect())
 }
 
 #[cfg(test)]

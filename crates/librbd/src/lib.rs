@@ -7,6 +7,7 @@
 //! * A maintenance operation goes through `invoke`: take the lock and run it (`operations`), or forward it to the owner.
 //! * [`create`], [`clone`], [`list`], [`remove`] and the manual [`locks`] need no open image.
 
+mod breaking;
 mod config;
 mod copyup;
 mod data;

@@ -2,9 +2,11 @@
 //! the automatic exclusive lock, so one keeps the other out.
 
 use errno::Errno;
-use rados::{IoCtx, ObjectOp, Watcher};
-use rbd_protocol::locker::{LockInfo, LockKind, LockerInfo};
+use rados::{IoCtx, ObjectOp};
+use rbd_protocol::break_lock::Outcome;
+use rbd_protocol::locker::{LockInfo, LockKind, LockerInfo, get_locker};
 
+use crate::breaking::Breaking;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::images::image_id;
@@ -76,49 +78,35 @@ pub async fn lock_remove(io: &IoCtx, image: &str, gid: u64, cookie: &str) -> Res
 }
 
 /// Breaks the exclusive lock of an owner that no longer watches the image (facts 3.4): fences it first, unless
-/// `rbd_blocklist_on_break_lock` is off. ENOENT nobody holds it; EBUSY the owner is alive, unless `force`; EAGAIN the owner
-/// changed meanwhile; EOPNOTSUPP the lock is shared; EINVAL this client itself would be fenced.
+/// `rbd_blocklist_on_break_lock` is off. ENOENT nobody holds it; EBUSY the owner is alive, unless `force`, or it is locked by
+/// hand; EAGAIN the owner changed meanwhile; EOPNOTSUPP the lock is shared; EINVAL this client itself would be fenced.
 pub async fn lock_break(io: &IoCtx, image: &str, force: bool, config: &Config) -> Result<()> {
     let subject = format!("break the lock of image {}/{image}", io.pool());
     let refused = |errno, why: String| Err(Error::refused(errno, format!("{subject}: {why}")));
-    let id = image_id(io, image).await?;
-    let seen = info(io, &id).await?;
-    let [owner] = &seen.lockers[..] else {
-        return match seen.lockers.is_empty() {
-            true => refused(Errno::ENOENT, "nobody holds it".to_owned()),
-            false => refused(Errno::EOPNOTSUPP, format!("it is shared by {} clients", seen.lockers.len())),
-        };
-    };
-    if !seen.exclusive {
-        return refused(Errno::EOPNOTSUPP, "it is shared".to_owned());
-    }
-    let watchers = io.list_watchers(&names::header(&id)).await.map_err(Error::osd(subject.clone()))?;
-    if !force && watchers.iter().any(|watcher| is_owners(watcher, owner)) {
-        return refused(Errno::EBUSY, format!("its owner client.{} is alive", owner.gid));
-    }
-    // Between the two looks the owner may have come back under a new watch.
-    if info(io, &id).await? != seen {
-        return refused(Errno::EAGAIN, "its owner changed".to_owned());
-    }
-    if config.rbd_blocklist_on_break_lock {
-        if owner.gid == io.rados().gid() {
-            return refused(
-                Errno::EINVAL,
-                "its owner is this client, which does not fence itself".to_owned(),
-            );
+    let header = names::header(&image_id(io, image).await?);
+    let seen = lock_class::info(io, &header).await.map_err(Error::osd(subject.clone()))?;
+    let owner = match get_locker(&seen) {
+        Ok(owner) => owner,
+        Err(Errno::ENOENT) => return refused(Errno::ENOENT, "nobody holds it".to_owned()),
+        Err(_) if seen.kind == LockKind::Shared => {
+            return refused(Errno::EOPNOTSUPP, format!("it is shared by {} clients", seen.lockers.len()));
         }
-        let fenced = io.rados().blocklist_add(owner.gid, config.rbd_blocklist_expire).await;
-        fenced.map_err(Error::osd(subject.clone()))?;
+        Err(errno) => return refused(errno, "it was taken by hand; `lock rm` takes it away".to_owned()),
+    };
+    let gid = owner.client.gid;
+    let mut breaking = Breaking::new(io, &header, config);
+    match breaking.run(owner, force).await {
+        Outcome::Broken => Ok(()),
+        Outcome::OwnerAlive => refused(Errno::EBUSY, format!("its owner client.{gid} is alive")),
+        Outcome::OwnerChanged => refused(Errno::EAGAIN, "its owner changed".to_owned()),
+        Outcome::OwnerIsSelf => {
+            refused(Errno::EINVAL, "its owner is this client, which does not fence itself".to_owned())
+        }
+        Outcome::Failed(errno) => Err(match breaking.failure {
+            Some(source) => Error::Osd { attempted: subject, source },
+            None => Error::refused(errno, subject),
+        }),
     }
-    match break_lock(io, &id, owner.gid, &owner.cookie).await {
-        Err(error) if error.errno() == Errno::ENOENT => Ok(()),
-        broken => broken.map_err(Error::osd(subject)),
-    }
-}
-
-/// An automatic lock lives with one watch, a lock by hand with any watch of its holder.
-fn is_owners(watcher: &Watcher, owner: &Locker) -> bool {
-    watcher.gid == owner.gid && cookie_handle(&owner.cookie).is_none_or(|handle| handle == watcher.cookie)
 }
 
 async fn break_lock(io: &IoCtx, id: &str, gid: u64, cookie: &str) -> Result<(), rados::Error> {

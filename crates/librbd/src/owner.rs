@@ -4,6 +4,7 @@
 //! machines of `rbd-protocol`; their effects are performed by tasks of their own ([`effects`]) and come back as events. The
 //! task awaits nothing but its mailbox, its watch and its timer, so it can never wait for itself.
 
+mod announcements;
 mod close;
 mod effects;
 mod forwarded;
@@ -32,6 +33,7 @@ use crate::gate::Reason;
 use crate::header::Header;
 use crate::opened::{Held, OpenImage};
 use crate::wire;
+use announcements::Announcements;
 pub(crate) use effects::notify;
 use running::Operations;
 pub(crate) use running::Running;
@@ -119,6 +121,7 @@ struct Owner {
     acks: BTreeMap<Token, Ack>,
     forwards: BTreeMap<Token, mpsc::UnboundedSender<Forwarded>>,
     operations: Operations,
+    announcements: Announcements,
     /// Effects under way.
     tasks: TaskTracker,
     closing: Option<close::Closing>,
@@ -151,6 +154,7 @@ impl Owner {
             acks: BTreeMap::new(),
             forwards: BTreeMap::new(),
             operations: Operations::default(),
+            announcements: Announcements::new(),
             tasks: TaskTracker::new(),
             closing: None,
         };
@@ -258,6 +262,9 @@ impl Owner {
                 self.acks.insert(ack, notification.ack);
                 let message = wire::decode_message(notification.payload);
                 let (notifier, ownership) = (notification.notifier_gid, self.ownership());
+                if notifier == self.image.gid() {
+                    self.announcements.heard(&message);
+                }
                 self.queue_watcher(watcher::Event::Received { message, notifier, ack, ownership });
             }
             WatchEvent::Interrupted => {

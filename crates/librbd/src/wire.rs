@@ -21,9 +21,8 @@ fn message_from_wire(message: Wire) -> Option<Message> {
     Some(match message {
         Wire::AcquiredLock(announced) => Message::AcquiredLock(client_from_wire(announced.client_id?)),
         Wire::ReleasedLock(announced) => Message::ReleasedLock(announced.client_id.map(client_from_wire)),
-        Wire::RequestLock(asked) => {
-            Message::RequestLock { from: client_from_wire(asked.client_id?), force: asked.force }
-        }
+        // Whatever its `force` says.
+        Wire::RequestLock(asked) => Message::RequestLock(client_from_wire(asked.client_id?)),
         Wire::HeaderUpdate(_) => Message::HeaderUpdate,
         Wire::AsyncProgress(progress) => Message::AsyncProgress {
             id: id_from_wire(progress.id?),
@@ -79,9 +78,9 @@ fn message_to_wire(message: &Message) -> Option<Wire> {
         Message::ReleasedLock(client) => {
             Wire::ReleasedLock(wire::ReleasedLockPayload { client_id: client.map(client_to_wire) })
         }
-        Message::RequestLock { from, force } => Wire::RequestLock(wire::RequestLockPayload {
+        Message::RequestLock(from) => Wire::RequestLock(wire::RequestLockPayload {
             client_id: Some(client_to_wire(*from)),
-            force: *force,
+            force: false,
         }),
         Message::HeaderUpdate => Wire::HeaderUpdate(wire::HeaderUpdatePayload {}),
         Message::AsyncProgress { id, offset, total } => Wire::AsyncProgress(wire::AsyncProgressPayload {
@@ -165,7 +164,7 @@ mod tests {
             Message::AcquiredLock(CLIENT),
             Message::ReleasedLock(Some(CLIENT)),
             Message::ReleasedLock(None),
-            Message::RequestLock { from: CLIENT, force: true },
+            Message::RequestLock(CLIENT),
             Message::HeaderUpdate,
             Message::AsyncProgress { id: ID, offset: 3, total: 8 },
             Message::AsyncComplete { id: ID, result: Errno::EIO.result() },

@@ -90,12 +90,28 @@ fn a_living_owner_is_broken_only_by_force() {
 #[test]
 fn nobody_fences_himself() {
     with_cluster(|cluster| async move {
-        cluster.create("img", 1, 12).await;
-        locks::lock_add(&cluster.io, "img", "mine", None).await.unwrap();
+        let image = cluster.create("img", 1, 12).await;
+        take_automatic_lock(&cluster.io, &image.id, 1).await;
         let broken = locks::lock_break(&cluster.io, "img", true, &Config::ci()).await;
         assert_eq!(broken.unwrap_err().errno(), Errno::EINVAL);
         let without_fence = Config { rbd_blocklist_on_break_lock: false, ..Config::ci() };
         locks::lock_break(&cluster.io, "img", true, &without_fence).await.unwrap();
+        assert!(locks::lock_list(&cluster.io, "img").await.unwrap().lockers.is_empty());
+    });
+}
+
+/// Facts 3.2: a lock by hand is nobody's exclusive lock; whoever holds it is not fenced for it.
+#[test]
+fn a_lock_by_hand_is_removed_and_never_broken() {
+    with_cluster(|cluster| async move {
+        cluster.create("img", 1, 12).await;
+        let other = cluster.client().await;
+        locks::lock_add(&other, "img", "mine", None).await.unwrap();
+        let broken = locks::lock_break(&cluster.io, "img", true, &Config::ci()).await.unwrap_err();
+        assert_eq!(broken.errno(), Errno::EBUSY);
+        assert!(broken.to_string().contains("lock rm"), "{broken}");
+        other.operate("any", ObjectOp::new().create(false)).await.unwrap();
+        locks::lock_remove(&cluster.io, "img", other.rados().gid(), "mine").await.unwrap();
     });
 }
 

@@ -115,12 +115,30 @@ pub fn name(op: &Op) -> String {
 pub const CALL_NOTIFY: &str = "notify";
 
 /// Calls other than op vectors that have a name.
-const CALLS: [&str; 5] =
-    [CALL_NOTIFY, "list_watchers", "blocklist_add", "allocate_snap_id", "remove_snap_id"];
+const CALLS: [(&str, Subject); 5] = [
+    (CALL_NOTIFY, Subject::Object),
+    ("list_watchers", Subject::Object),
+    ("blocklist_add", Subject::Osd),
+    ("allocate_snap_id", Subject::Pool),
+    ("remove_snap_id", Subject::Pool),
+];
 
-/// Every name of an op, of a class's method ("lock.lock") and of a call ("notify").
-pub fn names() -> impl Iterator<Item = String> {
-    OWN_NAMES.iter().copied().chain(CALLS).map(str::to_owned).chain(cls::method_names())
+/// What an op or a call is about. The later, the more it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// Neither a pool nor an object.
+    Osd,
+    /// A pool.
+    Pool,
+    /// An object of a pool.
+    Object,
+}
+
+/// Every name of an op, of a class's method ("lock.lock") and of a call ("notify"), and what it is about.
+pub fn names() -> impl Iterator<Item = (String, Subject)> {
+    let of_objects = OWN_NAMES.iter().map(|&name| name.to_owned()).chain(cls::method_names());
+    let calls = CALLS.into_iter().map(|(name, subject)| (name.to_owned(), subject));
+    of_objects.map(|name| (name, Subject::Object)).chain(calls)
 }
 
 macro_rules! own_names {

@@ -139,6 +139,7 @@ fn a_rule_that_can_befall_nothing_is_refused_by_the_part_and_its_rule() {
     let act = |direction, action| Rule::new(Condition::all(direction), action);
     let cases = [
         (Rule { times: Some(0), ..with(requests()) }, "times 0"),
+        (Rule { skip: u64::MAX, ..with(requests()) }, "skip 18446744073709551615"),
         (Rule { probability: 0.0, ..with(requests()) }, "probability 0"),
         (Rule { probability: -0.1, ..with(requests()) }, "probability -0.1"),
         (Rule { probability: 1.1, ..with(requests()) }, "probability 1.1"),
@@ -148,6 +149,18 @@ fn a_rule_that_can_befall_nothing_is_refused_by_the_part_and_its_rule() {
         (with(Condition { op: text("wriet"), ..requests() }), "op 'wriet'"),
         (with(Condition { op: text("lokc.*"), ..requests() }), "op 'lokc.*'"),
         (with(Condition { op: text("write"), ..notifies() }), "op 'write' with direction notify"),
+        (
+            with(Condition { op: text("*_snap_id"), object: text("rbd_*"), ..requests() }),
+            "object 'rbd_*' with op '*_snap_id'",
+        ),
+        (
+            with(Condition { op: text("blocklist_add"), pool: text("rbd"), ..requests() }),
+            "pool 'rbd' with op 'blocklist_add'",
+        ),
+        (
+            Rule::new(Condition { op: text("allocate_snap_id"), ..requests() }, Action::ExpireWatch),
+            "expire-watch",
+        ),
         (with(Condition { gid: Some(0), ..requests() }), "gid 0"),
         (with(Condition { payload_field: Some(1 << 29), ..notifies() }), "payload field 536870912"),
         (with(Condition { payload_field: Some(6), ..requests() }), "payload with direction request"),
@@ -160,6 +173,8 @@ fn a_rule_that_can_befall_nothing_is_refused_by_the_part_and_its_rule() {
             "payload field 6",
         ),
         (act(Direction::Request, Action::Delay(Millis(0))), "delay 0 ms"),
+        (act(Direction::Reply, Action::Delay(Millis(86_400_001))), "delay 86400001 ms"),
+        (act(Direction::Notify, Action::Duplicate(Millis(u64::MAX))), "duplicate 18446744073709551615 ms"),
         (act(Direction::Ack, Action::Error(Errno::EIO)), "error EIO with direction ack"),
     ];
     for (rule, part) in cases {
@@ -170,8 +185,17 @@ fn a_rule_that_can_befall_nothing_is_refused_by_the_part_and_its_rule() {
 }
 
 #[test]
+fn a_pattern_that_fits_an_op_of_objects_too_is_taken() {
+    let when = Condition { op: text("*list*"), object: text("rbd_*"), pool: text("rbd"), ..requests() };
+    Faults::default().add(Rule::new(when, Action::ExpireWatch)).expect("list_watchers is about an object");
+    let everything =
+        Condition { op: text("blocklist_add"), pool: text("*"), object: text("*"), ..requests() };
+    assert!(fits(everything, Crossing { pool: "", object: "", ..request(&ops(&["blocklist_add"])) }));
+}
+
+#[test]
 fn every_name_of_an_op_can_be_asked_for() {
-    for name in vector::names() {
+    for (name, _) in vector::names() {
         let rule = Rule::new(Condition { op: Some(name.clone()), ..requests() }, Action::Drop);
         Faults::default().add(rule).expect(&name);
     }

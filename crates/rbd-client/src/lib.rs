@@ -19,7 +19,6 @@ mod verbs;
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use errno::Errno;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -37,7 +36,7 @@ pub async fn run(
     identity: Uuid,
     interrupted: CancellationToken,
 ) -> u8 {
-    let options = match Options::try_parse_from(arguments) {
+    let options = match Options::of(arguments) {
         Ok(options) => options,
         Err(usage) => return explain_usage(&usage),
     };
@@ -46,7 +45,7 @@ pub async fn run(
         Ok(()) => 0,
         Err(failure) => {
             eprintln!("rbd-client: {}: {failure}", options.verb.attempted(&options.pool));
-            if let Some(advice) = failure.advice() {
+            if let Some(advice) = options.verb.advice(&failure) {
                 eprintln!("rbd-client: what next: {advice}");
             }
             failure.exit_status()

@@ -1,6 +1,11 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum, builder::FalseyValueParser};
+use std::ffi::OsString;
+
+use clap::{
+    CommandFactory, FromArgMatches, Parser, ValueEnum, builder::FalseyValueParser, error::ErrorKind,
+    parser::ValueSource,
+};
 use rpc::Address;
 
 use crate::{console::Format, timing::Timing, verbs::Verb};
@@ -61,6 +66,21 @@ pub(crate) struct Options {
     pub(crate) verb: Verb,
 }
 
+impl Options {
+    /// The program's name comes first. Refuses --pool for a fault rule, which would be about all pools all the same.
+    pub(crate) fn of(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let options = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let is_pool_given = matches.value_source("pool") == Some(ValueSource::CommandLine);
+        if is_pool_given && options.verb.adds_fault_rule() {
+            let text = "--pool names the pool of images; a fault rule is about all pools, or with --in-pool about some";
+            return Err(command.error(ErrorKind::ArgumentConflict, text));
+        }
+        Ok(options)
+    }
+}
+
 /// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -72,8 +92,6 @@ pub(crate) enum LogFormat {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -61,9 +61,9 @@ pub enum Outcome {
 /// |            | EBUSY, the owner is this client instance (another open of the image) | finish OwnerAlive |
 /// |            | EBUSY, an owner was seen   | BREAK                   |
 /// |            | other error                | finish with it          |
-/// | BREAK      | Ok                         | LOCK, nobody is known   |
-/// |            | EAGAIN                     | finish OwnerAlive       |
-/// |            | other error                | finish with it          |
+/// | BREAK      | Broken                     | LOCK, nobody is known   |
+/// |            | the owner lives or changed | finish OwnerAlive       |
+/// |            | error                      | finish with it          |
 ///
 /// The owner is read before the own attempt to lock, so that the one that may be broken was there before. After a break
 /// nobody is known: a third client that was faster is read first and judged for itself.
@@ -87,7 +87,8 @@ enum State {
     Start,
     GetLocker,
     Lock,
-    Break(BreakRequest, break_lock::Step),
+    /// Of this owner's lock.
+    Break(ClientId, BreakRequest, break_lock::Step),
     Finished(Outcome),
 }
 
@@ -109,9 +110,9 @@ impl AcquireRequest {
         let next = match (state, event) {
             (State::GetLocker, Event::Locker(info)) => self.judge_locker(info),
             (State::Lock, Event::Locked(result)) => self.judge_lock(result),
-            (State::Break(mut request, _), Event::Break(event)) => {
+            (State::Break(locker, mut request, _), Event::Break(event)) => {
                 let step = request.step(event);
-                self.judge_break(request, step)
+                self.judge_break(locker, request, step)
             }
             (State::Start, _) => State::GetLocker,
             (state, _) => state,
@@ -123,7 +124,7 @@ impl AcquireRequest {
         let step = match &state {
             State::Start | State::GetLocker => Step::GetLocker,
             State::Lock => Step::Lock { cookie: encode_cookie(self.handle) },
-            State::Break(_, step) => Step::Break(step.clone()),
+            State::Break(.., step) => Step::Break(step.clone()),
             State::Finished(outcome) => Step::Finished(*outcome),
         };
         self.state = state;
@@ -148,9 +149,10 @@ impl AcquireRequest {
                 State::Finished(Outcome::OwnerAlive(locker.client))
             }
             (Err(Errno::EBUSY), Some(locker)) => {
+                let owner = locker.client;
                 let mut request = BreakRequest::new(self.options, locker);
                 let step = request.start();
-                self.judge_break(request, step)
+                self.judge_break(owner, request, step)
             }
             (Err(errno), _) => State::Finished(Outcome::Failed(errno)),
         }
@@ -165,17 +167,17 @@ impl AcquireRequest {
         }
     }
 
-    fn judge_break(&mut self, request: BreakRequest, step: break_lock::Step) -> State {
-        match (step, &self.locker) {
-            (break_lock::Step::Finished(Ok(())), _) => {
+    fn judge_break(&mut self, locker: ClientId, request: BreakRequest, step: break_lock::Step) -> State {
+        let break_lock::Step::Finished(outcome) = step else { return State::Break(locker, request, step) };
+        match outcome {
+            break_lock::Outcome::Broken => {
                 self.locker = None;
                 State::Lock
             }
-            (break_lock::Step::Finished(Err(Errno::EAGAIN)), Some(locker)) => {
-                State::Finished(Outcome::OwnerAlive(locker.client))
-            }
-            (break_lock::Step::Finished(Err(errno)), _) => State::Finished(Outcome::Failed(errno)),
-            (step, _) => State::Break(request, step),
+            break_lock::Outcome::Failed(errno) => State::Finished(Outcome::Failed(errno)),
+            break_lock::Outcome::OwnerAlive
+            | break_lock::Outcome::OwnerChanged
+            | break_lock::Outcome::OwnerIsSelf => State::Finished(Outcome::OwnerAlive(locker)),
         }
     }
 }

@@ -24,8 +24,23 @@ pub enum Step {
         /// The locker's cookie.
         cookie: String,
     },
-    /// Over. Ok: the lock is broken or gone. EAGAIN: the owner lives, or it is another one now. EINVAL: the owner is me.
-    Finished(Result<(), Errno>),
+    /// Over.
+    Finished(Outcome),
+}
+
+/// How a break ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The lock is broken, or somebody was faster.
+    Broken,
+    /// The owner has its watch. Ceph: EAGAIN.
+    OwnerAlive,
+    /// Another client owns it by now, or a foreign lock stands. Ceph: EAGAIN.
+    OwnerChanged,
+    /// The owner is this client instance, which does not fence itself. Ceph: EINVAL.
+    OwnerIsSelf,
+    /// Anything else.
+    Failed(Errno),
 }
 
 /// How a step ended.
@@ -56,17 +71,17 @@ pub struct Options {
 ///
 /// | state        | result                                       | next                                  |
 /// |--------------|----------------------------------------------|---------------------------------------|
-/// | (start)      | the owner is me                              | finish EINVAL                         |
+/// | (start)      | the owner is me, and is to be fenced         | finish OwnerIsSelf                    |
 /// | GET_WATCHERS | error                                        | finish with it                        |
-/// |              | a watcher has the owner's gid and handle     | finish EAGAIN, unless forced          |
+/// |              | a watcher has the owner's gid and handle     | finish OwnerAlive, unless forced      |
 /// |              | else                                         | GET_LOCKER                            |
-/// | GET_LOCKER   | nobody                                       | finish Ok: somebody was faster        |
-/// |              | foreign, or another than the one to break    | finish EAGAIN                         |
+/// | GET_LOCKER   | nobody                                       | finish Broken: somebody was faster    |
+/// |              | foreign, or another than the one to break    | finish OwnerChanged                   |
 /// |              | other error                                  | finish with it                        |
 /// |              | the same                                     | BLOCKLIST, or BREAK_LOCK without fence |
 /// | BLOCKLIST    | error                                        | finish with it, nothing is broken     |
 /// |              | Ok                                           | BREAK_LOCK                            |
-/// | BREAK_LOCK   | Ok or ENOENT                                 | finish Ok                             |
+/// | BREAK_LOCK   | Ok or ENOENT                                 | finish Broken                         |
 /// |              | other error                                  | finish with it                        |
 ///
 /// There is no WAIT_FOR_OSD_MAP: there is one OSD, and its answer to the blocklist request means that the entry is in
@@ -86,8 +101,9 @@ impl BreakRequest {
 
     /// The first step.
     pub fn start(&mut self) -> Step {
-        let own = self.locker.client.gid == self.options.gid;
-        self.enter(if own { Step::Finished(Err(Errno::EINVAL)) } else { Step::GetWatchers })
+        let is_self = self.locker.client.gid == self.options.gid;
+        let fences_itself = is_self && self.options.blocklist_on_break_lock;
+        self.enter(if fences_itself { Step::Finished(Outcome::OwnerIsSelf) } else { Step::GetWatchers })
     }
 
     /// The step after this end of the last one. An event that the last step did not ask for repeats the step.
@@ -96,11 +112,11 @@ impl BreakRequest {
             (Some(Step::GetWatchers), Event::Watchers(watchers)) => self.judge_watchers(watchers),
             (Some(Step::GetLocker), Event::Locker(info)) => self.judge_locker(info),
             (Some(Step::Blocklist { .. }), Event::Blocklisted(Ok(()))) => self.break_lock(),
-            (Some(Step::Blocklist { .. }), Event::Blocklisted(Err(errno))) => Step::Finished(Err(errno)),
+            (Some(Step::Blocklist { .. }), Event::Blocklisted(Err(errno))) => failed(errno),
             (Some(Step::BreakLock { .. }), Event::Broken(Ok(()) | Err(Errno::ENOENT))) => {
-                Step::Finished(Ok(()))
+                Step::Finished(Outcome::Broken)
             }
-            (Some(Step::BreakLock { .. }), Event::Broken(Err(errno))) => Step::Finished(Err(errno)),
+            (Some(Step::BreakLock { .. }), Event::Broken(Err(errno))) => failed(errno),
             (Some(step), _) => step,
             (None, _) => return self.start(),
         };
@@ -114,9 +130,9 @@ impl BreakRequest {
 
     fn judge_watchers(&self, watchers: Result<Vec<ClientId>, Errno>) -> Step {
         match watchers {
-            Err(errno) => Step::Finished(Err(errno)),
+            Err(errno) => failed(errno),
             Ok(watchers) if watchers.contains(&self.locker.client) && !self.options.forced => {
-                Step::Finished(Err(Errno::EAGAIN))
+                Step::Finished(Outcome::OwnerAlive)
             }
             Ok(_) => Step::GetLocker,
         }
@@ -125,16 +141,20 @@ impl BreakRequest {
     /// The window between "no watcher" and the fence: the owner may have registered its watch anew and changed its cookie.
     fn judge_locker(&self, info: Result<LockInfo, Errno>) -> Step {
         match info.and_then(|info| get_locker(&info)) {
-            Ok(locker) if locker != self.locker => Step::Finished(Err(Errno::EAGAIN)),
+            Ok(locker) if locker != self.locker => Step::Finished(Outcome::OwnerChanged),
             Ok(_) if self.options.blocklist_on_break_lock => Step::Blocklist { gid: self.locker.client.gid },
             Ok(_) => self.break_lock(),
-            Err(Errno::ENOENT) => Step::Finished(Ok(())),
-            Err(Errno::EBUSY) => Step::Finished(Err(Errno::EAGAIN)),
-            Err(errno) => Step::Finished(Err(errno)),
+            Err(Errno::ENOENT) => Step::Finished(Outcome::Broken),
+            Err(Errno::EBUSY) => Step::Finished(Outcome::OwnerChanged),
+            Err(errno) => failed(errno),
         }
     }
 
     fn break_lock(&self) -> Step {
         Step::BreakLock { gid: self.locker.client.gid, cookie: self.locker.cookie.clone() }
     }
+}
+
+fn failed(errno: Errno) -> Step {
+    Step::Finished(Outcome::Failed(errno))
 }

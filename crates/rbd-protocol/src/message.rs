@@ -10,12 +10,7 @@ pub enum Message {
     /// The sender no longer owns the lock. None: a peer that does not say who it is.
     ReleasedLock(Option<ClientId>),
     /// The sender wants the lock; answered by the owner alone.
-    RequestLock {
-        /// Who wants it.
-        from: ClientId,
-        /// Carried for peers that know it; a remote standard policy refuses all the same.
-        force: bool,
-    },
+    RequestLock(ClientId),
     /// The header changed: refresh before going on.
     HeaderUpdate,
     /// Owner to requester; restarts the request's timer.
@@ -45,7 +40,7 @@ impl Message {
     pub(crate) fn sender(&self) -> Option<u64> {
         match self {
             Self::AcquiredLock(id) | Self::ReleasedLock(Some(id)) => Some(id.gid),
-            Self::RequestLock { from, .. } => Some(from.gid),
+            Self::RequestLock(from) => Some(from.gid),
             Self::Request(request) => Some(request.id.gid),
             Self::ReleasedLock(None)
             | Self::HeaderUpdate

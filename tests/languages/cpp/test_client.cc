@@ -9,6 +9,8 @@
 
 using rbd::v1::OperationEvent;
 
+static constexpr uint64_t MIB = 1 << 20;
+
 static std::string read(Client& client, uint64_t offset, uint64_t length) {
   Bounded context;
   rbd::v1::ReadRequest request;
@@ -36,6 +38,51 @@ TEST(bytes_go_in_and_come_out) {
   auto expected = cluster().content().substr(8, 9);
   expected.replace(2, 5, "hello");
   CHECK(read(client, 8, 9) == expected);
+}
+
+TEST(images_are_made_by_a_running_client) {
+  auto client = cluster().serve("parent");
+  std::string content;
+  for (uint64_t at = 0; at < 3 * MIB + 5; ++at) content.push_back(static_cast<char>(at * 7 + at / MIB));
+  // docs: images
+  rbd::v1::CreateImageRequest empty, disk;
+  empty.mutable_image()->set_image("cpp-empty");
+  empty.set_size(MIB);
+  grpc::ClientContext create;
+  rbd::v1::CreateImageReply created;
+  expect_ok(client.stub->CreateImage(&create, empty, &created), "CreateImage");
+
+  disk.mutable_image()->set_image("cpp-disk");
+  disk.set_size(content.size());
+  grpc::ClientContext import;
+  rbd::v1::ImportImageReply imported;
+  auto parts = client.stub->ImportImage(&import, &imported);
+  rbd::v1::ImportImageRequest part;
+  *part.mutable_image() = disk;
+  bool goes_on = parts->Write(part);
+  for (size_t at = 0; goes_on && at < content.size(); at += MIB) {
+    part.set_data(content.substr(at, MIB));
+    goes_on = parts->Write(part);
+  }
+  parts->WritesDone();
+  // Also says why a Write was refused.
+  expect_ok(parts->Finish(), "ImportImage");
+  // docs: end
+  cluster().rbd_ok({"snap", "create", "--no-progress", "cpp-disk@base"});
+  // docs: clone
+  rbd::v1::CloneImageRequest clone;
+  *clone.mutable_parent() = disk.image();
+  clone.set_snapshot("base");
+  clone.mutable_image()->set_image("cpp-clone");
+  grpc::ClientContext context;
+  rbd::v1::CloneImageReply cloned;
+  expect_ok(client.stub->CloneImage(&context, clone, &cloned), "CloneImage");
+  // docs: end
+  auto child = cluster().serve("cpp-clone");
+  for (uint64_t at = 0; at < content.size(); at += MIB) CHECK(read(child, at, MIB) == content.substr(at, MIB));
+  CHECK(cluster().has_parent("cpp-clone"));
+  Bounded again;
+  expect_errno(client.stub->CreateImage(&again, empty, &created), "EEXIST", 17, grpc::StatusCode::ALREADY_EXISTS);
 }
 
 TEST(flatten_reports_progress_while_it_runs) {

@@ -226,6 +226,46 @@ TEST(the_completion_may_come_before_the_acceptance) {
   CHECK_EQ(cluster().rbd({"flatten", "--attempts", "1", "early"}).status, 0);
 }
 
+TEST(a_request_that_is_asked_again_keeps_its_id) {
+  cluster().clone("again");
+  auto owner = owning("again");
+  std::vector<std::string> ids;
+  std::vector<uint32_t> attempts;
+  owner->answer_with([&, owner = owner.get()](const osd::v1::Notification&, const NotifyMessage& message) -> Ack {
+    if (!message.has_flatten()) return "";
+    const auto request = message.flatten().request();
+    ids.push_back(request.id().SerializeAsString());
+    attempts.push_back(request.attempt());
+    if (ids.size() == 1) return owner->response(-85);  // ERESTART
+    owner->later([owner, id = request.id()] { owner->complete(id, 0); });
+    return owner->response(0);
+  });
+  auto run = cluster().rbd({"flatten", "again"});
+  CHECK_EQ(run.status, 0);
+  CHECK(run.err.find("starting over (attempt 2)") != std::string::npos);
+  CHECK(ids.size() == 2 && ids[0] == ids[1]);
+  CHECK(attempts == (std::vector<uint32_t>{1, 2}));
+}
+
+TEST(writes_are_refused_while_a_peer_keeps_the_lock) {
+  cluster().clone("refusing");
+  auto owner = owning("refusing");
+  const auto refusal = owner->response(-EROFS);
+  owner->answer_with([refusal](const auto&, const NotifyMessage& message) {
+    return message.has_request_lock() ? Ack(refusal) : Ack("");
+  });
+  auto client = cluster().serve("refusing");
+  Bounded context;
+  rbd::v1::WriteRequest request;
+  request.set_data("x");
+  rbd::v1::WriteReply reply;
+  expect_errno(client.stub->Write(&context, request, &reply), "EROFS", EROFS, grpc::StatusCode::FAILED_PRECONDITION);
+  Bounded asking;
+  rbd::v1::LockOwnerReply held;
+  expect_ok(client.stub->LockOwner(&asking, {}, &held), "LockOwner");
+  CHECK_EQ(held.owner().gid(), owner->gid());
+}
+
 TEST(a_peer_that_does_not_know_the_operation_is_asked_for_the_lock) {
   cluster().clone("older");
   auto owner = owning("older");

@@ -1,5 +1,7 @@
 """Driving a running client: service rbd.v1.RbdClient."""
 
+import json
+import os
 import unittest
 
 import grpc
@@ -7,6 +9,8 @@ import grpc
 from errors import error_info
 from programs import BOUND_SECONDS, OBJECT_BYTES, OBJECTS, ClusterTest
 from rbd.v1 import client_pb2
+
+MIB = 1 << 20
 
 
 class ClientTest(ClusterTest):
@@ -22,6 +26,36 @@ class ClientTest(ClusterTest):
         info = client.Info(client_pb2.InfoRequest())
         self.assertEqual((info.image, info.size), (image, OBJECTS * OBJECT_BYTES))
         self.assertEqual(info.parent.snapshot, "v1")
+
+    def test_images_are_made_by_a_running_client(self):
+        client, _ = self.serve("parent")
+        content = os.urandom(3 * MIB + 5)
+        # docs: images
+        disk = client_pb2.ImageName(image="py-disk")
+        client.CreateImage(client_pb2.CreateImageRequest(image=client_pb2.ImageName(image="py-empty"), size=MIB))
+
+        def parts():
+            whole = client_pb2.CreateImageRequest(image=disk, size=len(content))
+            yield client_pb2.ImportImageRequest(image=whole)
+            for at in range(0, len(content), MIB):
+                yield client_pb2.ImportImageRequest(data=content[at : at + MIB])
+
+        client.ImportImage(parts(), timeout=BOUND_SECONDS)
+        # docs: end
+        self.rbd_ok("snap", "create", "--no-progress", "py-disk@base")
+        # docs: clone
+        clone = client_pb2.ImageName(image="py-clone")
+        client.CloneImage(client_pb2.CloneImageRequest(parent=disk, snapshot="base", image=clone))
+        # docs: end
+        made = json.loads(self.rbd_ok("--format", "json", "ls"))
+        self.assertLessEqual({"py-disk", "py-empty", "py-clone"}, set(made))
+        child, _ = self.serve("py-clone")
+        pieces = (child.Read(client_pb2.ReadRequest(offset=at, length=MIB)).data for at in range(0, len(content), MIB))
+        self.assertEqual(b"".join(pieces), content)
+        self.assertEqual(child.Info(client_pb2.InfoRequest()).parent.image, "py-disk")
+        with self.assertRaises(grpc.RpcError) as again:
+            client.ImportImage(parts(), timeout=BOUND_SECONDS)
+        self.assertEqual(error_info(again.exception).reason, "EEXIST")
 
     def test_flatten_reports_progress_while_it_runs(self):
         image = self.clone()

@@ -28,10 +28,14 @@ impl Owner {
                 self.image.data.allow_copy_on_read(true);
                 self.image.gate.open(Reason::NotOwner);
             }
-            lock::Effect::Acquire { handle } => self.spawn(move |image| async move {
-                let (outcome, header) = lock_ops::acquire(&image, handle).await;
-                Event::AcquireEnded { outcome, header }
-            }),
+            lock::Effect::Acquire { handle } => {
+                let announced = self.announcements.taken();
+                self.spawn(move |image| async move {
+                    announced.await;
+                    let (outcome, header) = lock_ops::acquire(&image, handle).await;
+                    Event::AcquireEnded { outcome, header }
+                });
+            }
             lock::Effect::PostAcquire => {
                 let header = self.acquired.take();
                 self.spawn(move |image| async move {
@@ -49,7 +53,7 @@ impl Owner {
                 self.work_first([Work::WatcherEvent(watcher::Event::Announce(message))].into_iter());
             }
             lock::Effect::SendRequestLock { send, from } => self.spawn(move |image| async move {
-                let answers = notify(&image, &Message::RequestLock { from, force: false }).await;
+                let answers = notify(&image, &Message::RequestLock(from)).await;
                 Event::ToLock(lock::Event::RequestLockEnded { send, outcome: rpc_outcome(&answers) })
             }),
             lock::Effect::Ack { ack, answer } => self.ack(ack, answer),
@@ -61,6 +65,17 @@ impl Owner {
     pub(super) fn perform_watcher(&mut self, effect: watcher::Effect) {
         match effect {
             watcher::Effect::Ack { ack, answer } => self.ack(ack, answer),
+            watcher::Effect::Notify {
+                send,
+                message: message @ (Message::AcquiredLock(_) | Message::ReleasedLock(_)),
+            } => {
+                let turn = self.announcements.announce(message.clone());
+                self.spawn(move |image| async move {
+                    turn.comes().await;
+                    let result = notify(&image, &message).await;
+                    Event::ToWatcher(watcher::Event::NotifyEnded { send, result })
+                });
+            }
             watcher::Effect::Notify { send, message } => self.spawn(move |image| async move {
                 let result = notify(&image, &message).await;
                 Event::ToWatcher(watcher::Event::NotifyEnded { send, result })

@@ -7,9 +7,11 @@ use errno::Errno;
 use futures_util::FutureExt;
 use librbd::{CallOptions, Config, Features, Image, ImageEvent, OpenOptions, locks};
 use proto::cls::rbd::v1 as cls;
+use proto::rbd::v1::{self as wire, notify_message::Payload};
 use rados::ObjectOp;
 
 use crate::faults::op;
+use crate::peer::Peer;
 use crate::support::*;
 
 /// Catalogue row 148: IsExclusiveLockOwner.
@@ -125,6 +127,29 @@ async fn an_explicit_owner_keeps_the_lock_until_it_releases_it() {
     assert!(soon(owner.is_lock_owner()).await.unwrap());
     write(&peer, 0, 9).await;
     assert!(soon(peer.is_lock_owner()).await.unwrap());
+}
+
+/// Facts 3.10: a peer's `force` moves no standard policy, and an automatic one needs none.
+#[tokio::test]
+async fn a_peers_force_makes_no_difference_to_the_policy() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let owner = open(&io, "img").await;
+    let mut peer = Peer::watch(other, "img").await;
+    for (explicit, answer) in [(true, Errno::EROFS.result()), (false, 0)] {
+        for force in [true, false] {
+            if explicit {
+                soon(owner.acquire_lock()).await.unwrap();
+            } else {
+                write(&owner, 0, 1).await;
+            }
+            let client_id = Some(peer.client_id());
+            let wanted = Payload::RequestLock(wire::RequestLockPayload { client_id, force });
+            assert_eq!(peer.ask(wanted).await, answer, "explicit: {explicit}, force: {force}");
+        }
+        soon(owner.release_lock()).await.unwrap();
+    }
 }
 
 /// I5: the lock of a client that lives can be broken by nobody, so it does not forget to give it back.

@@ -5,8 +5,12 @@ use librbd::{CallOptions, Config, ImageEvent, OperationEvent};
 use tokio::sync::broadcast::Receiver;
 
 use crate::faults::op;
+use crate::peer::Peer;
 use crate::story::{assert_in_order, position};
 use crate::support::*;
+
+/// Field of `NotifyMessage`.
+const RELEASED_LOCK: u32 = 2;
 
 /// The lock's states and the operations' ends, in order.
 fn told(events: &mut Receiver<ImageEvent>) -> Vec<String> {
@@ -59,6 +63,44 @@ async fn a_release_is_announced_before_the_lock_is_taken_again() {
     let round = ["header: lock", "header: notify acquired_lock", "header: notify released_lock"];
     let told: Vec<_> = story.iter().map(String::as_str).filter(|line| round.contains(line)).collect();
     assert_eq!(told, round.repeat(20));
+}
+
+/// Catalogue row 91: however long the release's announcement is on its way, the lock is taken after it; and a watcher that
+/// does not ack it delays nobody.
+#[tokio::test]
+async fn the_lock_is_taken_again_only_when_the_osd_has_taken_the_announcement_of_its_release() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    create(&io, "img", 4).await;
+    let patient = Config { notify_timeout: std::time::Duration::from_secs(30), ..Config::ci() };
+    let image = open_with(&io, "img", patient).await;
+    let _silent = Peer::watch(cluster.client("silent").await, "img").await;
+    let released = proto::osd::v1::FaultCondition {
+        direction: proto::osd::v1::FaultDirection::Request.into(),
+        op: "notify".to_owned(),
+        payload_field: RELEASED_LOCK,
+        ..Default::default()
+    };
+    let held = cluster.osd().hold(0, released).await;
+    soon(image.acquire_lock()).await.unwrap();
+    let before = cluster.now().await;
+    soon(image.release_lock()).await.unwrap();
+    held.arrived().await;
+    let again = tokio::spawn({
+        let image = image.clone();
+        async move { image.acquire_lock().await }
+    });
+    held.dwell().await;
+    held.let_go().await;
+    soon(again).await.unwrap().unwrap();
+    let story = cluster.story(before).await.of(io.rados().gid());
+    assert_in_order(&story, &["header: unlock", "header: notify released_lock", "header: lock"]);
+    let events = cluster.osd().events(before).await;
+    let locked = events.iter().position(|event| event.kind == "lock").unwrap();
+    assert!(
+        events[..locked].iter().all(|event| event.kind != "notify_done"),
+        "the silent watcher was waited for"
+    );
 }
 
 /// Catalogue row 92: operations stop first, then the lock goes, then everybody is told.

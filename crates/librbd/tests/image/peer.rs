@@ -25,6 +25,10 @@ impl Peer {
         Self { io, header, watch, early: Vec::new() }
     }
 
+    pub(crate) fn client_id(&self) -> wire::ClientId {
+        wire::ClientId { gid: self.io.rados().gid(), handle: self.watch.handle() }
+    }
+
     /// Holds the exclusive lock as a librbd client does.
     pub(crate) async fn lock(&self) {
         let input = cls::Lock {
@@ -70,6 +74,11 @@ impl Peer {
 
     /// Sends a request; the owner must accept it.
     pub(crate) async fn send(&mut self, payload: Payload) {
+        assert_eq!(self.ask(payload).await, 0, "the owner accepts");
+    }
+
+    /// What the one owner there is answers.
+    pub(crate) async fn ask(&mut self, payload: Payload) -> i32 {
         self.early.clear();
         let message = wire::NotifyMessage { payload: Some(payload) }.encode_to_vec();
         let notify = self.io.notify(&self.header, message.into(), TIMEOUT * 10);
@@ -87,8 +96,7 @@ impl Peer {
         .await;
         let answers: Vec<_> = reply.replies.iter().filter(|reply| !reply.payload.is_empty()).collect();
         assert_eq!(answers.len(), 1, "one owner answers");
-        let answer = wire::ResponseMessage::decode(answers[0].payload.clone()).unwrap();
-        assert_eq!(answer.result, 0, "the owner accepts");
+        wire::ResponseMessage::decode(answers[0].payload.clone()).unwrap().result
     }
 
     /// The result of request `wanted`, when its AsyncComplete comes.

@@ -36,6 +36,29 @@ async fn records(io: &IoCtx, name: &str, prefix: &str) -> Vec<String> {
     reply.omap(0).unwrap().entries.into_keys().collect()
 }
 
+/// Waits until there are none of this kind.
+async fn no_records(io: &IoCtx, name: &str, prefix: &str) {
+    soon(async {
+        while !records(io, name, prefix).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Field of `NotifyMessage`.
+const RESIZE: u32 = 8;
+
+/// Notifies of one kind on their way to one client.
+fn notify_to(client: &IoCtx, payload_field: u32) -> proto::osd::v1::FaultCondition {
+    proto::osd::v1::FaultCondition {
+        direction: proto::osd::v1::FaultDirection::Notify.into(),
+        gid: client.rados().gid(),
+        payload_field,
+        ..proto::osd::v1::FaultCondition::default()
+    }
+}
+
 /// I3: the record of a request has gone because its requester went on; a copy of it comes late, to an owner that never heard
 /// of it.
 #[tokio::test]
@@ -83,6 +106,36 @@ async fn a_late_copy_of_a_request_of_a_closed_image_is_not_run() {
     assert_eq!(snapshots(&next).await, [""; 0]);
 }
 
+/// I3: the same when the requester's session has ended and its marks have gone with it: a copy was on its way all the time
+/// to the one who owns the lock at last.
+#[tokio::test]
+async fn a_late_copy_of_a_request_whose_session_has_ended_is_not_run() {
+    let cluster = Cluster::start();
+    let (io, first, last) =
+        (cluster.client("requester").await, cluster.client("first").await, cluster.client("last").await);
+    create(&first, "img", 4).await;
+    let owner = owner_of(&first, "img").await;
+    let next = open(&last, "img").await;
+    let late = cluster.osd().hold(0, notify_to(&last, RESIZE)).await;
+    let requester = open(&io, "img").await;
+    soon(requester.resize(8 * OBJECT, false, CallOptions::default())).await.unwrap();
+    soon(requester.close()).await;
+    io.rados().shutdown().await;
+    soon(owner.close()).await;
+    soon(next.acquire_lock()).await.unwrap();
+    no_records(&last, "img", "low_").await;
+    soon(next.resize(4 * OBJECT, true, CallOptions::default())).await.unwrap();
+    let (before, mut events) = (cluster.now().await, next.events());
+    late.let_go().await;
+    // It is accepted, looked at, and answered to nobody.
+    let gid = last.rados().gid();
+    cluster.osd().until(before, |event| event.kind == "notify" && event.gid == gid).await;
+    assert_eq!(soon(next.size()).await.unwrap(), 4 * OBJECT);
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, librbd::ImageEvent::OperationStarted { .. }), "{event:?}");
+    }
+}
+
 /// I6: marks live as long as their requester's session, and no longer.
 #[tokio::test]
 async fn the_mark_of_a_requester_goes_with_its_session() {
@@ -97,12 +150,7 @@ async fn the_mark_of_a_requester_goes_with_its_session() {
     io.rados().shutdown().await;
     soon(owner.release_lock()).await.unwrap();
     write(&owner, 0, 1).await;
-    soon(async {
-        while !records(&other, "img", "low_").await.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    no_records(&other, "img", "low_").await;
 }
 
 /// The former owner may have died before it told anybody: a recorded success is told to all once more.
@@ -138,16 +186,6 @@ async fn flattened_but_for_a_snapshot(io: &IoCtx) {
     soon(image.close()).await;
 }
 
-/// Waits until nothing of removed snapshots is left to be done.
-async fn reclaimed(io: &IoCtx, name: &str) {
-    soon(async {
-        while !records(io, name, "reclaim_").await.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 /// I6: the owner dies between the commit and the index of the parent; whoever takes the lock finishes.
 #[tokio::test]
 async fn what_a_dead_owner_left_of_a_removed_snapshot_is_finished_by_the_next() {
@@ -167,7 +205,7 @@ async fn what_a_dead_owner_left_of_a_removed_snapshot_is_finished_by_the_next() 
         assert_eq!(records(&io, "child", "reclaim_").await, [format!("reclaim_{last:016x}")], "{step}");
         let next = open(&io, "child").await;
         write(&next, 0, 1).await;
-        reclaimed(&io, "child").await;
+        no_records(&io, "child", "reclaim_").await;
         assert_eq!(children_of_base(&io).await, 0, "{step}");
         let gone = io.operate("any", ObjectOp::new().at_snap(last).stat()).await;
         assert_eq!(gone.unwrap_err().errno(), Errno::ESTALE, "{step}: the id was given back");

@@ -3,10 +3,13 @@ use errno::Errno;
 
 use super::crossing::{Crossing, Direction};
 use super::{pattern, payload};
+use crate::vector::Subject;
 use crate::{Millis, OpError, vector};
 
 /// The largest number that protobuf gives a field.
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
+/// The longest delay: one day.
+const DELAY_MAX: Millis = Millis(24 * 60 * 60 * 1000);
 
 /// A fault, and what it befalls.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +81,9 @@ impl Rule {
 
     /// EINVAL for a rule that can befall nothing; the text names the part and what it breaks.
     pub(super) fn check(&self) -> Result<(), OpError> {
+        if self.skip == u64::MAX {
+            return refuse(format!("skip {}: no match comes after so many", self.skip));
+        }
         if self.times == Some(0) {
             return refuse("times 0: a rule fires at least once; without times there is no limit");
         }
@@ -93,6 +99,15 @@ impl Rule {
         let direction = self.when.direction;
         match self.action {
             Action::Delay(Millis(0)) => refuse("delay 0 ms: it would change nothing"),
+            Action::Delay(span) | Action::Duplicate(span) if span > DELAY_MAX => refuse(format!(
+                "{} {} ms: it is at most DELAY_MAX = {} ms, one day; what is to wait longer is held",
+                self.action.name(),
+                span.0,
+                DELAY_MAX.0
+            )),
+            Action::ExpireWatch if self.when.subject() < Some(Subject::Object) => {
+                refuse("expire-watch with an op that is about no object: there is no watch to expire")
+            }
             Action::Error(errno) if matches!(direction, Direction::Notify | Direction::Ack) => {
                 refuse(format!(
                     "error {errno} with direction {}: only a request or a reply can be an error",
@@ -142,12 +157,26 @@ impl Condition {
                 "op '{op}' with direction {direction}: only requests and replies have ops"
             ));
         }
-        if vector::names().any(|name| pattern::matches(op, &name)) {
-            return Ok(());
+        let Some(subject) = self.subject() else {
+            let known = if pattern::has_wildcard(op) { "fits no op" } else { "is no op" };
+            let rule = "expected e.g. write, omap_set, rbd.set_parent, lock.* or the call notify";
+            return refuse(format!("op '{op}': it {known}; {rule}"));
+        };
+        let parts = [("object", &self.object, Subject::Object), ("pool", &self.pool, Subject::Pool)];
+        for (part, wanted, least) in parts {
+            if let Some(text) = wanted.as_ref().filter(|text| subject < least && !pattern::matches(text, ""))
+            {
+                return refuse(format!("{part} '{text}' with op '{op}', which is about no {part}"));
+            }
         }
-        let known = if pattern::has_wildcard(op) { "fits no op" } else { "is no op" };
-        let rule = "expected e.g. write, omap_set, rbd.set_parent, lock.* or the call notify";
-        refuse(format!("op '{op}': it {known}; {rule}"))
+        Ok(())
+    }
+
+    /// The most that an op which fits is about; `None` = no op fits. Notifies and acks are about objects.
+    fn subject(&self) -> Option<Subject> {
+        let Some(op) = &self.op else { return Some(Subject::Object) };
+        let fitting = vector::names().filter(|(name, _)| pattern::matches(op, name));
+        fitting.map(|(_, subject)| subject).max()
     }
 
     fn check_payload(&self) -> Result<(), OpError> {

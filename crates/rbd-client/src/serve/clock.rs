@@ -24,12 +24,12 @@ pub(super) struct ClockService {
 impl ClockService {
     /// The clock is the one that the image's sessions go by.
     pub(super) fn new(held: Arc<HeldImage>) -> Self {
-        let started = held.config().clock.now();
+        let started = held.session_config().clock.now();
         Self { held, started, advancing: Mutex::default() }
     }
 
     fn clock(&self) -> &Clock {
-        &self.held.config().clock
+        &self.held.session_config().clock
     }
 
     fn manual(&self) -> Result<&Manual, Failure> {
@@ -41,7 +41,7 @@ impl ClockService {
     }
 
     fn step_limit(&self) -> StepLimit {
-        let config = self.held.config();
+        let config = self.held.session_config();
         let (below, default) = (config.watch_silence_max(), config.ping_interval);
         StepLimit { rule: "objecter_timeout, the silence that ends a watch stream", below, default }
     }
@@ -75,7 +75,7 @@ impl ClockService {
         wire::SilentWatch {
             gid: current.rados.gid(),
             cookie: current.image.watch_handle(),
-            name: self.held.config().client_name.clone(),
+            name: self.held.session_config().client_name.clone(),
             pool: self.held.pool().to_owned(),
             object: current.image.header_object().to_owned(),
         }

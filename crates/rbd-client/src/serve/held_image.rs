@@ -53,13 +53,18 @@ impl HeldImage {
     }
 
     /// How its sessions behave.
-    pub(crate) fn config(&self) -> &rados::Config {
+    pub(crate) fn session_config(&self) -> &rados::Config {
         self.connector.config()
     }
 
-    /// The image's pool.
+    /// Name of its pool.
     pub(crate) fn pool(&self) -> &str {
         &self.pool
+    }
+
+    /// What images are opened with.
+    pub(crate) fn config(&self) -> &librbd::Config {
+        &self.config
     }
 
     /// The image as it is open now. After a failed `reopen` it is a closed one.

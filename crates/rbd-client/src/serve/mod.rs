@@ -3,6 +3,7 @@
 mod client_events;
 mod clock;
 mod held_image;
+mod new_images;
 mod operation_stream;
 mod server;
 mod service;

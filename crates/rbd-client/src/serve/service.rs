@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
 use errno::Errno;
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream::BoxStream};
 use librbd::Image;
 use proto::rbd::v1 as wire;
 use rpc::rbd::rbd_client_server::RbdClient;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     client_events::client_events,
     held_image::HeldImage,
+    new_images,
     operation_stream::operation_stream,
     wire::{call_options, info, lock_owner, status},
 };
@@ -40,12 +41,12 @@ impl Service {
 }
 
 /// EINVAL names the limit.
-fn within_limit(verb: &str, length: u64) -> Result<(), Status> {
+pub(super) fn within_limit(verb: &str, length: u64) -> Result<(), Failure> {
     if length <= IO_BYTES_MAX {
         return Ok(());
     }
     let text = format!("{verb} of {length} bytes: one call takes at most {IO_BYTES_MAX} bytes (1 MiB)");
-    Err(status(Failure::new(Errno::EINVAL, text)))
+    Err(Failure::new(Errno::EINVAL, text))
 }
 
 fn answer<T>(result: Result<T, librbd::Error>) -> Answer<T> {
@@ -60,13 +61,13 @@ impl RbdClient for Service {
 
     async fn read(&self, request: Request<wire::ReadRequest>) -> Answer<wire::ReadReply> {
         let wire::ReadRequest { offset, length } = request.into_inner();
-        within_limit("read", length)?;
+        within_limit("read", length).map_err(status)?;
         answer(self.image().read(offset, length).await.map(|data| wire::ReadReply { data }))
     }
 
     async fn write(&self, request: Request<wire::WriteRequest>) -> Answer<wire::WriteReply> {
         let wire::WriteRequest { offset, data } = request.into_inner();
-        within_limit("write", data.len() as u64)?;
+        within_limit("write", data.len() as u64).map_err(status)?;
         answer(self.image().write(offset, data).await.map(|()| wire::WriteReply {}))
     }
 
@@ -156,5 +157,36 @@ impl RbdClient for Service {
     async fn reopen(&self, _: Request<wire::ReopenRequest>) -> Answer<wire::ReopenReply> {
         let gid = self.held.reopen().await.map_err(status)?;
         Ok(Response::new(wire::ReopenReply { gid }))
+    }
+
+    async fn create_image(
+        &self,
+        request: Request<wire::CreateImageRequest>,
+    ) -> Answer<wire::CreateImageReply> {
+        new_images::create(&self.held, request.into_inner()).await.map_err(status)?;
+        Ok(Response::new(wire::CreateImageReply {}))
+    }
+
+    async fn clone_image(&self, request: Request<wire::CloneImageRequest>) -> Answer<wire::CloneImageReply> {
+        new_images::clone(&self.held, request.into_inner()).await.map_err(status)?;
+        Ok(Response::new(wire::CloneImageReply {}))
+    }
+
+    async fn import_image(
+        &self,
+        request: Request<Streaming<wire::ImportImageRequest>>,
+    ) -> Answer<wire::ImportImageReply> {
+        let (held, shutdown) = (self.held.clone(), self.shutdown.clone());
+        let parts = request.into_inner().take_until(Box::pin(shutdown.clone().cancelled_owned()));
+        // Beside the call, which is dropped when its caller goes away: what was begun is removed all the same.
+        let importing = tokio::spawn(async move { new_images::import(&held, parts).await });
+        let failed = |error| Failure::new(Errno::EIO, format!("the import did not end: {error}"));
+        match importing.await.unwrap_or_else(|error| Err(failed(error))) {
+            Ok(()) => Ok(Response::new(wire::ImportImageReply {})),
+            Err(_) if shutdown.is_cancelled() => {
+                Err(status(Failure::new(Errno::ESHUTDOWN, "import: this client was told to end")))
+            }
+            Err(failure) => Err(status(failure)),
+        }
     }
 }

@@ -20,15 +20,15 @@ pub(super) struct Rule {
     client: Option<Client>,
 
     /// Only objects of pools with such a name
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     in_pool: Option<String>,
 
     /// Only objects with such a name; * is any text, ? one character
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     object: Option<String>,
 
     /// Only op vectors with such an op: write, omap_set, rbd.set_parent, lock.*; or a call: notify
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     op: Option<String>,
 
     /// Only notifies of this kind between the clients of an image, or the acks to them
@@ -56,7 +56,7 @@ pub(super) struct Rule {
     probability: Option<f64>,
 
     /// Of the draws for --probability: the same matches with the same seed give the same faults
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", requires = "probability", default_value_t = 0)]
     seed: u64,
 }
 
@@ -138,14 +138,20 @@ enum Client {
 impl FromStr for Client {
     type Err = String;
 
-    /// What is no gid is a pattern of a name.
+    /// What is no number is a pattern of a name.
     fn from_str(text: &str) -> Result<Self, String> {
-        match client_name::gid(text) {
-            Ok(gid) => Ok(Self::Gid(gid)),
-            Err(error) if text.is_empty() => Err(error),
-            Err(_) => Ok(Self::Named(text.to_owned())),
-        }
+        let is_number =
+            text.strip_prefix("client.").unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit());
+        if is_number { client_name::gid(text).map(Self::Gid) } else { Ok(Self::Named(text.to_owned())) }
     }
+}
+
+/// In the protocol an empty pattern is none; who writes one means something else.
+fn pattern(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("EINVAL: '' is not a pattern: leave the option out, or write '*' for any".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,6 +253,10 @@ mod tests {
     fn a_client_is_a_gid_or_a_pattern_of_a_name() {
         assert_eq!("client.4107".parse(), Ok(Client::Gid(4107)));
         assert_eq!("owner-*".parse(), Ok(Client::Named("owner-*".to_owned())));
+        for text in ["", "0", "client.", "client.0", "99999999999999999999"] {
+            let error = text.parse::<Client>().expect_err(text);
+            assert!(error.contains(&format!("'{text}'")), "{error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use clap::Subcommand;
 use clock::Clock;
+use errno::Errno;
 
 use super::{
     blocklist::BlocklistVerb, children::Children, clock::ClockVerb, clone::Clone, create::Create,
@@ -45,6 +46,19 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// Whether a fault rule is added.
+    pub(crate) fn adds_fault_rule(&self) -> bool {
+        matches!(self, Self::Fault(FaultVerb::Add(_)))
+    }
+
+    /// What to do next after this failure, where something can be said.
+    pub(crate) fn advice(&self, failure: &Failure) -> Option<&'static str> {
+        match self {
+            Self::Fault(_) if failure.errno() == Errno::ENOENT => Some("list the rules: rbd-client fault ls"),
+            _ => failure.advice(),
+        }
+    }
+
     /// What is attempted, for messages: "flatten rbd/child". `pool` is that of `--pool`.
     pub(crate) fn attempted(&self, pool: &str) -> String {
         match self {

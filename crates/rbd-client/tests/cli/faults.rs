@@ -25,7 +25,8 @@ async fn a_rule_is_added_listed_and_removed() {
     assert!(lab.ok(&["fault", "ls"]).await.starts_with("RULE  DIRECTION  ACTION"));
     lab.ok(&["fault", "rm", "1"]).await;
     assert_eq!(lab.json(&["fault", "ls"]).await, json!([]));
-    lab.fails(&["fault", "rm", "1"], 2).await;
+    let message = lab.fails(&["fault", "rm", "1"], 2).await;
+    assert!(message.contains("fault ls"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +63,26 @@ async fn a_rule_that_can_befall_nothing_is_refused_by_name() {
     assert!(message.contains("op 'wriet'"), "{message}");
     let message = lab.fails(&["fault", "add", "request", "explode"], 22).await;
     assert!(message.contains("'explode'"), "{message}");
+}
+
+/// What is empty or of no effect on the wire would befall more than its author meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_option_that_would_narrow_nothing_is_refused() {
+    let lab = breakable();
+    let cases: [(&[&str], &str); 6] = [
+        (&["--op", ""], "--op"),
+        (&["--object", ""], "--object"),
+        (&["--in-pool", ""], "--in-pool"),
+        (&["--client", "client.0"], "'client.0'"),
+        (&["--pool", "images"], "--in-pool"),
+        (&["--seed", "3"], "--probability"),
+    ];
+    for (options, part) in cases {
+        let message = lab.fails(&[&["fault", "add", "request", "drop"], options].concat(), 22).await;
+        assert!(message.contains(part), "{options:?}: {message}");
+    }
+    assert_eq!(lab.json(&["fault", "ls"]).await, json!([]));
+    lab.ok(&["--pool", "images", "fault", "ls"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -251,3 +251,80 @@ async fn services_v1alpha(channel: Channel) -> Vec<String> {
         other => panic!("{other:?}"),
     }
 }
+
+fn named(image: &str) -> Option<wire::ImageName> {
+    Some(wire::ImageName { pool: String::new(), image: image.to_owned() })
+}
+
+fn import(
+    size: u64,
+    pieces: Vec<Vec<u8>>,
+) -> impl futures_util::stream::Stream<Item = wire::ImportImageRequest> {
+    use wire::import_image_request::Part;
+    let shape = Some(wire::ImageShape { order: Some(12), ..wire::ImageShape::default() });
+    let first = Part::Image(wire::CreateImageRequest { image: named("imported"), size, shape });
+    let data = pieces.into_iter().map(|piece| Part::Data(piece.into()));
+    let parts = std::iter::once(first).chain(data);
+    futures_util::stream::iter(
+        parts.map(|part| wire::ImportImageRequest { part: Some(part) }).collect::<Vec<_>>(),
+    )
+}
+
+/// A script in any language makes its images without the command.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_makes_images_that_other_clients_open() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let serving = lab.serve(&["vm"]).await;
+    let mut client = serving.client.clone();
+    let create = wire::CreateImageRequest { image: named("empty"), size: 1 << 20, shape: None };
+    client.create_image(create.clone()).await.expect("it is made");
+    assert_eq!(reason(&client.create_image(create).await.expect_err("there is one")), "EEXIST");
+    let (data, hole) = (vec![7; 5000], vec![0; 8192]);
+    client.import_image(import(13_192, vec![data.clone(), hole.clone()])).await.expect("it is made");
+    lab.ok(&["snap", "create", "imported@base"]).await;
+    let (parent, image) = (named("imported"), named("child"));
+    let clone = wire::CloneImageRequest { parent, snapshot: "base".to_owned(), image, shape: None };
+    client.clone_image(clone).await.expect("it is made");
+    assert_eq!(lab.ok(&["ls"]).await, "child\nempty\nimported\nvm\n");
+    let mut child = lab.serve(&["child"]).await;
+    assert!(read(&mut child, 0, 13_192).await.expect("it is read") == [data, hole].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_fails_leaves_no_image() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let serving = lab.serve(&["vm"]).await;
+    let mut client = serving.client.clone();
+    let cases = [
+        (4096, vec![vec![1; 4095]], "4095 came"),
+        (4096, vec![vec![1; 4097]], "there are more"),
+        (2 << 20, vec![vec![1; MIB + 1]], "at most 1048576 bytes"),
+        (0, vec![vec![1; 1]], "there are more"),
+    ];
+    for (size, pieces, text) in cases {
+        let failed = client.import_image(import(size, pieces)).await.expect_err(text);
+        assert_eq!(reason(&failed), "EINVAL");
+        assert!(failed.message().contains(text), "{}", failed.message());
+        assert_eq!(lab.ok(&["ls"]).await, "vm\n", "{text}");
+    }
+    let nameless = client.import_image(futures_util::stream::iter([])).await.expect_err("it has no name");
+    assert_eq!(reason(&nameless), "EINVAL");
+}
+
+/// The caller goes away in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_caller_has_gone_leaves_no_image() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let serving = lab.serve(&["vm"]).await;
+    let mut client = serving.client.clone();
+    let endless =
+        futures_util::stream::StreamExt::chain(import(1 << 20, vec![]), futures_util::stream::pending());
+    let importing = tokio::spawn(async move { client.import_image(endless).await.map(drop) });
+    let listed = async |wanted: &str| while lab.ok(&["ls"]).await != wanted {};
+    timeout(PATIENCE, listed("imported\nvm\n")).await.expect("it begins");
+    importing.abort();
+    timeout(PATIENCE, listed("vm\n")).await.expect("it is removed in time");
+}

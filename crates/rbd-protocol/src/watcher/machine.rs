@@ -186,13 +186,13 @@ impl ImageWatcher {
         let is_owner = ownership != Ownership::NotOwner;
         match message {
             Message::Request(request) => return self.served.received(now, request, ack, ownership, effects),
-            Message::RequestLock { from, .. } if is_owner && self.may_answer(from) => {
+            Message::RequestLock(from) if is_owner && self.may_answer(from) => {
                 return effects.push(Effect::Lock(lock::Event::RequestLock { ack }));
             }
             Message::Unknown if is_owner => {
                 return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EOPNOTSUPP)) });
             }
-            Message::RequestLock { .. } | Message::Unknown => {}
+            Message::RequestLock(_) | Message::Unknown => {}
             Message::AcquiredLock(id) => self.owner_acquired(id, is_owner, effects),
             Message::ReleasedLock(id) => self.owner_released(id, is_owner, effects),
             Message::HeaderUpdate => effects.push(Effect::MarkStale),

@@ -222,3 +222,49 @@ impl Served {
         expires.into_iter().chain(self.deliveries.next_deadline()).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Operation;
+
+    fn served() -> Served {
+        let [request_timed_out, completed_request_ttl, retry_delay] = [Millis(30_000); 3];
+        Served::new(&Config {
+            gid: 1,
+            open: 1,
+            request_timed_out,
+            completed_request_ttl,
+            retry_delay,
+            seed: 0,
+        })
+    }
+
+    /// Named limit: however many requests of however many clients arrive, what waits for its refresh and what runs count.
+    #[test]
+    fn requests_beyond_the_limit_are_answered_eagain_until_one_ends() {
+        let mut served = served();
+        let mut effects = Vec::new();
+        let request = |number: usize| {
+            let id = RequestId { gid: 2 + number as u64, open: 1, number: 1 };
+            Request { id, handle: 7, attempt: 1, low_water_mark: 1, operation: Operation::Flatten }
+        };
+        let ask = |served: &mut Served, number: usize, effects: &mut Vec<Effect>| {
+            effects.clear();
+            let ack = Token(number as u64);
+            served.received(Millis(0), request(number), ack, Ownership::Accepting, effects);
+        };
+        for number in 0..REQUESTS_MAX {
+            ask(&mut served, number, &mut effects);
+            if number % 2 == 0 {
+                served.refreshed(request(number).id, Ok(()), Ownership::Accepting, &mut effects);
+            }
+        }
+        let refused = |ack| Effect::Ack { ack, answer: Some(Err(Errno::EAGAIN)) };
+        ask(&mut served, REQUESTS_MAX, &mut effects);
+        assert_eq!(effects, [refused(Token(REQUESTS_MAX as u64))]);
+        served.ended(Millis(0), request(0).id, Ok(()));
+        ask(&mut served, REQUESTS_MAX, &mut effects);
+        assert_eq!(effects, [Effect::Refresh { id: request(REQUESTS_MAX).id }]);
+    }
+}

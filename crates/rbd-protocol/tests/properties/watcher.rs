@@ -32,7 +32,7 @@ fn messages() -> impl Strategy<Value = Message> {
     prop_oneof![
         1 => clients().prop_map(Message::AcquiredLock),
         1 => prop::option::of(clients()).prop_map(Message::ReleasedLock),
-        1 => clients().prop_map(|from| Message::RequestLock { from, force: false }),
+        1 => clients().prop_map(Message::RequestLock),
         1 => Just(Message::HeaderUpdate),
         1 => (ids(), 0_u64..9).prop_map(|(id, offset)| Message::AsyncProgress { id, offset, total: 9 }),
         1 => (ids(), prop_oneof![Just(0), Just(-85), Just(-5)])

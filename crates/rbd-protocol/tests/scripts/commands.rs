@@ -209,7 +209,7 @@ fn ownership(words: &mut Words<'_>) -> Ownership {
 fn named_sender(message: &Message) -> u64 {
     match message {
         Message::AcquiredLock(id) | Message::ReleasedLock(Some(id)) => id.gid,
-        Message::RequestLock { from, .. } => from.gid,
+        Message::RequestLock(from) => from.gid,
         Message::Request(request) => request.id.gid,
         _ => 2,
     }

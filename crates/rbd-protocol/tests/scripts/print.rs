@@ -73,7 +73,11 @@ pub(crate) fn breaking(step: &break_lock::Step) -> String {
         break_lock::Step::GetLocker => "GET_LOCKER".to_owned(),
         break_lock::Step::Blocklist { gid } => format!("BLOCKLIST {gid}"),
         break_lock::Step::BreakLock { gid, cookie } => format!("BREAK_LOCK {gid} {cookie:?}"),
-        break_lock::Step::Finished(result) => format!("finished: {}", self::result(*result)),
+        break_lock::Step::Finished(break_lock::Outcome::Broken) => "finished: broken".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::OwnerAlive) => "finished: owner alive".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::OwnerChanged) => "finished: owner changed".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::OwnerIsSelf) => "finished: owner is self".to_owned(),
+        break_lock::Step::Finished(break_lock::Outcome::Failed(errno)) => format!("finished: {errno}"),
     }
 }
 
@@ -115,7 +119,7 @@ fn message(message: &Message) -> String {
     match message {
         Message::AcquiredLock(id) => format!("AcquiredLock {}", client(*id)),
         Message::ReleasedLock(id) => format!("ReleasedLock {}", id.map_or("-".to_owned(), client)),
-        Message::RequestLock { from, .. } => format!("RequestLock {}", client(*from)),
+        Message::RequestLock(from) => format!("RequestLock {}", client(*from)),
         Message::HeaderUpdate => "HeaderUpdate".to_owned(),
         Message::AsyncProgress { id, offset, total } => format!("AsyncProgress {id} {offset}/{total}"),
         Message::AsyncComplete { id, result } => format!("AsyncComplete {id} {result}"),

@@ -120,7 +120,7 @@ impl<'a> Words<'a> {
             "AcquiredLock" => Message::AcquiredLock(self.client()),
             "ReleasedLock" if self.flag("-") => Message::ReleasedLock(None),
             "ReleasedLock" => Message::ReleasedLock(Some(self.client())),
-            "RequestLock" => Message::RequestLock { from: self.client(), force: false },
+            "RequestLock" => Message::RequestLock(self.client()),
             "HeaderUpdate" => Message::HeaderUpdate,
             "AsyncProgress" => {
                 Message::AsyncProgress { id: self.request_id(), offset: self.number(), total: self.number() }

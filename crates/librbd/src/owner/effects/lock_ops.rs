@@ -7,8 +7,9 @@ use rados::ObjectOp;
 use rbd_protocol::acquire::{self, AcquireRequest, Outcome, Step};
 use rbd_protocol::locker::{LockInfo, encode_cookie};
 use rbd_protocol::retry::Backoff;
-use rbd_protocol::{ClientId, Millis, OpResult, break_lock};
+use rbd_protocol::{Millis, OpResult};
 
+use crate::breaking::Breaking;
 use crate::header::{Header, with_header};
 use crate::lock_class;
 use crate::opened::OpenImage;
@@ -17,6 +18,7 @@ use crate::owner::{millis, seed};
 /// Takes the lock under this watch handle, or finds out why not. With it comes the header that the same op vector read.
 pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<Header>) {
     let mut request = AcquireRequest::new(image.gid(), handle, image.config.rbd_blocklist_on_break_lock);
+    let mut breaking = Breaking::new(&image.io, &image.header, &image.config);
     let mut header = None;
     let mut step = request.start();
     loop {
@@ -25,33 +27,11 @@ pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<
             Step::Lock { cookie } => {
                 acquire::Event::Locked(lock(image, &cookie).await.map(|read| header = Some(read)))
             }
-            Step::Break(step) => acquire::Event::Break(perform_break(image, step).await),
+            Step::Break(step) => acquire::Event::Break(breaking.perform(step).await),
             Step::Finished(outcome) => return (outcome, header),
         };
         step = request.step(event);
     }
-}
-
-async fn perform_break(image: &OpenImage, step: break_lock::Step) -> break_lock::Event {
-    match step {
-        break_lock::Step::GetWatchers => break_lock::Event::Watchers(watchers(image).await),
-        break_lock::Step::GetLocker => break_lock::Event::Locker(get_locker(image).await),
-        break_lock::Step::Blocklist { gid } => {
-            tracing::info!(image = image.name, gid, "fencing the dead owner of the exclusive lock");
-            let fenced = image.io.rados().blocklist_add(gid, image.config.rbd_blocklist_expire).await;
-            break_lock::Event::Blocklisted(fenced.map_err(|error| error.errno()))
-        }
-        break_lock::Step::BreakLock { gid, cookie } => break_lock::Event::Broken(
-            exec(image, lock_class::break_lock(ObjectOp::new(), gid, &cookie)).await,
-        ),
-        // The request ends with it and asks for nothing more.
-        break_lock::Step::Finished(result) => break_lock::Event::Broken(result),
-    }
-}
-
-async fn watchers(image: &OpenImage) -> Result<Vec<ClientId>, Errno> {
-    let watchers = image.io.list_watchers(&image.header).await.map_err(|error| error.errno())?;
-    Ok(watchers.into_iter().map(|watcher| ClientId { gid: watcher.gid, handle: watcher.cookie }).collect())
 }
 
 async fn get_locker(image: &OpenImage) -> Result<LockInfo, Errno> {
