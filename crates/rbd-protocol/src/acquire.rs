@@ -9,11 +9,10 @@ use crate::locker::{LockInfo, Locker, encode_cookie, get_locker};
 /// What is done next for an acquire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `lock.get_info`; answer with [`Event::Locker`].
-    GetLocker,
-    /// One op vector: `lock.lock` (exclusive, [`LOCK_NAME`](crate::locker::LOCK_NAME), [`LOCK_TAG`](crate::locker::LOCK_TAG),
-    /// may_renew) and the reads of the header. The driver keeps what was read for
-    /// [`lock::Effect::PostAcquire`](crate::lock::Effect::PostAcquire); answer with [`Event::Locked`].
+    /// Two op vectors, sent together and applied in this order: `lock.get_info`; then `lock.lock` (exclusive,
+    /// [`LOCK_NAME`](crate::locker::LOCK_NAME), [`LOCK_TAG`](crate::locker::LOCK_TAG), may_renew) with the reads of the
+    /// header. The driver keeps what was read for [`lock::Effect::PostAcquire`](crate::lock::Effect::PostAcquire); answer
+    /// with [`Event::Locked`].
     Lock {
         /// Under this cookie.
         cookie: String,
@@ -28,10 +27,13 @@ pub enum Step {
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// End of [`Step::GetLocker`].
-    Locker(Result<LockInfo, Errno>),
     /// End of [`Step::Lock`].
-    Locked(Result<(), Errno>),
+    Locked {
+        /// Who held the lock just before.
+        locker: Result<LockInfo, Errno>,
+        /// Whether it was taken.
+        locked: Result<(), Errno>,
+    },
     /// End of [`Step::Break`].
     Break(break_lock::Event),
 }
@@ -51,22 +53,22 @@ pub enum Outcome {
 
 /// Takes the lock, breaking that of a dead owner.
 ///
-/// | state      | result                     | next                    |
-/// |------------|----------------------------|-------------------------|
-/// | GET_LOCKER | an owner, or nobody        | LOCK                    |
-/// |            | EBUSY: foreign lock        | finish Foreign          |
-/// |            | other error                | finish with it          |
-/// | LOCK       | Ok                         | finish Locked           |
-/// |            | EBUSY, nobody was seen     | GET_LOCKER              |
-/// |            | EBUSY, the owner is this client instance (another open of the image) | finish OwnerAlive |
-/// |            | EBUSY, an owner was seen   | BREAK                   |
-/// |            | other error                | finish with it          |
-/// | BREAK      | Ok                         | LOCK, nobody is known   |
-/// |            | EAGAIN                     | finish OwnerAlive       |
-/// |            | other error                | finish with it          |
+/// | state | result                                   | next               |
+/// |-------|------------------------------------------|--------------------|
+/// | LOCK  | Ok                                       | finish Locked      |
+/// |       | EBUSY, a foreign lock was seen           | finish Foreign     |
+/// |       | EBUSY, an error instead of the owner     | finish with it     |
+/// |       | EBUSY, nobody was seen                   | LOCK               |
+/// |       | EBUSY, the owner is this client instance (another open of the image) | finish OwnerAlive |
+/// |       | EBUSY, an owner was seen                 | BREAK              |
+/// |       | other error                              | finish with it     |
+/// | BREAK | Ok                                       | LOCK               |
+/// |       | EAGAIN                                   | finish OwnerAlive  |
+/// |       | other error                              | finish with it     |
 ///
-/// The owner is read before the own attempt to lock, so that the one that may be broken was there before. After a break
-/// nobody is known: a third client that was faster is read first and judged for itself.
+/// Ceph's GET_LOCKER and LOCK are one state, because both are sent at once. The owner is read before the own attempt to lock,
+/// each time, so that the one that may be broken was there before; a third client that is faster than the own break is judged
+/// for itself.
 ///
 /// An owner within the own client instance lives by definition and is never fenced.
 #[derive(Clone, Debug)]
@@ -78,14 +80,13 @@ pub struct AcquireRequest {
     state: State,
 }
 
-/// Rounds of GET_LOCKER and LOCK that find the lock changing hands before the acquire says so and leaves the waiting to the
+/// Rounds of LOCK that find the lock changing hands before the acquire says so and leaves the waiting to the
 /// lock's back-off.
 const ROUNDS_MAX: u32 = 8;
 
 #[derive(Clone, Debug)]
 enum State {
     Start,
-    GetLocker,
     Lock,
     Break(BreakRequest, break_lock::Step),
     Finished(Outcome),
@@ -100,20 +101,19 @@ impl AcquireRequest {
 
     /// The first step.
     pub fn start(&mut self) -> Step {
-        self.enter(State::GetLocker)
+        self.enter(State::Lock)
     }
 
     /// The step after this end of the last one. An event that the last step did not ask for repeats the step.
     pub fn step(&mut self, event: Event) -> Step {
         let state = std::mem::replace(&mut self.state, State::Start);
         let next = match (state, event) {
-            (State::GetLocker, Event::Locker(info)) => self.judge_locker(info),
-            (State::Lock, Event::Locked(result)) => self.judge_lock(result),
+            (State::Lock, Event::Locked { locker, locked }) => self.judge_lock(locker, locked),
             (State::Break(mut request, _), Event::Break(event)) => {
                 let step = request.step(event);
                 self.judge_break(request, step)
             }
-            (State::Start, _) => State::GetLocker,
+            (State::Start, _) => State::Lock,
             (state, _) => state,
         };
         self.enter(next)
@@ -121,8 +121,7 @@ impl AcquireRequest {
 
     fn enter(&mut self, state: State) -> Step {
         let step = match &state {
-            State::Start | State::GetLocker => Step::GetLocker,
-            State::Lock => Step::Lock { cookie: encode_cookie(self.handle) },
+            State::Start | State::Lock => Step::Lock { cookie: encode_cookie(self.handle) },
             State::Break(_, step) => Step::Break(step.clone()),
             State::Finished(outcome) => Step::Finished(*outcome),
         };
@@ -130,47 +129,38 @@ impl AcquireRequest {
         step
     }
 
+    fn judge_lock(&mut self, locker: Result<LockInfo, Errno>, locked: Result<(), Errno>) -> State {
+        match locked {
+            Ok(()) => State::Finished(Outcome::Locked),
+            Err(Errno::EBUSY) => self.judge_locker(locker),
+            Err(errno) => State::Finished(Outcome::Failed(errno)),
+        }
+    }
+
     fn judge_locker(&mut self, info: Result<LockInfo, Errno>) -> State {
-        self.locker = match info.and_then(|info| get_locker(&info)) {
-            Ok(locker) => Some(locker),
-            Err(Errno::ENOENT) => None,
+        let locker = match info.and_then(|info| get_locker(&info)) {
+            Ok(locker) => locker,
+            Err(Errno::ENOENT) => return self.look_again(),
             Err(Errno::EBUSY) => return State::Finished(Outcome::Foreign),
             Err(errno) => return State::Finished(Outcome::Failed(errno)),
         };
-        State::Lock
-    }
-
-    fn judge_lock(&mut self, result: Result<(), Errno>) -> State {
-        match (result, self.locker.clone()) {
-            (Ok(()), _) => State::Finished(Outcome::Locked),
-            (Err(Errno::EBUSY), None) => self.look_again(),
-            (Err(Errno::EBUSY), Some(locker)) if locker.client.gid == self.options.gid => {
-                State::Finished(Outcome::OwnerAlive(locker.client))
-            }
-            (Err(Errno::EBUSY), Some(locker)) => {
-                let mut request = BreakRequest::new(self.options, locker);
-                let step = request.start();
-                self.judge_break(request, step)
-            }
-            (Err(errno), _) => State::Finished(Outcome::Failed(errno)),
+        if locker.client.gid == self.options.gid {
+            return State::Finished(Outcome::OwnerAlive(locker.client));
         }
+        self.locker = Some(locker.clone());
+        let mut request = BreakRequest::new(self.options, locker);
+        let step = request.start();
+        self.judge_break(request, step)
     }
 
     fn look_again(&mut self) -> State {
         self.rounds += 1;
-        if self.rounds < ROUNDS_MAX {
-            State::GetLocker
-        } else {
-            State::Finished(Outcome::Failed(Errno::EAGAIN))
-        }
+        if self.rounds < ROUNDS_MAX { State::Lock } else { State::Finished(Outcome::Failed(Errno::EAGAIN)) }
     }
 
     fn judge_break(&mut self, request: BreakRequest, step: break_lock::Step) -> State {
         match (step, &self.locker) {
-            (break_lock::Step::Finished(Ok(())), _) => {
-                self.locker = None;
-                State::Lock
-            }
+            (break_lock::Step::Finished(Ok(())), _) => self.look_again(),
             (break_lock::Step::Finished(Err(Errno::EAGAIN)), Some(locker)) => {
                 State::Finished(Outcome::OwnerAlive(locker.client))
             }
