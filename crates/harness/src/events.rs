@@ -53,6 +53,12 @@ impl EventLog {
         Self { osd, log, grown, follower }
     }
 
+    /// Follows no further: for measurements, which the following would cost time. Waiting for events is an error then.
+    pub fn stop(&self) {
+        self.follower.abort();
+        lock(&self.log).broken = Some("it is no longer followed".to_owned());
+    }
+
     /// Number of the newest event known here, 0 before the first.
     pub fn last(&self) -> u64 {
         lock(&self.log).events.last().map_or(0, |event| event.sequence)

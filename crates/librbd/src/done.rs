@@ -19,9 +19,9 @@ use crate::error::{Error, Result};
 use crate::omap;
 
 /// Every key of a result starts with this.
-const DONE: &str = "done_";
+pub(crate) const DONE: &str = "done_";
 /// Every key of a mark starts with this.
-const LOW: &str = "low_";
+pub(crate) const LOW: &str = "low_";
 /// Without a mark nothing has ended: requests are numbered from 1.
 const FIRST: u64 = 1;
 /// The mark of a requester that has closed.

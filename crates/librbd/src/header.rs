@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::cls::rbd::v1 as wire;
-use rados::{IoCtx, ObjectOp};
+use rados::{IoCtx, ObjectOp, Reply};
 
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -101,12 +101,17 @@ pub async fn read_header(io: &IoCtx, id: &str) -> Result<Header> {
     reply.exec::<wire::Header>(0).map(Header::from).map_err(Error::osd(failed()))
 }
 
-/// Sends an op vector with `rbd.get_header` at its end, and returns what that read, at the version after the vector.
-pub(crate) async fn with_header(io: &IoCtx, header: &str, op: ObjectOp) -> Result<Header, rados::Error> {
+/// Sends an op vector with `rbd.get_header` at its end, and returns what that read, at the version after the vector, with the
+/// whole reply.
+pub(crate) async fn with_header(
+    io: &IoCtx,
+    header: &str,
+    op: ObjectOp,
+) -> Result<(Header, Reply), rados::Error> {
     let last = op.len();
     let reply = io.operate(header, op.exec_empty("rbd", "get_header")).await?;
     let header = reply.exec::<wire::Header>(last)?;
-    Ok(Header { version: reply.version, ..Header::from(header) })
+    Ok((Header { version: reply.version, ..Header::from(header) }, reply))
 }
 
 /// Makes the state that follows `previous` from a header, which may also come from the op vector that took the lock. Opens

@@ -239,6 +239,9 @@ pub(crate) async fn announce_header_update(image: &OpenImage) {
     tracing::warn!(image = image.name, "peers were not told that the header changed: the OSD had no room");
 }
 
+/// Each record that [`clean_up`] looks at has a key that starts with one of these.
+pub(crate) const LEFTOVERS: [&str; 3] = [reclaim::PREFIX, done::DONE, done::LOW];
+
 /// What a new owner finishes beside everything else: what removed snapshots left, and records of requesters that have gone.
 pub(crate) async fn clean_up(image: &OpenImage) {
     if let Err(error) = reclaim::finish_all(&image.io, &image.id).await {

@@ -51,8 +51,8 @@ pub(crate) enum Event {
     OperationEnded(Token),
     /// Forward this to the owner; what comes of it goes to `to`.
     Forward { token: Token, request: Request, to: mpsc::UnboundedSender<Forwarded> },
-    /// The end of an acquire, and the header that was read by the op vector that took the lock.
-    AcquireEnded { outcome: rbd_protocol::acquire::Outcome, header: Option<Header> },
+    /// The end of an acquire, and what came with the lock.
+    AcquireEnded { outcome: rbd_protocol::acquire::Outcome, acquired: Option<Acquired> },
     /// The end of another effect of the lock.
     ToLock(lock::Event),
     /// The end of an effect of the watcher, or a caller's word to it.
@@ -63,6 +63,14 @@ pub(crate) enum Event {
     Close { done: oneshot::Sender<()> },
     /// Everything that closing waits for has ended.
     Stop,
+}
+
+/// What the op vector that takes the lock reads beside.
+#[derive(Clone, Debug)]
+pub(crate) struct Acquired {
+    pub(crate) header: Header,
+    /// Former owners left records behind that the new one looks at.
+    pub(crate) has_leftovers: bool,
 }
 
 /// What a caller wants of the lock.
@@ -117,7 +125,7 @@ struct Owner {
     /// The acquire on behalf of all writes that wait at the gate.
     write_acquire: Option<Token>,
     /// Read with the lock, until it is put in place.
-    acquired: Option<Header>,
+    acquired: Option<Acquired>,
     acks: BTreeMap<Token, Ack>,
     forwards: BTreeMap<Token, mpsc::UnboundedSender<Forwarded>>,
     operations: Operations,
@@ -205,8 +213,8 @@ impl Owner {
                 self.forwards.insert(token, to);
                 self.queue_watcher(watcher::Event::SendRequest { token, request });
             }
-            Event::AcquireEnded { outcome, header } => {
-                self.acquired = header;
+            Event::AcquireEnded { outcome, acquired } => {
+                self.acquired = acquired;
                 self.queue_lock(lock::Event::AcquireEnded(outcome));
             }
             Event::ToLock(event) => self.queue_lock(event),

@@ -21,7 +21,7 @@ use crate::parent::detach_child;
 use crate::state::ParentSpec;
 
 /// Every key of an intent starts with this.
-const PREFIX: &str = "reclaim_";
+pub(crate) const PREFIX: &str = "reclaim_";
 
 /// The intent of removing a snapshot from an image that has this parent.
 pub(crate) fn intent(snap_id: u64, parent: Option<&ParentSpec>) -> BTreeMap<String, Bytes> {

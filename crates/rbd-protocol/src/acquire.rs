@@ -4,16 +4,15 @@ use errno::Errno;
 
 use crate::break_lock::{self, BreakRequest};
 use crate::ids::ClientId;
-use crate::locker::{LockInfo, Locker, encode_cookie, get_locker};
+use crate::locker::{LockInfo, encode_cookie, get_locker};
 
 /// What is done next for an acquire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `lock.get_info`; answer with [`Event::Locker`].
-    GetLocker,
-    /// One op vector: `lock.lock` (exclusive, [`LOCK_NAME`](crate::locker::LOCK_NAME), [`LOCK_TAG`](crate::locker::LOCK_TAG),
-    /// may_renew) and the reads of the header. The driver keeps what was read for
-    /// [`lock::Effect::PostAcquire`](crate::lock::Effect::PostAcquire); answer with [`Event::Locked`].
+    /// Two op vectors, sent together and applied in this order: `lock.get_info`; then `lock.lock` (exclusive,
+    /// [`LOCK_NAME`](crate::locker::LOCK_NAME), [`LOCK_TAG`](crate::locker::LOCK_TAG), may_renew) with the reads of the
+    /// header. The driver keeps what was read for [`lock::Effect::PostAcquire`](crate::lock::Effect::PostAcquire); answer
+    /// with [`Event::Locked`].
     Lock {
         /// Under this cookie.
         cookie: String,
@@ -28,10 +27,13 @@ pub enum Step {
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// End of [`Step::GetLocker`].
-    Locker(Result<LockInfo, Errno>),
     /// End of [`Step::Lock`].
-    Locked(Result<(), Errno>),
+    Locked {
+        /// Who held the lock just before.
+        locker: Result<LockInfo, Errno>,
+        /// Whether it was taken.
+        locked: Result<(), Errno>,
+    },
     /// End of [`Step::Break`].
     Break(break_lock::Event),
 }
@@ -51,22 +53,22 @@ pub enum Outcome {
 
 /// Takes the lock, breaking that of a dead owner.
 ///
-/// | state      | result                     | next                    |
-/// |------------|----------------------------|-------------------------|
-/// | GET_LOCKER | an owner, or nobody        | LOCK                    |
-/// |            | EBUSY: foreign lock        | finish Foreign          |
-/// |            | other error                | finish with it          |
-/// | LOCK       | Ok                         | finish Locked           |
-/// |            | EBUSY, nobody was seen     | GET_LOCKER              |
-/// |            | EBUSY, the owner is this client instance (another open of the image) | finish OwnerAlive |
-/// |            | EBUSY, an owner was seen   | BREAK                   |
-/// |            | other error                | finish with it          |
-/// | BREAK      | Broken                     | LOCK, nobody is known   |
-/// |            | the owner lives or changed | finish OwnerAlive       |
-/// |            | error                      | finish with it          |
+/// | state | result                                   | next               |
+/// |-------|------------------------------------------|--------------------|
+/// | LOCK  | Ok                                       | finish Locked      |
+/// |       | EBUSY, a foreign lock was seen           | finish Foreign     |
+/// |       | EBUSY, an error instead of the owner     | finish with it     |
+/// |       | EBUSY, nobody was seen                   | LOCK               |
+/// |       | EBUSY, the owner is this client instance (another open of the image) | finish OwnerAlive |
+/// |       | EBUSY, an owner was seen                 | BREAK              |
+/// |       | other error                              | finish with it     |
+/// | BREAK | Broken                                   | LOCK               |
+/// |       | the owner lives or changed               | finish OwnerAlive  |
+/// |       | error                                    | finish with it     |
 ///
-/// The owner is read before the own attempt to lock, so that the one that may be broken was there before. After a break
-/// nobody is known: a third client that was faster is read first and judged for itself.
+/// Ceph's GET_LOCKER and LOCK are one state, because both are sent at once. The owner is read before the own attempt to lock,
+/// each time, so that the one that may be broken was there before; a third client that is faster than the own break is judged
+/// for itself.
 ///
 /// An owner within the own client instance lives by definition and is never fenced.
 #[derive(Clone, Debug)]
@@ -74,18 +76,16 @@ pub struct AcquireRequest {
     options: break_lock::Options,
     handle: u64,
     rounds: u32,
-    locker: Option<Locker>,
     state: State,
 }
 
-/// Rounds of GET_LOCKER and LOCK that find the lock changing hands before the acquire says so and leaves the waiting to the
+/// Rounds of LOCK that find the lock changing hands before the acquire says so and leaves the waiting to the
 /// lock's back-off.
 const ROUNDS_MAX: u32 = 8;
 
 #[derive(Clone, Debug)]
 enum State {
     Start,
-    GetLocker,
     Lock,
     /// Of this owner's lock.
     Break(ClientId, BreakRequest, break_lock::Step),
@@ -96,25 +96,24 @@ impl AcquireRequest {
     /// For the client `gid` under its watch `handle`; `blocklist_on_break_lock` as in [`break_lock::Options`].
     pub fn new(gid: u64, handle: u64, blocklist_on_break_lock: bool) -> Self {
         let options = break_lock::Options { gid, blocklist_on_break_lock, forced: false };
-        Self { options, handle, rounds: 0, locker: None, state: State::Start }
+        Self { options, handle, rounds: 0, state: State::Start }
     }
 
     /// The first step.
     pub fn start(&mut self) -> Step {
-        self.enter(State::GetLocker)
+        self.enter(State::Lock)
     }
 
     /// The step after this end of the last one. An event that the last step did not ask for repeats the step.
     pub fn step(&mut self, event: Event) -> Step {
         let state = std::mem::replace(&mut self.state, State::Start);
         let next = match (state, event) {
-            (State::GetLocker, Event::Locker(info)) => self.judge_locker(info),
-            (State::Lock, Event::Locked(result)) => self.judge_lock(result),
+            (State::Lock, Event::Locked { locker, locked }) => self.judge_lock(locker, locked),
             (State::Break(locker, mut request, _), Event::Break(event)) => {
                 let step = request.step(event);
                 self.judge_break(locker, request, step)
             }
-            (State::Start, _) => State::GetLocker,
+            (State::Start, _) => State::Lock,
             (state, _) => state,
         };
         self.enter(next)
@@ -122,8 +121,7 @@ impl AcquireRequest {
 
     fn enter(&mut self, state: State) -> Step {
         let step = match &state {
-            State::Start | State::GetLocker => Step::GetLocker,
-            State::Lock => Step::Lock { cookie: encode_cookie(self.handle) },
+            State::Start | State::Lock => Step::Lock { cookie: encode_cookie(self.handle) },
             State::Break(.., step) => Step::Break(step.clone()),
             State::Finished(outcome) => Step::Finished(*outcome),
         };
@@ -131,53 +129,43 @@ impl AcquireRequest {
         step
     }
 
+    fn judge_lock(&mut self, locker: Result<LockInfo, Errno>, locked: Result<(), Errno>) -> State {
+        match locked {
+            Ok(()) => State::Finished(Outcome::Locked),
+            Err(Errno::EBUSY) => self.judge_locker(locker),
+            Err(errno) => State::Finished(Outcome::Failed(errno)),
+        }
+    }
+
     fn judge_locker(&mut self, info: Result<LockInfo, Errno>) -> State {
-        self.locker = match info.and_then(|info| get_locker(&info)) {
-            Ok(locker) => Some(locker),
-            Err(Errno::ENOENT) => None,
+        let locker = match info.and_then(|info| get_locker(&info)) {
+            Ok(locker) => locker,
+            Err(Errno::ENOENT) => return self.look_again(),
             Err(Errno::EBUSY) => return State::Finished(Outcome::Foreign),
             Err(errno) => return State::Finished(Outcome::Failed(errno)),
         };
-        State::Lock
-    }
-
-    fn judge_lock(&mut self, result: Result<(), Errno>) -> State {
-        match (result, self.locker.clone()) {
-            (Ok(()), _) => State::Finished(Outcome::Locked),
-            (Err(Errno::EBUSY), None) => self.look_again(),
-            (Err(Errno::EBUSY), Some(locker)) if locker.client.gid == self.options.gid => {
-                State::Finished(Outcome::OwnerAlive(locker.client))
-            }
-            (Err(Errno::EBUSY), Some(locker)) => {
-                let owner = locker.client;
-                let mut request = BreakRequest::new(self.options, locker);
-                let step = request.start();
-                self.judge_break(owner, request, step)
-            }
-            (Err(errno), _) => State::Finished(Outcome::Failed(errno)),
+        if locker.client.gid == self.options.gid {
+            return State::Finished(Outcome::OwnerAlive(locker.client));
         }
+        let owner = locker.client;
+        let mut request = BreakRequest::new(self.options, locker);
+        let step = request.start();
+        self.judge_break(owner, request, step)
     }
 
     fn look_again(&mut self) -> State {
         self.rounds += 1;
-        if self.rounds < ROUNDS_MAX {
-            State::GetLocker
-        } else {
-            State::Finished(Outcome::Failed(Errno::EAGAIN))
-        }
+        if self.rounds < ROUNDS_MAX { State::Lock } else { State::Finished(Outcome::Failed(Errno::EAGAIN)) }
     }
 
-    fn judge_break(&mut self, locker: ClientId, request: BreakRequest, step: break_lock::Step) -> State {
-        let break_lock::Step::Finished(outcome) = step else { return State::Break(locker, request, step) };
+    fn judge_break(&mut self, owner: ClientId, request: BreakRequest, step: break_lock::Step) -> State {
+        let break_lock::Step::Finished(outcome) = step else { return State::Break(owner, request, step) };
         match outcome {
-            break_lock::Outcome::Broken => {
-                self.locker = None;
-                State::Lock
-            }
+            break_lock::Outcome::Broken => self.look_again(),
             break_lock::Outcome::Failed(errno) => State::Finished(Outcome::Failed(errno)),
             break_lock::Outcome::OwnerAlive
             | break_lock::Outcome::OwnerChanged
-            | break_lock::Outcome::OwnerIsSelf => State::Finished(Outcome::OwnerAlive(locker)),
+            | break_lock::Outcome::OwnerIsSelf => State::Finished(Outcome::OwnerAlive(owner)),
         }
     }
 }

@@ -61,7 +61,7 @@ async fn change_header(
             None => start,
         };
         let error = match with_header(&image.io, &image.header, vector(start)).await {
-            Ok(header) => return Ok(header),
+            Ok((header, _)) => return Ok(header),
             Err(error) => error,
         };
         let lock_refused = cookie.is_some() && error.failed_op() == Some(0) && error.errno() == Errno::EBUSY;

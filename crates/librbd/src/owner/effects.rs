@@ -8,11 +8,10 @@ use errno::Errno;
 use rbd_protocol::lock::{self, State};
 use rbd_protocol::{Message, NotifyAnswers, OpResult, Token, rpc_outcome, watcher};
 
-use super::{Answer, Event, Forwarded, Owner, Work, forwarded};
+use super::{Acquired, Answer, Event, Forwarded, Owner, Work, forwarded};
 use crate::error::Error;
 use crate::event::ImageEvent;
 use crate::gate::Reason;
-use crate::header::Header;
 use crate::opened::OpenImage;
 use crate::operations::clean_up;
 use crate::wire;
@@ -32,14 +31,14 @@ impl Owner {
                 let announced = self.announcements.taken();
                 self.spawn(move |image| async move {
                     announced.await;
-                    let (outcome, header) = lock_ops::acquire(&image, handle).await;
-                    Event::AcquireEnded { outcome, header }
+                    let (outcome, acquired) = lock_ops::acquire(&image, handle).await;
+                    Event::AcquireEnded { outcome, acquired }
                 });
             }
             lock::Effect::PostAcquire => {
-                let header = self.acquired.take();
+                let acquired = self.acquired.take();
                 self.spawn(move |image| async move {
-                    Event::ToLock(lock::Event::PostAcquired(post_acquire(&image, header).await))
+                    Event::ToLock(lock::Event::PostAcquired(post_acquire(&image, acquired).await))
                 });
             }
             lock::Effect::SetCookie { old, new } => self.spawn(move |image| async move {
@@ -175,11 +174,13 @@ impl Owner {
 }
 
 /// Ownership starts from the header that was read by the op vector that took the lock.
-async fn post_acquire(image: &Arc<OpenImage>, header: Option<Header>) -> OpResult {
-    let header = header.ok_or(Errno::EIO)?;
+async fn post_acquire(image: &Arc<OpenImage>, acquired: Option<Acquired>) -> OpResult {
+    let Acquired { header, has_leftovers } = acquired.ok_or(Errno::EIO)?;
     image.install(header).await.map_err(|error| error.errno())?;
-    let image = image.clone();
-    tokio::spawn(async move { clean_up(&image).await });
+    if has_leftovers {
+        let image = image.clone();
+        tokio::spawn(async move { clean_up(&image).await });
+    }
     Ok(())
 }
 

@@ -197,7 +197,8 @@ async fn a_flatten_that_is_dropped_can_be_run_again() {
     assert_flattened(&image, OBJECTS).await;
 }
 
-/// Catalogue row 153: CancelAsyncResize.
+/// Catalogue row 153: CancelAsyncResize. A shrink that is cancelled between the trim and the header has trimmed (facts 7.1), but
+/// never below the size that was asked for.
 #[tokio::test]
 async fn a_shrink_that_is_cancelled_is_erestart_or_done() {
     let cluster = Cluster::start();
@@ -216,6 +217,14 @@ async fn a_shrink_that_is_cancelled_is_erestart_or_done() {
         }
         soon(image.discard(0, 0)).await.unwrap();
     }
-    let size = soon(image.size()).await.unwrap();
-    assert_eq!(content(&image).await, pattern(OBJECTS).slice(..size as usize));
+    let (found, written) = (content(&image).await, pattern(OBJECTS));
+    let (kept, object) = (((OBJECTS - 20) * OBJECT) as usize, OBJECT as usize);
+    assert!(
+        found.len() >= kept && found[..kept] == written[..kept],
+        "the image lost more than was asked for"
+    );
+    for (number, (found, written)) in found.chunks(object).zip(written.chunks(object)).enumerate() {
+        let is_trimmed = found.iter().all(|byte| *byte == 0);
+        assert!(is_trimmed || found == written, "object {number} is neither whole nor trimmed");
+    }
 }

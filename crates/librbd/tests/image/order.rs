@@ -41,9 +41,30 @@ async fn a_client_takes_the_lock_with_the_header_and_then_writes() {
     let told = told(&mut events);
     assert_eq!(told[..3], ["acquiring", "post_acquiring", "locked"]);
     let story = cluster.story(before).await.of(io.rados().gid());
-    assert_eq!(story[..2], ["header: lock.lock, rbd.get_header", "header: lock"], "{story:#?}");
+    let with_header = "header: lock.lock, omap_list, omap_list, omap_list, rbd.get_header";
+    assert_eq!(story[..2], [with_header, "header: lock"], "{story:#?}");
     assert!(position(&story, "data 3: write") > 1, "{story:#?}");
     assert!(position(&story, "header: notify acquired_lock") > 1, "{story:#?}");
+}
+
+/// Facts 3.10, 3.11: an owner that announced itself is asked for the lock at once; nobody looks whether it lives.
+#[tokio::test]
+async fn a_known_owner_is_asked_before_the_lock_is_looked_at() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, writer) = (open(&io, "img").await, open(&other, "img").await);
+    let mut events = writer.events();
+    soon(owner.snap_create("s", CallOptions::default())).await.unwrap();
+    // The announcement of the owner came before it.
+    seen(&mut events, |event| matches!(event, ImageEvent::HeaderUpdated)).await;
+    let before = cluster.now().await;
+    cluster.osd().refuse_after(0, op("list_watchers"), Errno::EIO).await;
+    write(&writer, 3, 1).await;
+    assert_eq!(cluster.osd().faults_after(before).await, 0, "no watchers were listed");
+    let story = cluster.story(before).await.of(other.rados().gid());
+    assert_eq!(story[0], "header: notify request_lock", "{story:#?}");
+    assert!(soon(writer.is_lock_owner()).await.unwrap());
 }
 
 /// Catalogue row 91: a release is out before the lock is taken again, so that nobody hears of it afterwards.

@@ -5,7 +5,7 @@ use errno::Errno;
 use crate::acquire::Outcome;
 use crate::ids::{Millis, Token};
 use crate::lock::machine::{complete, ends_automatic_policy};
-use crate::lock::queue::{Kind, Waiter};
+use crate::lock::queue::{Action, Kind, Waiter};
 use crate::lock::{Effect, ExclusiveLock, Policy, Purpose, State};
 use crate::outcome::{OpResult, RpcOutcome};
 
@@ -48,8 +48,30 @@ impl ExclusiveLock {
                 let waiters = self.queue.finish_active();
                 self.acquired(waiters, effects);
             }
-            State::Unlocked => self.begin_acquire(now, effects),
+            State::Unlocked => self.ask_or_acquire(now, effects),
             _ => self.finish(self.state, Err(Errno::ESHUTDOWN), effects),
+        }
+    }
+
+    pub(super) fn peer_changed(&mut self, now: Millis, acquired: bool, effects: &mut Vec<Effect>) {
+        self.yielding = None;
+        // An owner believes itself.
+        self.peer_owns = acquired && !self.is_owner();
+        if self.state == State::WaitingForLock {
+            self.ask_or_acquire(now, effects);
+        }
+    }
+
+    /// Asks a known owner when somebody is ready to wait for it, else looks at the lock.
+    fn ask_or_acquire(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let waits = |action: &Action| action.waiters.iter().any(|waiter| waiter.purpose.is_some());
+        let usable = self.dead.is_none() && self.handle != 0;
+        if usable && self.peer_owns && self.queue.active().is_some_and(waits) {
+            self.peer_owns = false;
+            self.held = self.handle;
+            self.ask_owner(now + self.config.retry_delay, effects);
+        } else {
+            self.begin_acquire(now, effects);
         }
     }
 
@@ -83,7 +105,9 @@ impl ExclusiveLock {
                 self.enter(State::PostAcquiring, effects);
                 effects.push(Effect::PostAcquire);
             }
-            (Outcome::OwnerAlive(_) | Outcome::Failed(Errno::EAGAIN), None) => self.owner_alive(now, effects),
+            (Outcome::OwnerAlive(_) | Outcome::Failed(Errno::EAGAIN), None) => {
+                self.ask_owner(now + self.config.client_notify_timeout, effects);
+            }
             (Outcome::Foreign, None) => self.foreign(now, effects),
             (Outcome::Failed(errno), None) => self.fail(errno, effects),
         }
@@ -97,9 +121,10 @@ impl ExclusiveLock {
         }
     }
 
-    fn owner_alive(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+    /// Asks for the lock; looks at it again at `deadline` unless something is heard before.
+    fn ask_owner(&mut self, deadline: Millis, effects: &mut Vec<Effect>) {
         self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
-        self.wait_or_stop(State::WaitingForLock, now + self.config.client_notify_timeout, false, effects);
+        self.wait_or_stop(State::WaitingForLock, deadline, false, effects);
         let from = self.me();
         if let Some(wait) = &mut self.wait {
             self.sends += 1;
@@ -198,6 +223,7 @@ impl ExclusiveLock {
                 effects.push(Effect::Unlock { handle: self.held });
             }
             (Ok(()), None) => {
+                self.peer_owns = false;
                 self.no_owner = 0;
                 self.two_owners = false;
                 self.backoff.reset();

@@ -116,8 +116,10 @@ pub enum Event {
         /// What the owner said.
         outcome: RpcOutcome,
     },
-    /// An AcquiredLock or ReleasedLock of somebody was seen (from [`watcher::Effect::Lock`](crate::watcher::Effect::Lock)).
-    PeerChanged,
+    /// An AcquiredLock of somebody was seen (from [`watcher::Effect::Lock`](crate::watcher::Effect::Lock)).
+    PeerAcquired,
+    /// A ReleasedLock of somebody was seen (likewise).
+    PeerReleased,
     /// Somebody wants the lock (from [`watcher::Effect::Lock`](crate::watcher::Effect::Lock)); answered by one [`Effect::Ack`].
     RequestLock {
         /// Names the ack.

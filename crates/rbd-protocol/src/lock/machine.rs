@@ -21,6 +21,7 @@ use crate::retry::Backoff;
 /// | UNLOCKED              | TryAcquire, Acquire, with a handle   | ACQUIRING             | Acquire                              |
 /// |                       | the same, without                    | WAITING_FOR_REGISTER  | timer; TryAcquire completes Ok       |
 /// |                       | the same, within retry_delay of giving the lock to a peer | WAITING_FOR_LOCK | timer; TryAcquire completes Ok |
+/// |                       | Acquire, an owner announced itself   | WAITING_FOR_LOCK      | SendRequestLock, timer (retry_delay) |
 /// |                       | Release                              | -                     | completes Ok                         |
 /// | ACQUIRING             | Locked                               | POST_ACQUIRING        | PostAcquire                          |
 /// |                       | OwnerAlive, only TryAcquire waits    | UNLOCKED              | completes Ok, without ownership      |
@@ -31,7 +32,8 @@ use crate::retry::Backoff;
 /// | POST_ACQUIRING        | Ok                                   | LOCKED                | Announce, OpenGate, completes Ok     |
 /// |                       | error                                | RELEASING             | Unlock; completes with the error     |
 /// | WAITING_FOR_REGISTER  | WatchRegistered                      | ACQUIRING             | Acquire                              |
-/// | WAITING_FOR_LOCK      | PeerChanged, WatchRegistered, timer  | ACQUIRING             | Acquire                              |
+/// | WAITING_FOR_LOCK      | PeerReleased, WatchRegistered, timer | ACQUIRING             | Acquire                              |
+/// |                       | PeerAcquired                         | -                     | SendRequestLock, timer (retry_delay) |
 /// |                       | answer 0                             | -                     | timer (client_notify_timeout)        |
 /// |                       | answer: no owner                     | ACQUIRING or -        | first at once, then after a back-off |
 /// |                       | answer EROFS / two owners once more  | UNLOCKED              | completes EROFS / EIO                |
@@ -62,6 +64,10 @@ use crate::retry::Backoff;
 /// Other events find the lock in a transition and are queued (acquire, reacquire, release, shut down; one of each, all
 /// waiters of one complete together), or are late and ignored. Both waiting states always have a timer armed.
 ///
+/// An owner that announced itself is asked at once, without an attempt to take the lock first. That it lives is known when it
+/// answers: a wrong belief costs one RequestLock that nobody answers, for at most `retry_delay`. A belief is spent by the
+/// RequestLock that it leads to.
+///
 /// A lock that was promised to a peer is left to it until something is heard of a new owner, but not longer than
 /// `retry_delay`: however many writes wait here, the peer is not overtaken by them. A Release that somebody asked for ends the
 /// standard policy, unless that was configured.
@@ -89,6 +95,8 @@ pub struct ExclusiveLock {
     pub(super) promised: Option<Millis>,
     /// The lock was given to a peer, which has until then to take it. Ends when a peer is heard of.
     pub(super) yielding: Option<Millis>,
+    /// A peer announced that it acquired the lock; it has not been asked for it yet.
+    pub(super) peer_owns: bool,
     /// The last RequestLock was answered by two owners.
     pub(super) two_owners: bool,
     /// Why the lock that was just taken is being given back.
@@ -119,6 +127,7 @@ impl ExclusiveLock {
             operations: BTreeMap::new(),
             promised: None,
             yielding: None,
+            peer_owns: false,
             two_owners: false,
             revert: None,
         }
@@ -192,7 +201,10 @@ impl ExclusiveLock {
             Event::Release { token } => self.request_release(token, effects),
             Event::ShutDown { token } => self.request_shut_down(token, effects),
             Event::WatchRegistered { handle } => self.watch_registered(now, handle, effects),
-            Event::WatchUnregistered => self.handle = 0,
+            Event::WatchUnregistered => {
+                self.handle = 0;
+                self.peer_owns = false;
+            }
             Event::Dead(errno) => self.die(errno, effects),
             Event::AcquireEnded(outcome) => self.acquire_ended(now, outcome, effects),
             Event::PostAcquired(result) => self.post_acquired(result, effects),
@@ -202,12 +214,8 @@ impl ExclusiveLock {
             Event::RequestLockEnded { send, outcome } => {
                 self.request_lock_ended(now, send, &outcome, effects);
             }
-            Event::PeerChanged => {
-                self.yielding = None;
-                if self.state == State::WaitingForLock {
-                    self.begin_acquire(now, effects);
-                }
-            }
+            Event::PeerAcquired => self.peer_changed(now, true, effects),
+            Event::PeerReleased => self.peer_changed(now, false, effects),
             Event::RequestLock { ack } => self.request_lock(now, ack, effects),
             Event::OperationStarted { operation, attempt } => {
                 self.operations.insert(operation, attempt);

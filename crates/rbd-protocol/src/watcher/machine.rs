@@ -220,7 +220,7 @@ impl ImageWatcher {
         if self.is_me(id) {
             return;
         }
-        effects.push(Effect::Lock(lock::Event::PeerChanged));
+        effects.push(Effect::Lock(lock::Event::PeerAcquired));
         if !is_owner {
             self.believe(Some(id), effects);
         }
@@ -230,7 +230,7 @@ impl ImageWatcher {
         if id.is_some_and(|id| self.is_me(id)) {
             return;
         }
-        effects.push(Effect::Lock(lock::Event::PeerChanged));
+        effects.push(Effect::Lock(lock::Event::PeerReleased));
         if !is_owner && (id.is_none() || id == self.lock_owner) {
             self.lock_owner = None;
             self.requester.cancel_all(&OpOutcome::OwnerChanged, effects);

@@ -19,7 +19,8 @@ enum Move {
     Watch(u64),
     NoWatch,
     Dead(Errno),
-    PeerChanged,
+    PeerAcquired,
+    PeerReleased,
     Wanted,
     Started(u32),
     Ended,
@@ -37,8 +38,9 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => (5_u64..9).prop_map(Move::Watch),
         1 => Just(Move::NoWatch),
         1 => prop_oneof![9 => Just(None), 1 => Just(Some(Errno::EBLOCKLISTED)), 1 => Just(Some(Errno::ENOENT))]
-            .prop_map(|dead| dead.map_or(Move::PeerChanged, Move::Dead)),
-        2 => Just(Move::PeerChanged),
+            .prop_map(|dead| dead.map_or(Move::PeerReleased, Move::Dead)),
+        1 => Just(Move::PeerAcquired),
+        2 => Just(Move::PeerReleased),
         2 => Just(Move::Wanted),
         1 => (1_u32..9).prop_map(Move::Started),
         1 => Just(Move::Ended),
@@ -101,7 +103,8 @@ impl World {
             Move::Watch(handle) => Event::WatchRegistered { handle: *handle },
             Move::NoWatch => Event::WatchUnregistered,
             Move::Dead(errno) => Event::Dead(*errno),
-            Move::PeerChanged => Event::PeerChanged,
+            Move::PeerAcquired => Event::PeerAcquired,
+            Move::PeerReleased => Event::PeerReleased,
             Move::Wanted => {
                 let ack = self.token();
                 self.acks.insert(ack, 0);

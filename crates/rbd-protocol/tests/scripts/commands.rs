@@ -100,10 +100,9 @@ impl Bench {
             return step;
         }
         let event = match words.next() {
-            "locker" => acquire::Event::Locker(words.lock_info()),
-            "locked" => acquire::Event::Locked(words.result()),
+            "locked" => acquire::Event::Locked { locker: words.lock_info(), locked: words.result() },
             "break" => acquire::Event::Break(break_event(words)),
-            _ => words.wrong("start, locker, locked or break"),
+            _ => words.wrong("start, locked or break"),
         };
         self.acquire.as_mut().expect("`acquire start` comes first").step(event)
     }
@@ -150,7 +149,8 @@ fn lock_event(words: &mut Words<'_>) -> lock::Event {
         "pre-released" => lock::Event::PreReleased,
         "unlocked" => lock::Event::Unlocked(words.result()),
         "answer" => lock::Event::RequestLockEnded { send: Token(words.number()), outcome: rpc(words) },
-        "peer-changed" => lock::Event::PeerChanged,
+        "peer-acquired" => lock::Event::PeerAcquired,
+        "peer-released" => lock::Event::PeerReleased,
         "wanted" => lock::Event::RequestLock { ack: Token(words.number()) },
         "started" => {
             let operation = Token(words.number());

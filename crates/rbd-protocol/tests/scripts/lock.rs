@@ -56,6 +56,33 @@ fn request_is_repeated_when_the_owner_keeps_the_lock_it_promised() {
     );
 }
 
+/// Facts 3.10, 3.11: a hand-over needs no look at a lock that is known to be taken.
+#[test]
+fn announced_owner_is_asked_without_an_attempt() {
+    trace::check(
+        "announced_owner_is_asked_without_an_attempt",
+        include_str!("announced_owner_is_asked_without_an_attempt.txt"),
+    );
+}
+
+/// Facts 9.1 class 8, invariant I5: an announced owner may be dead or frozen.
+#[test]
+fn wrong_belief_in_an_owner_costs_one_unanswered_request() {
+    trace::check(
+        "wrong_belief_in_an_owner_costs_one_unanswered_request",
+        include_str!("wrong_belief_in_an_owner_costs_one_unanswered_request.txt"),
+    );
+}
+
+/// Facts 3.9, 3.11: a belief lives no longer than what it rests on.
+#[test]
+fn belief_in_an_owner_ends_with_its_release_and_with_the_watch() {
+    trace::check(
+        "belief_in_an_owner_ends_with_its_release_and_with_the_watch",
+        include_str!("belief_in_an_owner_ends_with_its_release_and_with_the_watch.txt"),
+    );
+}
+
 /// Catalogue row 13: somebody else is faster.
 #[test]
 fn loser_of_the_race_after_a_release_asks_again() {

@@ -55,7 +55,6 @@ pub(crate) fn watcher_state(watcher: &ImageWatcher) -> String {
 
 pub(crate) fn acquire(step: &acquire::Step) -> String {
     match step {
-        acquire::Step::GetLocker => "GET_LOCKER".to_owned(),
         acquire::Step::Lock { cookie } => format!("LOCK {cookie:?}"),
         acquire::Step::Break(step) => breaking(step),
         acquire::Step::Finished(acquire::Outcome::Locked) => "finished: locked".to_owned(),

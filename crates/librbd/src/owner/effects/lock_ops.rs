@@ -10,25 +10,27 @@ use rbd_protocol::retry::Backoff;
 use rbd_protocol::{Millis, OpResult};
 
 use crate::breaking::Breaking;
-use crate::header::{Header, with_header};
+use crate::header::with_header;
 use crate::lock_class;
 use crate::opened::OpenImage;
-use crate::owner::{millis, seed};
+use crate::operations::LEFTOVERS;
+use crate::owner::{Acquired, millis, seed};
 
-/// Takes the lock under this watch handle, or finds out why not. With it comes the header that the same op vector read.
-pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<Header>) {
+/// Takes the lock under this watch handle, or finds out why not.
+pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<Acquired>) {
     let mut request = AcquireRequest::new(image.gid(), handle, image.config.rbd_blocklist_on_break_lock);
     let mut breaking = Breaking::new(&image.io, &image.header, &image.config);
-    let mut header = None;
+    let mut acquired = None;
     let mut step = request.start();
     loop {
         let event = match step {
-            Step::GetLocker => acquire::Event::Locker(get_locker(image).await),
             Step::Lock { cookie } => {
-                acquire::Event::Locked(lock(image, &cookie).await.map(|read| header = Some(read)))
+                // Polled, hence sent, in this order; ops on one object happen in the order in which they were sent.
+                let (locker, read) = tokio::join!(biased; get_locker(image), lock(image, &cookie));
+                acquire::Event::Locked { locker, locked: read.map(|read| acquired = Some(read)) }
             }
             Step::Break(step) => acquire::Event::Break(breaking.perform(step).await),
-            Step::Finished(outcome) => return (outcome, header),
+            Step::Finished(outcome) => return (outcome, acquired),
         };
         step = request.step(event);
     }
@@ -38,15 +40,19 @@ async fn get_locker(image: &OpenImage) -> Result<LockInfo, Errno> {
     lock_class::info(&image.io, &image.header).await.map_err(|error| error.errno())
 }
 
-async fn lock(image: &OpenImage, cookie: &str) -> Result<Header, Errno> {
+async fn lock(image: &OpenImage, cookie: &str) -> Result<Acquired, Errno> {
     let op = lock_class::lock(ObjectOp::new(), cookie, true);
-    with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())
+    let op = LEFTOVERS.iter().fold(op, |op, prefix| op.omap_list("", *prefix, 1));
+    let (header, reply) = with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())?;
+    let mut lists = (1..=LEFTOVERS.len()).map(|index| reply.omap(index));
+    let has_leftovers = lists.any(|list| list.is_ok_and(|list| !list.entries.is_empty()));
+    Ok(Acquired { header, has_leftovers })
 }
 
 /// Changes the cookie of the held lock and puts the header in place that was read with it.
 pub(super) async fn set_cookie(image: &OpenImage, old: u64, new: u64) -> OpResult {
     let op = lock_class::set_cookie(ObjectOp::new(), &encode_cookie(old), &encode_cookie(new));
-    let header = with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())?;
+    let (header, _) = with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())?;
     image.install(header).await.map_err(|error| error.errno())
 }
 
