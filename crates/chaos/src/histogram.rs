@@ -47,10 +47,11 @@ impl Histogram {
 
     /// For a terminal.
     pub fn draw(&self) -> String {
-        let mut text = format!("{}, {} times\n", self.what, self.times_ms.len());
-        if self.times_ms.is_empty() {
-            return text;
-        }
+        let mut text = match self.times_ms.len() {
+            0 => return format!("{}: it did not occur\n", self.what),
+            1 => format!("{}, once\n", self.what),
+            times => format!("{}, {times} times\n", self.what),
+        };
         let at = |part| span(self.quantile_ms(part));
         let _ = writeln!(
             text,

@@ -7,7 +7,7 @@ use chaos::{
     evidence::{Evidence, Verdict},
     options::{Command, Common, Format, Options, Random},
     report::{Report, judged},
-    run::{Place, bar},
+    run::Place,
     scenarios::{owner_lost, random, regressions, slow_watcher, two_owners},
 };
 use clap::Parser;
@@ -102,7 +102,6 @@ async fn many(options: &Random) -> Result<bool> {
     let first = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let until = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
     let rounds = if until.is_some() { u32::MAX } else { common.rounds };
-    let progress = bar(common, if until.is_some() { 0 } else { rounds.into() }, "random");
     for seed in (first..).take(rounds as usize) {
         if until.is_some_and(|until| Instant::now() >= until) {
             break;
@@ -112,14 +111,10 @@ async fn many(options: &Random) -> Result<bool> {
             std::fs::create_dir_all(keep).with_context(|| format!("--keep {}", keep.display()))?;
         }
         let common = Common { seed: Some(seed), keep, ..common.clone() };
-        let passed =
-            progress.suspend(|| one(&common, async |seed, place| random::round(options, seed, place).await));
-        if !passed.await? {
+        if !one(&common, async |seed, place| random::round(options, seed, place).await).await? {
             return Ok(false);
         }
-        progress.inc(1);
     }
-    progress.finish_and_clear();
     Ok(true)
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use check::{Call, Operation, Outcome};
 use fastrand::Rng;
 use harness::{check::Check, cluster::Preset};
+use indicatif::ProgressBar;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -20,7 +21,7 @@ use crate::{
     nemesis::{Fault, Nemesis, Role},
     options::{Common, Random},
     report::Report,
-    run::{Place, Plan, Told, alone, finish, setting},
+    run::{Place, Plan, Told, alone, bar, finish, setting},
     stage::Stage,
     strike::{Strike, Striker},
     worker::Worker,
@@ -77,7 +78,9 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     let begin = stage.cluster.log.catch_up().await?;
     let stop = CancellationToken::new();
     let mut workers = set_to_work(&stage, &mut rng, &stop);
-    let struck = unleash(&stage, plan, &mut workers).await?;
+    let progress = bar(common, plan.len() as u64, "random: faults");
+    let struck = unleash(&stage, plan, &mut workers, &progress).await?;
+    progress.finish_and_clear();
     sleep(CALM).await;
     stop.cancel();
     let idle = timeout(stage.constants.call_max(), join(&mut workers)).await;
@@ -142,6 +145,7 @@ async fn unleash(
     stage: &Arc<Stage>,
     plan: Vec<Due>,
     workers: &mut JoinSet<Result<()>>,
+    progress: &ProgressBar,
 ) -> Result<Vec<Struck>> {
     let striker = Arc::new(Striker::new(stage.clone()));
     let began = Instant::now();
@@ -164,7 +168,10 @@ async fn unleash(
             biased;
             Some(ended) = workers.join_next() => ended??,
             strike = strikes.join_next() => match strike {
-                Some(strike) => strike??,
+                Some(strike) => {
+                    strike??;
+                    progress.inc(1);
+                }
                 None => break,
             },
         }
