@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use check::{Operation, Outcome};
 use errno::Errno;
 use harness::{
     call::{Call, Failure},
     osd::spec,
+    program::Output,
     remote::{Remote, no_limits},
 };
 use proto::rbd::v1::CallLimits;
@@ -15,7 +16,7 @@ use proto::rbd::v1::CallLimits;
 use crate::{
     recorder::{BLOCK_BYTES, filled, tags},
     seat::Seat,
-    stage::{OPERATOR, Stage},
+    stage::Stage,
 };
 
 /// Longest read of one call to a client.
@@ -23,6 +24,8 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 /// A call that takes longer has no end: it is left open in the history, which the checkers find.
 const HANG: Duration = Duration::from_secs(1800);
 
+/// Who works on images without being one of the clients: verbs of `rbd-client`, each a process of its own.
+pub const OPERATOR: &str = "operator";
 /// A read of HEAD, write, discard, flush, or taking or giving back the lock.
 pub async fn io(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outcome> {
     let remote = seat.remote().await;
@@ -97,7 +100,7 @@ pub async fn unlimited(stage: &Stage, seat: &Seat, operation: Operation) -> Resu
 }
 
 /// Opens the image anew when the client has been fenced or its session has ended.
-pub async fn reopen(stage: &Stage, seat: &Seat) -> Result<Outcome> {
+async fn reopen(stage: &Stage, seat: &Seat) -> Result<Outcome> {
     let remote = seat.remote().await;
     let id = stage.recorder.invoke(seat.name(), &seat.image(), Operation::Reopen, None)?;
     let outcome = match remote.reopen().await {
@@ -108,6 +111,31 @@ pub async fn reopen(stage: &Stage, seat: &Seat) -> Result<Outcome> {
         Err(failure) => ended(Err(failure)),
     };
     stage.recorder.complete(id, outcome.clone(), None)?;
+    Ok(outcome)
+}
+
+/// Opens the image anew in place of the instance `lost`, unless somebody else has done so.
+pub async fn revive(stage: &Stage, seat: &Seat, lost: u64) -> Result<()> {
+    let _reviving = seat.reviving().await;
+    if seat.gid() == lost {
+        reopen(stage, seat).await?;
+    }
+    Ok(())
+}
+
+/// Runs a verb of `rbd-client` as a call of the history.
+pub async fn verb(stage: &Stage, image: &str, operation: Operation, arguments: &[&str]) -> Result<Outcome> {
+    if matches!(operation, Operation::Create { .. } | Operation::Clone { .. }) {
+        stage.image_made(image);
+    }
+    let log = &stage.cluster.log;
+    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, Some(log.last()))?;
+    let output = stage.cluster.rbd(arguments).await?;
+    let outcome = match output.status {
+        0 => Outcome::Ok { tags: Vec::new() },
+        _ => refused(arguments, &output)?,
+    };
+    stage.recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
     Ok(outcome)
 }
 
@@ -126,7 +154,7 @@ pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64)
         std::fs::remove_file(&file)?;
         Outcome::Ok { tags: tags(&data[..data.len().min(length as usize)]) }
     } else {
-        crate::stage::refused(&arguments, &output)?
+        refused(&arguments, &output)?
     };
     stage.recorder.complete(id, outcome.clone(), None)?;
     Ok(outcome)
@@ -143,7 +171,33 @@ fn ended(result: Result<Vec<Option<u64>>, Failure>) -> Outcome {
     }
 }
 
+/// How a verb failed, by the errno that it names; an error of its own if it names none.
+fn refused(arguments: &[&str], output: &Output) -> Result<Outcome> {
+    match errno_in(&output.stderr) {
+        Some(errno) => Ok(Outcome::Error { errno }),
+        None => bail!("rbd-client {}: {}", arguments.join(" "), output.stderr.trim()),
+    }
+}
+
+/// The first errno that a message names.
+fn errno_in(message: &str) -> Option<Errno> {
+    message.split([':', ' ', '\n', ';', ',']).find_map(|word| Errno::from_name(word.trim()))
+}
+
 /// Whether the image must be opened anew before the client is of any use.
 pub fn needs_reopen(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Error { errno: Errno::EBLOCKLISTED | Errno::ENOTCONN })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_errno_of_a_verb_is_the_one_that_it_names() {
+        let message =
+            "rbd-client: snap rm rbd/x@s: EBUSY: snapshot s is protected\nrbd-client: what next: EINVAL";
+        assert_eq!(errno_in(message), Some(Errno::EBUSY));
+        assert_eq!(errno_in("killed"), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! Breaks running clients on purpose, on a seeded schedule, and judges what came of it.
 //!
-//! * [`stage`]: one OSD, a clone of a filled image, its clients; [`seat`]: a place that a client takes, with a network of its own;
+//! * [`stage`]: one OSD, a clone of a filled image, its clients; [`seat`]: a place that a client takes, with a network of its
+//!   own; [`setup`]: how all of it comes to be;
 //! * [`workload`], [`worker`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it;
 //! * [`nemesis`], [`strike`], [`silent`]: what is broken, and how;
 //! * [`scenarios`]: one for each command; [`constants`]: what bounds follow from;
@@ -19,6 +20,7 @@ pub mod rest;
 pub mod run;
 pub mod scenarios;
 pub mod seat;
+pub mod setup;
 pub mod silent;
 pub mod stage;
 pub mod strike;

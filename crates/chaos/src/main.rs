@@ -88,7 +88,7 @@ async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Repo
     };
     match common.format {
         Format::Plain => print!("{}", report.text(common.timeline)),
-        Format::Json => println!("{}", report.json()),
+        Format::Json => println!("{}", report.json()?),
     }
     if common.keep.is_some() || !report.passed() {
         place.stay();

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use anyhow::Result;
 use harness::{
     check::{Check, said, wrapped},
     timeline::{self, Line},
@@ -45,11 +46,15 @@ impl Report {
             && self.verdicts.iter().all(Verdict::passed)
     }
 
-    /// As JSON.
-    pub fn json(&self) -> String {
-        let mut value = serde_json::to_value(self).unwrap_or_default();
-        value["passed"] = self.passed().into();
-        value.to_string()
+    /// One JSON document, with `passed` beside the fields.
+    pub fn json(&self) -> Result<String> {
+        #[derive(Serialize)]
+        struct Judged<'a> {
+            passed: bool,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        Ok(serde_json::to_string(&Judged { passed: self.passed(), report: self })?)
     }
 
     /// For a terminal. At most `lines_max` lines of the timeline.

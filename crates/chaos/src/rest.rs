@@ -27,7 +27,7 @@ pub async fn recover(stage: &Stage) -> Result<()> {
             match outcome {
                 Outcome::Ok { .. } => break,
                 _ if Instant::now() > deadline => bail!("{} does not recover: {outcome:?}", seat.name()),
-                _ if calls::needs_reopen(&outcome) => seat.revive(stage, gid).await?,
+                _ if calls::needs_reopen(&outcome) => calls::revive(stage, seat, gid).await?,
                 _ => {}
             }
         }

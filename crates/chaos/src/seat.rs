@@ -13,9 +13,7 @@ use harness::{
     proxy::{Link, Proxy},
     remote::Remote,
 };
-use tokio::sync::{Mutex as AsyncMutex, watch};
-
-use crate::{calls, stage::Stage};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard, watch};
 
 /// How long an orderly end may take: image, session and calls have 5 s each.
 const CLOSE_BOUND: Duration = Duration::from_secs(40);
@@ -70,13 +68,9 @@ impl Seat {
         &self.image
     }
 
-    /// Opens the image anew in place of the instance `lost`, unless somebody else has done so.
-    pub async fn revive(&self, stage: &Stage, lost: u64) -> Result<()> {
-        let _reviving = self.reviving.lock().await;
-        if self.gid() == lost {
-            calls::reopen(stage, self).await?;
-        }
-        Ok(())
+    /// Held by whoever opens the image anew.
+    pub async fn reviving(&self) -> MutexGuard<'_, ()> {
+        self.reviving.lock().await
     }
 
     /// The newest client instance.

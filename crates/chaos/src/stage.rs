@@ -7,35 +7,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use check::{Operation, Outcome};
-use errno::Errno;
+use anyhow::{Context, Result, ensure};
 use harness::{
     cluster::{Cluster, Preset},
-    osd::{header_of, spec},
-    program::Output,
+    osd::header_of,
     timeline::{Cast, Line},
 };
 
-use crate::{
-    calls,
-    constants::Constants,
-    recorder::{BLOCK_BYTES, Recorder},
-    seat::Seat,
-    workload::Shape,
-};
+use crate::{constants::Constants, recorder::Recorder, seat::Seat, workload::Shape};
 
-/// Size of the objects of every image here.
-pub const OBJECT_BYTES: u64 = 16 << 10;
-/// Who works on images without being one of the clients: verbs of `rbd-client`, each a process of its own.
-pub const OPERATOR: &str = "operator";
 /// Who breaks things, in timelines.
 pub const CHAOS: &str = "chaos";
-/// The image that is cloned.
-const BASE: &str = "base";
-/// How many stretches of the base are filled, each by one write; one stretch more stays a hole.
-const STRETCHES: u64 = 15;
-
 /// How a stage is set.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -81,62 +63,35 @@ struct Snapshots {
 }
 
 impl Stage {
-    /// Fills a base image, clones it as `clone`, and starts the clients on the clone. Everything is written to `directory`.
-    pub async fn set(directory: &Path, setting: Setting, clone: &str) -> Result<Self> {
+    /// An OSD at work, and nothing else yet. Everything is written to `directory`.
+    pub async fn start(directory: &Path, setting: Setting) -> Result<Self> {
         let constants = Constants::of(setting.preset);
         let session_timeout = format!("{}ms", constants.session_timeout.as_millis());
         let events = directory.join("events.jsonl");
         let events = events.to_str().context("the directory's name is not UTF-8")?;
         let options = ["--osd-client-session-timeout", &session_timeout, "--events", events];
-        let cluster = Cluster::start_in(directory, setting.preset, &options, &[]).await?;
-        let recorder = Recorder::create(&directory.join("history.jsonl"))?;
-        let mut stage = Self {
-            cluster,
+        Ok(Self {
+            cluster: Cluster::start_in(directory, setting.preset, &options, &[]).await?,
             constants,
             setting,
-            recorder,
+            recorder: Recorder::create(&directory.join("history.jsonl"))?,
             seats: Vec::new(),
             header: String::new(),
             image_id: String::new(),
             images: Mutex::default(),
             marks: Mutex::default(),
             snapshots: Mutex::default(),
-        };
-        stage.make_base().await.context("making the base image")?;
-        stage.open_clone(clone).await?;
-        Ok(stage)
+        })
     }
 
-    async fn make_base(&self) -> Result<()> {
-        let size = self.setting.shape.size();
-        let (bytes, object) = (format!("{size}B"), OBJECT_BYTES.to_string());
-        let create = ["create", "--size", &bytes, "--object-size", &object, &spec(BASE)];
-        self.must(BASE, Operation::Create { size }, &create).await?;
-        let filler = Seat::take(&self.cluster, OPERATOR, BASE, &[]).await?;
-        let length = self.setting.shape.blocks / (STRETCHES + 1) * BLOCK_BYTES;
-        for stretch in 0..STRETCHES {
-            let write = Operation::Write { offset: stretch * length, length, tag: self.recorder.fresh_tag() };
-            let outcome = calls::io(self, &filler, write).await?;
-            ensure!(matches!(outcome, Outcome::Ok { .. }), "filling it: {outcome:?}");
-        }
-        filler.close().await
-    }
-
-    /// Clones the base under a new name and seats fresh clients on it.
-    pub async fn open_clone(&mut self, clone: &str) -> Result<()> {
-        let (snap, base) = (format!("of-{clone}"), spec(BASE));
-        let parent = format!("{base}@{snap}");
-        self.must(BASE, Operation::SnapCreate { snap: snap.clone() }, &["snap", "create", &parent]).await?;
-        self.cluster.rbd_ok(&["snap", "protect", &parent]).await?;
-        let object = OBJECT_BYTES.to_string();
-        let verb = ["clone", "--object-size", &object, &parent, &spec(clone)];
-        self.must(clone, Operation::Clone { parent: base, snap }, &verb).await?;
+    /// Ends the clients in an orderly way and seats others on `image`.
+    pub async fn seat_on(&mut self, image: &str) -> Result<()> {
         for seat in self.seats.drain(..) {
             seat.close().await?;
         }
         for number in 1..=self.setting.clients {
             let name = format!("client {number}");
-            let seat = Seat::take(&self.cluster, &name, clone, &self.setting.client_options).await?;
+            let seat = Seat::take(&self.cluster, &name, image, &self.setting.client_options).await?;
             self.seats.push(Arc::new(seat));
         }
         self.image_id = self.seats[0].remote().await.info().await?.id;
@@ -145,25 +100,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Runs a verb of `rbd-client` as a call of the history.
-    pub async fn verb(&self, image: &str, operation: Operation, arguments: &[&str]) -> Result<Outcome> {
-        if matches!(operation, Operation::Create { .. } | Operation::Clone { .. }) {
-            self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(image.to_owned());
-        }
-        let id = self.recorder.invoke(OPERATOR, &spec(image), operation, Some(self.cluster.log.last()))?;
-        let output = self.cluster.rbd(arguments).await?;
-        let outcome = match output.status {
-            0 => Outcome::Ok { tags: Vec::new() },
-            _ => refused(arguments, &output)?,
-        };
-        self.recorder.complete(id, outcome.clone(), Some(self.cluster.log.catch_up().await?))?;
-        Ok(outcome)
-    }
-
-    async fn must(&self, image: &str, operation: Operation, arguments: &[&str]) -> Result<()> {
-        let outcome = self.verb(image, operation, arguments).await?;
-        ensure!(matches!(outcome, Outcome::Ok { .. }), "rbd-client {}: {outcome:?}", arguments.join(" "));
-        Ok(())
+    /// An image of the history is about to be made.
+    pub fn image_made(&self, image: &str) {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(image.to_owned());
     }
 
     /// Every image of the history, without its pool.
@@ -247,31 +186,5 @@ impl Stage {
         let status = self.cluster.process.ended(bound).await?;
         ensure!(status.success(), "osd-sim ended with {status}: {}", self.cluster.process.said());
         Ok(())
-    }
-}
-
-/// How a verb failed, by the errno that it names; an error of its own if it names none.
-pub(crate) fn refused(arguments: &[&str], output: &Output) -> Result<Outcome> {
-    match errno_in(&output.stderr) {
-        Some(errno) => Ok(Outcome::Error { errno }),
-        None => bail!("rbd-client {}: {}", arguments.join(" "), output.stderr.trim()),
-    }
-}
-
-/// The first errno that a message names.
-fn errno_in(message: &str) -> Option<Errno> {
-    message.split([':', ' ', '\n', ';', ',']).find_map(|word| Errno::from_name(word.trim()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_errno_of_a_verb_is_the_one_that_it_names() {
-        let message =
-            "rbd-client: snap rm rbd/x@s: EBUSY: snapshot s is protected\nrbd-client: what next: EINVAL";
-        assert_eq!(errno_in(message), Some(Errno::EBUSY));
-        assert_eq!(errno_in("killed"), None);
     }
 }

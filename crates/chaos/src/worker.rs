@@ -14,7 +14,8 @@ use crate::{
     calls,
     recorder::BLOCK_BYTES,
     seat::Seat,
-    stage::{OBJECT_BYTES, Stage},
+    setup::OBJECT_BYTES,
+    stage::Stage,
     workload::{Chore, draw_chore, draw_io, draw_size},
 };
 
@@ -117,9 +118,10 @@ impl Worker {
         let child = format!("{}-{snap}", self.image());
         let (source, target, object) = (format!("{parent}@{snap}"), spec(&child), OBJECT_BYTES.to_string());
         let verb = ["clone", "--object-size", &object, &source, &target];
-        let outcome = self.stage.verb(&child, Operation::Clone { parent, snap }, &verb).await?;
+        let outcome = calls::verb(&self.stage, &child, Operation::Clone { parent, snap }, &verb).await?;
         if matches!(outcome, Outcome::Ok { .. }) && self.rng.bool() {
-            self.stage.verb(&child, Operation::Flatten, &["flatten", "--no-progress", &target]).await?;
+            calls::verb(&self.stage, &child, Operation::Flatten, &["flatten", "--no-progress", &target])
+                .await?;
         }
         Ok(())
     }
@@ -141,7 +143,7 @@ impl Worker {
 
     /// A client that was fenced opens its image anew.
     async fn after(&self, outcome: &Outcome, gid: u64) -> Result<()> {
-        if calls::needs_reopen(outcome) { self.seat.revive(&self.stage, gid).await } else { Ok(()) }
+        if calls::needs_reopen(outcome) { calls::revive(&self.stage, &self.seat, gid).await } else { Ok(()) }
     }
 
     fn image(&self) -> &str {

@@ -20,6 +20,7 @@ use crate::{
     rest,
     run::{Place, Plan, Told, alone, bar, finish, setting},
     seat::Seat,
+    setup,
     stage::Stage,
     strike,
     worker::Worker,
@@ -86,7 +87,7 @@ pub async fn play(way: Way, options: &Lost, seed: u64, place: &Place) -> Result<
         fence_first: true,
     };
     let progress = bar(common, common.rounds.into(), way.name);
-    let stage = Stage::set(place.path(), setting, "child-1").await?;
+    let stage = setup::set(place.path(), setting, "child-1").await?;
     let mut rounds = Rounds {
         stage: Some(Arc::new(stage)),
         rng: Rng::with_seed(seed),
@@ -152,7 +153,7 @@ impl Rounds {
     async fn round(&mut self, round: u32) -> Result<()> {
         if self.measure == Measure::Flatten && round > 1 {
             let mut stage = alone(self.stage.take().context("the stage stands")?)?;
-            stage.open_clone(&format!("child-{round}")).await?;
+            setup::open_clone(&mut stage, &format!("child-{round}")).await?;
             self.stage = Some(Arc::new(stage));
         }
         let stage = self.stage.clone().context("the stage stands")?;

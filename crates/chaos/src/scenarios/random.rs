@@ -22,6 +22,7 @@ use crate::{
     options::{Common, Random},
     report::Report,
     run::{Place, Plan, Told, alone, bar, finish, setting},
+    setup,
     stage::Stage,
     strike::{Strike, Striker},
     worker::Worker,
@@ -73,7 +74,7 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     let nemeses = if options.nemesis.is_empty() { Nemesis::all() } else { options.nemesis.clone() };
     let setting = setting(common, Preset::Ci, &FEW_AT_A_TIME);
     let mut rng = Rng::with_seed(seed);
-    let stage = Arc::new(Stage::set(place.path(), setting, "child-1").await?);
+    let stage = Arc::new(setup::set(place.path(), setting, "child-1").await?);
     let plan = schedule(&mut rng, &nemeses, options.chaos, stage.constants.watch_timeout);
     let begin = stage.cluster.log.catch_up().await?;
     let stop = CancellationToken::new();

@@ -12,8 +12,8 @@ use crate::{
     options::Common,
     report::Report,
     run::{Place, Plan, Told, bar, finish, setting},
+    setup,
     silent::SilentWatcher,
-    stage::Stage,
 };
 
 /// Plays all rounds and judges.
@@ -21,7 +21,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     let setting = setting(common, Preset::Ci, &[]);
     let what = format!("{} rounds, {} clients, preset {:?}", common.rounds, common.clients, setting.preset);
     let plan = Plan { name: "slow-watcher", seed, what: what.to_lowercase(), fence_first: true };
-    let stage = Stage::set(place.path(), setting, "child-1").await?;
+    let stage = setup::set(place.path(), setting, "child-1").await?;
     let begin = stage.cluster.log.catch_up().await?;
     let watcher = SilentWatcher::start(&stage).await?;
     stage.mark("", "a client watches and never acks");

@@ -19,6 +19,7 @@ use crate::{
     rest,
     run::{Place, Plan, Told, alone, bar, finish, setting},
     seat::Seat,
+    setup,
     stage::Stage,
     strike,
 };
@@ -33,7 +34,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         common.rounds, common.clients, setting.preset
     );
     let plan = Plan { name: "two-owners", seed, what: what.to_lowercase(), fence_first: false };
-    let stage = Arc::new(Stage::set(place.path(), setting, "child-1").await?);
+    let stage = Arc::new(setup::set(place.path(), setting, "child-1").await?);
     let mut measured =
         Histogram::new("from cutting the owner off to another client's next acknowledged write", "");
     let progress = bar(common, common.rounds.into(), plan.name);
