@@ -220,8 +220,9 @@ impl DataIo {
     }
 
     /// Cuts one object to what remains of it in an image of `new_size` bytes (facts 7.2). Call
-    /// [`DataIo::set_shrinking_to`] first. Where snapshots read parent data through the object it is copied up before it is
-    /// cut, and stays as an empty object if nothing remains of it.
+    /// [`DataIo::set_shrinking_to`] first. Where HEAD still has a part of the parent the object stays, empty if nothing remains
+    /// of it: were it removed, the parent's data would show again until the smaller overlap is committed. Where snapshots read
+    /// parent data through it, it is copied up before it is cut.
     pub async fn trim_object(
         &self,
         state: &Arc<ImageState>,
@@ -230,11 +231,13 @@ impl DataIo {
     ) -> Result<(), IoError> {
         let keep = state.layout.object_bytes(object_no, new_size);
         let part = state.layout.object_bytes(object_no, state.head_overlap());
-        let snapshots_need_parent = part > keep && !state.snapshots.is_empty();
-        let (change, guard) = match (keep, snapshots_need_parent) {
-            (_, true) => (Change::Truncate { size: keep }, Guard::CopyUpOrSkip),
+        let covers_parent = part > keep;
+        let (change, guard) = match (keep, covers_parent) {
+            (_, true) if !state.snapshots.is_empty() => {
+                (Change::Truncate { size: keep }, Guard::CopyUpOrSkip)
+            }
             (0, false) => (Change::Remove, Guard::SkipIfMissing),
-            (_, false) => (Change::Truncate { size: keep }, Guard::SkipIfMissing),
+            _ => (Change::Truncate { size: keep }, Guard::SkipIfMissing),
         };
         self.objects.copyups.wait_for(object_no).await;
         self.objects.apply(state, object_no, &[change], guard).await?;

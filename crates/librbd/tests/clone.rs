@@ -293,6 +293,27 @@ fn an_overlap_that_shrank_does_not_come_back() {
     });
 }
 
+/// Guards I2: what was written over the parent's data and is cut off reads as zeros, also before the header has the new size, and
+/// never as the parent's data again.
+#[test]
+fn a_trimmed_object_does_not_show_the_parent_before_the_header_has_the_new_size() {
+    with_cluster(|cluster| async move {
+        let base = pattern(4 * OBJECT, 1);
+        let (_parent, mut child) = cluster.clone_of(&base, &options(12)).await;
+        child.write(3 * OBJECT as u64, &pattern(OBJECT, 2)).await.unwrap();
+        let cut = 2 * OBJECT as u64;
+        child.data.set_shrinking_to(Some(cut));
+        child.data.trim_object(&child.state, 3, cut).await.unwrap();
+        let peer = TestImage::open(&cluster.client().await, "child", &Config::ci()).await;
+        for image in [&child, &peer] {
+            assert_eq!(image.content().await[3 * OBJECT..], [0; OBJECT]);
+        }
+        child.set_size(cut).await;
+        child.resize(4 * OBJECT as u64).await;
+        assert_eq!(child.content().await[cut as usize..], [0; 2 * OBJECT]);
+    });
+}
+
 /// A reader's copy-up that comes while the image shrinks brings nothing of the cut part back.
 #[test]
 fn a_copy_up_during_a_shrink_is_cut_to_the_new_size() {
