@@ -67,6 +67,17 @@ async fn owners_die_and_no_rule_is_broken_and_spoiled_evidence_is_found() -> Res
     assert!(output.stdout.contains("snapshot-not-a-cut"), "{}", output.stdout);
     fs::write(&file, &history)?;
 
+    // A part of the evidence is missing.
+    let file = directory.join("events.jsonl");
+    let events = fs::read_to_string(&file)?;
+    for part in [events.split_once('\n').context("lines")?.1, &events[..events.len() / 2]] {
+        fs::write(&file, &part[..part.rfind('\n').context("lines")? + 1])?;
+        let output = judged(&directory).await?;
+        assert_eq!(output.status, 1, "{}", output.stdout);
+        assert!(output.stderr.contains("events.jsonl"), "{}", output.stderr);
+    }
+    fs::write(&file, &events)?;
+
     // The OSD says that an owner's lock was broken before it was fenced.
     let file = directory.join("events.jsonl");
     let events = fs::read_to_string(&file)?;

@@ -1,8 +1,8 @@
 //! One call of one client, taken down from its invocation to its answer.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use check::{Operation, Outcome};
 use errno::Errno;
 use harness::{
@@ -12,6 +12,7 @@ use harness::{
     remote::{Remote, no_limits},
 };
 use proto::rbd::v1::CallLimits;
+use tokio::time::timeout;
 
 use crate::{
     recorder::{BLOCK_BYTES, filled, tags},
@@ -21,8 +22,6 @@ use crate::{
 
 /// Longest read of one call to a client.
 const READ_BYTES_MAX: u64 = 1 << 20;
-/// A call that takes longer has no end: it is left open in the history, which the checkers find.
-const HANG: Duration = Duration::from_secs(1800);
 
 /// Who works on images without being one of the clients: verbs of `rbd-client`, each a process of its own.
 pub const OPERATOR: &str = "operator";
@@ -35,7 +34,9 @@ pub async fn io(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outc
         operation.clone(),
         Some(stage.cluster.log.last()),
     )?;
-    let outcome = ended(send(&remote, &operation).await);
+    let sent = timeout(stage.constants.hang(), send(&remote, &operation)).await;
+    let sent = sent.with_context(|| format!("call {id} of {}, {operation:?}, has no end", seat.name()))?;
+    let outcome = ended(sent);
     stage.recorder.complete(id, outcome.clone(), None)?;
     Ok(outcome)
 }
@@ -89,7 +90,7 @@ pub async fn maintenance(
     });
     seat.operates(&call);
     begun(&call);
-    let outcome = ended(call.ended(HANG).await?.map(|_| Vec::new()));
+    let outcome = ended(call.ended(stage.constants.hang()).await?.map(|_| Vec::new()));
     recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
     Ok(outcome)
 }

@@ -49,6 +49,11 @@ impl Constants {
         2 * (self.watch_timeout + self.request_timeout) + Duration::from_secs(15)
     }
 
+    /// No call takes longer, faults included: each of them lasts one and a half watch timeouts at most. One that does ends the run.
+    pub fn hang(&self) -> Duration {
+        2 * self.call_max()
+    }
+
     /// How long remains of the dead may be found: their sessions must time out first.
     pub fn rest_max(&self) -> Duration {
         self.session_timeout + self.call_max()

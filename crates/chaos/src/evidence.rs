@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
 
-use anyhow::{Context, Result};
-use check::{AtRest, Bounds, BreakRule, EventLog, FinalState, History, ImageObjects, Violation};
+use anyhow::{Context, Result, ensure};
+use check::{
+    AtRest, Bounds, BreakRule, EventLog, FinalState, History, ImageObjects, Operation, Outcome, Violation,
+};
 use serde::{Deserialize, Serialize};
 
 /// File of the calls.
@@ -23,6 +25,10 @@ pub struct Findings {
     pub call_ms_max: u64,
     /// Whether owners had to be fenced before their lock was broken.
     pub fence_first: bool,
+    /// How many calls the history has.
+    pub calls: usize,
+    /// Number of the newest event.
+    pub newest_event: u64,
     /// The objects of every image.
     pub images: BTreeMap<String, ImageObjects>,
     /// Every image.
@@ -83,15 +89,45 @@ impl Evidence {
             opened.map(BufReader::new)
         };
         let within = |name: &str| format!("{}", directory.join(name).display());
-        Ok(Self {
+        let evidence = Self {
             history: History::read(open(HISTORY)?).with_context(|| within(HISTORY))?,
             log: EventLog::read(open(EVENTS)?).with_context(|| within(EVENTS))?,
             findings: serde_json::from_reader(open(FINDINGS)?).with_context(|| within(FINDINGS))?,
-        })
+        };
+        Ok(evidence)
+    }
+
+    /// A part of the evidence that is missing would be found to be in order.
+    fn check_whole(&self) -> Result<()> {
+        let Self { history, log, findings } = self;
+        let (calls, first) = (history.calls.len(), log.events().first().map(|event| event.sequence));
+        ensure!(
+            calls > 0 && calls == findings.calls,
+            "{calls} calls in {HISTORY}, {} were made",
+            findings.calls
+        );
+        ensure!(first == Some(1), "{EVENTS} begins with event {first:?}: a log begins with event 1");
+        let newest = log.newest();
+        ensure!(
+            newest >= findings.newest_event,
+            "{EVENTS} ends with event {newest} of {}",
+            findings.newest_event
+        );
+        let made = history.calls.iter().filter(|call| {
+            let is_made = matches!(call.operation, Operation::Create { .. } | Operation::Clone { .. });
+            is_made && matches!(call.completed, Some((_, Outcome::Ok { .. })))
+        });
+        for call in made {
+            let image = &call.image;
+            let is_known = findings.state.images.contains_key(image) && findings.images.contains_key(image);
+            ensure!(is_known, "image {image} was made by call {}, and is not in {FINDINGS}", call.id);
+        }
+        Ok(())
     }
 
     /// Asks every checker.
-    pub fn judge(&self) -> Vec<Verdict> {
+    pub fn judge(&self) -> Result<Vec<Verdict>> {
+        self.check_whole()?;
         let Self { history, log, findings } = self;
         let rule = if findings.fence_first { BreakRule::FenceFirst } else { BreakRule::MayBeUnfenced };
         let images = findings.images.values();
@@ -100,7 +136,7 @@ impl Evidence {
         let bounds = Bounds { healed_ms: findings.healed_ms, call_ms_max: findings.call_ms_max };
         let (state, rest) = (&findings.state, &findings.rest);
         let once = check::maintenance_happened_once(history, log, &findings.images);
-        vec![
+        Ok(vec![
             Verdict::new("one writer at a time, fenced before its lock is broken", "I1", &writers),
             Verdict::new("blocks are linearizable", "I2", &check::blocks_are_linearizable(history)),
             Verdict::new("snapshots never change", "I2 I4", &check::snapshots_never_change(history)),
@@ -113,7 +149,7 @@ impl Evidence {
             Verdict::new("parents and children agree", "I4 I6", &check::parents_and_children_agree(state)),
             Verdict::new("nothing is left over", "I6", &check::nothing_left_over(log, rest)),
             Verdict::new("every call ended in time", "I5", &check::calls_ended_in_time(history, bounds)),
-        ]
+        ])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use harness::check::wrapped;
 use serde::Serialize;
 
 /// Rows of a drawn histogram.
@@ -63,7 +64,7 @@ impl Histogram {
             at(1.0)
         );
         if !self.goal.is_empty() {
-            let _ = writeln!(text, "  {}", self.goal);
+            wrapped(&mut text, "  ", &self.goal);
         }
         let (least, most) = (self.quantile_ms(0.0), self.quantile_ms(1.0));
         let width = ((most - least) / ROWS as f64).max(f64::EPSILON);

@@ -64,20 +64,21 @@ async fn run(command: &Command) -> Result<bool> {
         Command::Regressions(options) => {
             let mut passed = true;
             for regression in regressions::List::read(&options.file)?.regressions {
-                println!("seed {} guards: {}", regression.seed, regression.guards);
+                eprintln!("seed {} guards: {}", regression.seed, regression.guards);
                 let random = regression.options(&options.common)?;
                 passed &= one(&random.common, async |seed, place| random::round(&random, seed, place).await)
                     .await?;
             }
             Ok(passed)
         }
-        Command::Check { directory, format } => check(&Evidence::read(directory)?.judge(), *format),
+        Command::Check { directory, format } => check(&Evidence::read(directory)?.judge()?, *format),
     }
 }
 
 /// One run: its report is printed, and its files stay when it failed.
 async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Report>) -> Result<bool> {
     let seed = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
+    eprintln!("chaos: seed {seed}");
     let mut place = Place::make(common.keep.as_deref())?;
     let report = match play(seed, &place).await {
         Ok(report) => report,
@@ -102,7 +103,7 @@ async fn many(options: &Random) -> Result<bool> {
     let first = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let until = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
     let rounds = if until.is_some() { u32::MAX } else { common.rounds };
-    for seed in (first..).take(rounds as usize) {
+    for seed in (0..rounds).map(|round| first.wrapping_add(round.into())) {
         if until.is_some_and(|until| Instant::now() >= until) {
             break;
         }
@@ -133,9 +134,11 @@ fn check(verdicts: &[Verdict], format: Format) -> Result<bool> {
 async fn interrupted() -> Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(tokio::select! {
         biased;
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        _ = hangup.recv() => "SIGHUP",
     })
 }

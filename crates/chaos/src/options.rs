@@ -76,7 +76,8 @@ pub struct Common {
     /// How the outcome is printed
     #[arg(long, value_enum, default_value_t = Format::Plain)]
     pub format: Format,
-    /// Keep logs, history, events and findings in this directory, which must not exist yet
+    /// Keep logs, history, events and findings in this directory, which must not exist yet; each round of `random` and of
+    /// `regressions` in one of its own below it
     #[arg(long, value_name = "DIRECTORY")]
     pub keep: Option<PathBuf>,
     /// Longest timeline that is printed, in lines
@@ -108,11 +109,21 @@ pub struct Random {
     #[arg(long, value_delimiter = ',')]
     pub nemesis: Vec<Nemesis>,
     /// How long each round is broken
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "12s", value_name = "TIME")]
+    #[arg(long, value_parser = chaos_time, default_value = "12s", value_name = "TIME")]
     pub chaos: Duration,
     /// Options of every run.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// From a second to a day.
+fn chaos_time(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    match humantime::parse_duration(text) {
+        Ok(time) if bounds.contains(&time) => Ok(time),
+        Ok(_) => Err("expected a time from 1s to 24h".to_owned()),
+        Err(error) => Err(format!("{error}; expected a time from 1s to 24h, with its unit")),
+    }
 }
 
 /// Seeds that once failed.

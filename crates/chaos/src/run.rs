@@ -112,13 +112,21 @@ pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> 
     rest::read_everything(&stage, &state).await?;
     let at_rest = rest::settle(&stage, &images).await?;
     let call_ms_max = u64::try_from(stage.constants.call_max().as_millis())?;
-    let findings =
-        Findings { healed_ms, call_ms_max, fence_first: plan.fence_first, images, state, rest: at_rest };
+    let newest_event = stage.cluster.log.catch_up().await?;
+    let history = stage.recorder.history()?;
+    let findings = Findings {
+        healed_ms,
+        call_ms_max,
+        fence_first: plan.fence_first,
+        calls: history.calls.len(),
+        newest_event,
+        images,
+        state,
+        rest: at_rest,
+    };
     findings.write(directory)?;
-    stage.cluster.log.catch_up().await?;
-    let evidence =
-        Evidence { history: stage.recorder.history()?, log: log_of(&stage.cluster.log)?, findings };
-    let verdicts = evidence.judge();
+    let evidence = Evidence { history, log: log_of(&stage.cluster.log)?, findings };
+    let verdicts = evidence.judge()?;
     let report = report(&stage, plan, told, &evidence, verdicts);
     stage.close(OSD_END_BOUND).await?;
     Ok(report)

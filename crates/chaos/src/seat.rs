@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use harness::{
     call::Call,
     client::Client,
@@ -99,9 +99,11 @@ impl Seat {
     pub async fn kill(&self) -> Result<()> {
         let client = self.client.lock().await.take();
         self.remote.send_replace(None);
-        if let Some(client) = client {
+        if let Some(mut client) = client {
+            if let Some(status) = client.process.exit_status()? {
+                bail!("{} had ended by itself with {status}: {}", self.name, client.process.said());
+            }
             client.process.kill()?;
-            drop(client);
         }
         Ok(())
     }

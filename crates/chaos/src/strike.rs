@@ -32,10 +32,13 @@ pub struct Striker {
 }
 
 /// What came of a strike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strike {
     /// It was done and taken back.
-    Done,
+    Done {
+        /// When, by the history's clock.
+        at_ms: u64,
+    },
     /// Nobody played the role in time, or whoever did was broken already.
     Missed,
 }
@@ -53,19 +56,21 @@ impl Striker {
             Nemesis::Client(fault, role) => (fault, role),
         };
         let Some(seat) = self.find(role, patience).await? else { return Ok(Strike::Missed) };
+        let at_ms = self.stage.recorder.now_ms();
         let done = befall(&self.stage, &seat, fault, lasts).await;
         self.lock().remove(seat.name());
-        done.map(|()| Strike::Done)
+        done.map(|()| Strike::Done { at_ms })
     }
 
     async fn silent_watcher(&self, lasts: Duration) -> Result<Strike> {
         let stage = &self.stage;
+        let at_ms = stage.recorder.now_ms();
         let watcher = SilentWatcher::start(stage).await?;
         stage.mark("", &format!("client {} watches and never acks", watcher.gid()));
         sleep(lasts).await;
         watcher.leave().await;
         stage.mark("", "the silent watcher left");
-        Ok(Strike::Done)
+        Ok(Strike::Done { at_ms })
     }
 
     /// Looks for somebody in this role who is not broken yet.

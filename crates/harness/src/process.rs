@@ -120,6 +120,11 @@ impl Process {
         kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {}", self.name))
     }
 
+    /// How it ended, if it has.
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("asking whether {} has ended", self.name))
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self, bound: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);

@@ -86,6 +86,7 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     stop.cancel();
     let idle = timeout(stage.constants.call_max(), join(&mut workers)).await;
     let (events, open) = (stage.cluster.log.catch_up().await?, stage.recorder.open_calls());
+    let came_to_an_end = idle.is_ok();
     if let Ok(ended) = idle {
         ended?;
     } else {
@@ -97,12 +98,12 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
         statements: vec![
             Check {
                 what: "something was broken".to_owned(),
-                passed: struck.iter().any(|struck| struck.strike == Strike::Done),
+                passed: struck.iter().any(|struck| matches!(struck.strike, Strike::Done { .. })),
                 found: words(&struck),
             },
             Check {
                 what: "every worker came to its end".to_owned(),
-                passed: open == 0,
+                passed: came_to_an_end && open == 0,
                 found: format!("{open} calls without an answer"),
             },
         ],
@@ -137,8 +138,6 @@ fn set_to_work(stage: &Arc<Stage>, rng: &mut Rng, stop: &CancellationToken) -> J
 struct Struck {
     nemesis: Nemesis,
     strike: Strike,
-    /// By the history's clock.
-    at_ms: u64,
 }
 
 /// Carries out the schedule. A worker that fails ends it.
@@ -153,13 +152,12 @@ async fn unleash(
     let struck: Arc<Mutex<Vec<Struck>>> = Arc::default();
     let mut strikes = JoinSet::new();
     for due in plan {
-        let (striker, struck, stage) = (striker.clone(), struck.clone(), stage.clone());
+        let (striker, struck) = (striker.clone(), struck.clone());
         strikes.spawn(async move {
             tokio::time::sleep_until(began + due.at).await;
-            let at_ms = stage.recorder.now_ms();
             let strike = striker.strike(due.nemesis, PATIENCE, due.lasts).await;
             let strike = strike.with_context(|| format!("nemesis {}", due.nemesis))?;
-            let record = Struck { nemesis: due.nemesis, strike, at_ms };
+            let record = Struck { nemesis: due.nemesis, strike };
             struck.lock().unwrap_or_else(PoisonError::into_inner).push(record);
             anyhow::Ok(())
         });
@@ -178,7 +176,7 @@ async fn unleash(
         }
     }
     let mut struck = std::mem::take(&mut *struck.lock().unwrap_or_else(PoisonError::into_inner));
-    struck.sort_by_key(|strike| strike.at_ms);
+    struck.sort_by_key(|struck| struck.strike);
     Ok(struck)
 }
 
@@ -191,21 +189,21 @@ async fn join(workers: &mut JoinSet<Result<()>>) -> Result<()> {
 
 /// From each fault of an owner to the next write that any client has acknowledged after it.
 fn times_to_the_next_write(stage: &Stage, struck: &[Struck]) -> Result<Histogram> {
-    let mut histogram =
-        Histogram::new("from a fault of the lock owner to the next acknowledged write of anybody", "");
+    let mut histogram = Histogram::new(
+        "from a fault of the lock owner to the first acknowledged write that was made after it",
+        "",
+    );
     let history = stage.recorder.history()?;
-    let write = |call: &Call| match (&call.operation, &call.completed) {
-        (Operation::Write { .. }, Some((at, Outcome::Ok { .. }))) => Some(at.time_ms),
-        _ => None,
-    };
-    let mut writes: Vec<u64> = history.calls.iter().filter_map(write).collect();
-    writes.sort_unstable();
-    for strike in
-        struck.iter().filter(|strike| strike.strike == Strike::Done && takes_the_owner_away(strike.nemesis))
-    {
-        let next = writes.iter().find(|time| **time > strike.at_ms);
-        if let Some(time) = next {
-            histogram.add(Duration::from_millis(time - strike.at_ms));
+    for Struck { strike, .. } in struck.iter().filter(|struck| takes_the_owner_away(struck.nemesis)) {
+        let Strike::Done { at_ms } = *strike else { continue };
+        let answered = |call: &Call| match (&call.operation, &call.completed) {
+            (Operation::Write { .. }, Some((at, Outcome::Ok { .. }))) if call.invoked.time_ms > at_ms => {
+                Some(at.time_ms - at_ms)
+            }
+            _ => None,
+        };
+        if let Some(time) = history.calls.iter().filter_map(answered).min() {
+            histogram.add(Duration::from_millis(time));
         }
     }
     Ok(histogram)
@@ -220,7 +218,7 @@ fn takes_the_owner_away(nemesis: Nemesis) -> bool {
 
 fn words(struck: &[Struck]) -> String {
     let words = struck.iter().map(|strike| match strike.strike {
-        Strike::Done => strike.nemesis.to_string(),
+        Strike::Done { .. } => strike.nemesis.to_string(),
         Strike::Missed => format!("({}: nobody)", strike.nemesis),
     });
     words.collect::<Vec<_>>().join(", ")

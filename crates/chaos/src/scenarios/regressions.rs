@@ -15,7 +15,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct List {
     /// In the order in which they were found.
-    #[serde(default, rename = "regression")]
+    #[serde(rename = "regression")]
     pub regressions: Vec<Regression>,
 }
 
@@ -39,8 +39,11 @@ pub struct Regression {
 impl List {
     /// Reads the list.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        toml::from_str(&text).with_context(|| format!("{}", file.display()))
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("reading {}: name the list with --file", file.display()))?;
+        let list: Self = toml::from_str(&text).with_context(|| format!("{}", file.display()))?;
+        ensure!(!list.regressions.is_empty(), "{}: there is no [[regression]] in it", file.display());
+        Ok(list)
     }
 }
 
@@ -51,11 +54,15 @@ impl Regression {
             |name: &String| name.parse::<Nemesis>().map_err(|error| anyhow::anyhow!("{name}: {error}"));
         let nemesis = self.nemesis.iter().map(parse).collect::<Result<_>>()?;
         ensure!((2..=16).contains(&self.clients), "seed {}: clients {}: 2 to 16", self.seed, self.clients);
+        let keep = common.keep.as_ref().map(|keep| keep.join(self.seed.to_string()));
+        if let Some(keep) = &common.keep {
+            std::fs::create_dir_all(keep).with_context(|| format!("--keep {}", keep.display()))?;
+        }
         Ok(Random {
             minutes: None,
             nemesis,
             chaos: Duration::from_secs(self.chaos_seconds),
-            common: Common { seed: Some(self.seed), clients: self.clients, ..common.clone() },
+            common: Common { seed: Some(self.seed), clients: self.clients, keep, ..common.clone() },
         })
     }
 }

@@ -54,10 +54,19 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     let flatten = calls::unlimited(&stage, &stage.seats[0], Operation::Flatten).await?;
     progress.finish_and_clear();
     let fenced = stage.cluster.blocklist().await?;
+    stage.cluster.log.catch_up().await?;
+    let mut events = stage.cluster.log.after(begin);
+    events.retain(|event| event.kind == "notify_done" && event.error == "ETIMEDOUT");
+    let timed_out = events.len();
     watcher.leave().await;
     stage.mark("", "the silent watcher left");
 
     let statements = vec![
+        Check {
+            what: "notifies waited for the silent watcher until their timeout".to_owned(),
+            passed: timed_out >= common.rounds as usize,
+            found: format!("{timed_out} of them in {} rounds", common.rounds),
+        },
         Check {
             what: "a flatten ends although a watcher is silent".to_owned(),
             passed: matches!(flatten, Outcome::Ok { .. }),

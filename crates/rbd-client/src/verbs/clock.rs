@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::{Args, Subcommand};
 use clock::{Advance, PATIENCE, StepLimit};
@@ -136,6 +136,11 @@ impl At {
     /// The clocks of the OSD and of these clients, in this order.
     async fn connect(&self, session: &Session) -> Result<Vec<RemoteClock>, Failure> {
         let osd = session.connector.address();
+        let mut named = BTreeSet::from([osd.to_string()]);
+        if let Some(again) = self.at.iter().find(|address| !named.insert(address.to_string())) {
+            let text = format!("--at {again}: each clock is named once, and the OSD's is always among them");
+            return Err(Failure::new(Errno::EINVAL, text));
+        }
         let addresses = [osd].into_iter().chain(&self.at);
         try_join_all(addresses.map(RemoteClock::connect)).await
     }

@@ -93,6 +93,7 @@ async fn no_time_too_much_time_and_nobody_there_are_refused_by_name() {
         (&["advance", "1s", "--patience", "61s"], 22, "PATIENCE_MAX"),
         (&["advance", "soon"], 22, "'soon'"),
         (&["advance", "1s", "--at", "127.0.0.1:1"], 107, "127.0.0.1:1"),
+        (&["advance", "1s", "--at", "127.0.0.1:1", "--at", "127.0.0.1:1"], 22, "named once"),
     ] {
         let message = lab.fails(&[&["clock"][..], arguments].concat(), status).await;
         assert!(message.contains(rule), "{rule}: {message}");
