@@ -227,4 +227,7 @@ async fn a_shrink_that_is_cancelled_is_erestart_or_done() {
         let is_trimmed = found.iter().all(|byte| *byte == 0);
         assert!(is_trimmed || found == written, "object {number} is neither whole nor trimmed");
     }
+    // A shrink that nobody cancels leaves exactly what it was asked for.
+    soon(image.resize((OBJECTS - 20) * OBJECT, true, CallOptions::default())).await.unwrap();
+    assert_eq!(content(&image).await, pattern(OBJECTS).slice(..kept));
 }
