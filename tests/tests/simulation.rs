@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use check::{BreakRule, EventLog, Fact, ImageObjects};
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use harness::program;
 use librbd::{CallOptions, CloneOptions, CreateOptions, Features, Image, OpenOptions, OperationEvent};
@@ -168,23 +169,41 @@ async fn requester(seed: u64, trace: Trace, act: watch::Sender<Act>) -> Result<(
         let found = child.read(object << ORDER, 1).await?;
         ensure!(found[..] == [expected], "object {object} holds {found:?} instead of {expected}");
     }
-    ensure!(child.info().await?.parent.is_none(), "the parent is gone");
+    let info = child.info().await?;
+    ensure!(info.parent.is_none(), "the parent is gone");
+    let objects = ImageObjects {
+        pool: "rbd".to_owned(),
+        header: child.header_object().to_owned(),
+        object_prefix: info.object_prefix,
+    };
     child.close().await;
-    tell_events(&trace).await?;
+    judge(&tell_events(&trace).await?, &objects)?;
     rados.shutdown().await;
     act.send_replace(Act::Flattened);
     Ok(())
 }
 
+/// One writer at a time (I1).
+fn judge(log: &EventLog, image: &ImageObjects) -> Result<()> {
+    let mut locks = log.events().iter().filter(|event| matches!(event.fact, Fact::Locked(_)));
+    ensure!(locks.any(|event| event.object == image.header), "nobody took the lock of {}", image.header);
+    let violations = check::one_writer_at_a_time(log, image, BreakRule::FenceFirst);
+    let found: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    ensure!(found.is_empty(), "{}", found.join("; "));
+    Ok(())
+}
+
 /// Adds the OSD's whole event log to the trace.
-async fn tell_events(trace: &Trace) -> Result<()> {
+async fn tell_events(trace: &Trace) -> Result<EventLog> {
     let channel = network().connect(&osd_address()?).await?;
     let mut osd = OsdClient::new(channel).max_decoding_message_size(rpc::MESSAGE_BYTES_MAX);
     let mut events = osd.events(EventsRequest { after: 0, until_now: true }).await?.into_inner();
+    let mut log = Vec::new();
     while let Some(event) = events.message().await? {
         trace.say(&format!("{event:?}"));
+        log.push(event);
     }
-    Ok(())
+    Ok(EventLog::from_wire(log)?)
 }
 
 /// Plays the whole world with one seed; the trace.

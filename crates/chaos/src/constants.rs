@@ -43,15 +43,10 @@ impl Constants {
         }
     }
 
-    /// How long a call may take once nothing is broken any more (I5): twice a dead owner to outlive and a request to time out, and
-    /// the work itself on a slow machine.
+    /// How long a call may take when nothing is broken or mended meanwhile (I5): twice a dead owner to outlive and a request to time
+    /// out, and the work itself on a slow machine.
     pub fn call_max(&self) -> Duration {
         2 * (self.watch_timeout + self.request_timeout) + Duration::from_secs(15)
-    }
-
-    /// No call takes longer, faults included: each of them lasts one and a half watch timeouts at most. One that does ends the run.
-    pub fn hang(&self) -> Duration {
-        2 * self.call_max()
     }
 
     /// How long remains of the dead may be found: their sessions must time out first.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use check::{
-    AtRest, Bounds, BreakRule, EventLog, FinalState, History, ImageObjects, Operation, Outcome, Violation,
+    AtRest, Bounds, BreakRule, Disturbance, EventLog, FinalState, History, ImageObjects, Operation, Outcome,
+    Violation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +20,9 @@ const FINDINGS: &str = "findings.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Findings {
-    /// Milliseconds of the history at which the last fault was taken back.
-    pub healed_ms: u64,
-    /// How long a call may take from there.
+    /// Everything that was broken and mended, by the history's clock.
+    pub disturbances: Vec<Disturbance>,
+    /// How long a call may take from its invocation, or from the newest begin or end of a disturbance.
     pub call_ms_max: u64,
     /// Whether owners had to be fenced before their lock was broken.
     pub fence_first: bool,
@@ -125,19 +126,22 @@ impl Evidence {
         Ok(())
     }
 
+    /// What is wrong about who wrote (I1).
+    pub fn writers(&self) -> Vec<Violation> {
+        let rule = if self.findings.fence_first { BreakRule::FenceFirst } else { BreakRule::MayBeUnfenced };
+        let images = self.findings.images.values();
+        images.flat_map(|image| check::one_writer_at_a_time(&self.log, image, rule)).collect()
+    }
+
     /// Asks every checker.
     pub fn judge(&self) -> Result<Vec<Verdict>> {
         self.check_whole()?;
         let Self { history, log, findings } = self;
-        let rule = if findings.fence_first { BreakRule::FenceFirst } else { BreakRule::MayBeUnfenced };
-        let images = findings.images.values();
-        let writers: Vec<_> =
-            images.flat_map(|image| check::one_writer_at_a_time(log, image, rule)).collect();
-        let bounds = Bounds { healed_ms: findings.healed_ms, call_ms_max: findings.call_ms_max };
+        let bounds = Bounds { disturbances: &findings.disturbances, call_ms_max: findings.call_ms_max };
         let (state, rest) = (&findings.state, &findings.rest);
         let once = check::maintenance_happened_once(history, log, &findings.images);
         Ok(vec![
-            Verdict::new("one writer at a time, fenced before its lock is broken", "I1", &writers),
+            Verdict::new("one writer at a time, fenced before its lock is broken", "I1", &self.writers()),
             Verdict::new("blocks are linearizable", "I2", &check::blocks_are_linearizable(history)),
             Verdict::new("snapshots never change", "I2 I4", &check::snapshots_never_change(history)),
             Verdict::new("maintenance happened once", "I3", &once),
@@ -149,6 +153,7 @@ impl Evidence {
             Verdict::new("parents and children agree", "I4 I6", &check::parents_and_children_agree(state)),
             Verdict::new("nothing is left over", "I6", &check::nothing_left_over(log, rest)),
             Verdict::new("every call ended in time", "I5", &check::calls_ended_in_time(history, bounds)),
+            Verdict::new("every error has a cause", "error table", &check::errors_have_a_cause(history, log)),
         ])
     }
 }

@@ -24,5 +24,6 @@ pub mod setup;
 pub mod silent;
 pub mod stage;
 pub mod strike;
+pub mod troubles;
 pub mod worker;
 pub mod workload;

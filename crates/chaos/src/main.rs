@@ -19,10 +19,12 @@ use tokio::{
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
+    // `check` starts nothing: a signal ends it as it ends every program.
+    let starts_programs = !matches!(options.command, Command::Check { .. });
     // Whoever wins: leaving the select drops the stage, and with it every process that it started.
     let outcome = tokio::select! {
         biased;
-        name = interrupted() => Err(anyhow::anyhow!("interrupted by {}", name.unwrap_or("nothing: no signals here"))),
+        name = interrupted(), if starts_programs => Err(anyhow::anyhow!("interrupted by {}", name.unwrap_or("nothing: no signals here"))),
         outcome = Box::pin(run(&options.command)) => outcome,
     };
     match outcome {
@@ -63,7 +65,7 @@ async fn run(command: &Command) -> Result<bool> {
         Command::Random(options) => many(options).await,
         Command::Regressions(options) => {
             let mut passed = true;
-            for regression in regressions::List::read(&options.file)?.regressions {
+            for regression in regressions::List::read(options.file.as_deref())?.regressions {
                 eprintln!("seed {} guards: {}", regression.seed, regression.guards);
                 let random = regression.options(&options.common)?;
                 passed &= one(&random.common, async |seed, place| random::round(&random, seed, place).await)

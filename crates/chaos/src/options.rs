@@ -129,9 +129,9 @@ fn chaos_time(text: &str) -> Result<Duration, String> {
 /// Seeds that once failed.
 #[derive(Args, Clone, Debug)]
 pub struct Regressions {
-    /// The list
-    #[arg(long, default_value = "crates/chaos/regressions.toml", value_name = "FILE")]
-    pub file: PathBuf,
+    /// Another list than crates/chaos/regressions.toml, which is built in
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// Options of every run; --seed and --rounds come from the list.
     #[command(flatten)]
     pub common: Common,

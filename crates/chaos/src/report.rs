@@ -1,8 +1,9 @@
 //! What a run says, for people and for programs.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use anyhow::Result;
+use check::{History, Outcome};
 use harness::{
     check::{Check, said, wrapped},
     timeline::{self, Line},
@@ -32,6 +33,8 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// Calls in the history.
     pub calls: usize,
+    /// How they ended: by op, how often each way.
+    pub answers: BTreeMap<String, BTreeMap<String, usize>>,
     /// Events in the OSD's log.
     pub events: usize,
     /// How long each call may take once the last fault is taken back (I5).
@@ -71,9 +74,11 @@ impl Report {
         let bound = humantime::format_duration(Duration::from_millis(self.call_ms_max));
         let _ = writeln!(
             text,
-            "\n{} calls, {} events of the OSD; a call may take {bound} once everything is healed",
+            "\n{} calls, {} events of the OSD; a call may take {bound} from the last fault or healing that it meets",
             self.calls, self.events
         );
+        self.answers.iter().for_each(|(op, ended)| answered(&mut text, op, ended));
+        text.push('\n');
         self.statements.iter().for_each(|statement| statement.write(&mut text));
         for verdict in &self.verdicts {
             judged(&mut text, verdict);
@@ -81,6 +86,29 @@ impl Report {
         let _ = writeln!(text, "\n{} (seed {})", if self.passed() { "PASS" } else { "FAIL" }, self.seed);
         text
     }
+}
+
+/// How the calls of one history ended: by op, how often each way.
+pub fn answers(history: &History) -> BTreeMap<String, BTreeMap<String, usize>> {
+    let mut answers: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for call in &history.calls {
+        let ended = match &call.completed {
+            Some((_, Outcome::Ok { .. })) => "ok",
+            Some((_, Outcome::Error { errno })) => errno.name(),
+            Some((_, Outcome::Unknown)) => "unknown",
+            None => "no answer",
+        };
+        *answers.entry(call.operation.name()).or_default().entry(ended.to_owned()).or_default() += 1;
+    }
+    answers
+}
+
+/// The most frequent first.
+fn answered(text: &mut String, op: &str, ended: &BTreeMap<String, usize>) {
+    let mut ended: Vec<_> = ended.iter().collect();
+    ended.sort_by_key(|(_, count)| Reverse(**count));
+    let ended: Vec<_> = ended.into_iter().map(|(how, count)| format!("{count} {how}")).collect();
+    let _ = writeln!(text, "  {op:<12} {}", ended.join(", "));
 }
 
 /// Violations of one checker that are printed; the others are in the JSON.

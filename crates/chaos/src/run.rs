@@ -16,7 +16,7 @@ use crate::{
     evidence::{Evidence, Findings, Verdict, log_of},
     histogram::Histogram,
     options::{Common, PresetName},
-    report::Report,
+    report::{Report, answers},
     rest,
     stage::{CHAOS, Setting, Stage},
     workload::Shape,
@@ -105,8 +105,7 @@ pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Sett
 }
 
 /// Brings the stage to rest, judges, and ends it.
-pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> Result<Report> {
-    let healed_ms = stage.recorder.now_ms();
+pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> Result<(Report, Evidence)> {
     rest::recover(&stage).await?;
     let (state, images) = rest::gather(&stage).await?;
     rest::read_everything(&stage, &state).await?;
@@ -115,7 +114,7 @@ pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> 
     let newest_event = stage.cluster.log.catch_up().await?;
     let history = stage.recorder.history()?;
     let findings = Findings {
-        healed_ms,
+        disturbances: stage.troubles.past(),
         call_ms_max,
         fence_first: plan.fence_first,
         calls: history.calls.len(),
@@ -129,7 +128,7 @@ pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> 
     let verdicts = evidence.judge()?;
     let report = report(&stage, plan, told, &evidence, verdicts);
     stage.close(OSD_END_BOUND).await?;
-    Ok(report)
+    Ok((report, evidence))
 }
 
 fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts: Vec<Verdict>) -> Report {
@@ -151,6 +150,7 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
         statements: told.statements,
         verdicts,
         calls: evidence.history.calls.len(),
+        answers: answers(&evidence.history),
         events: evidence.log.events().len(),
         call_ms_max: evidence.findings.call_ms_max,
     }

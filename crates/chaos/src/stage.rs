@@ -14,7 +14,7 @@ use harness::{
     timeline::{Cast, Line},
 };
 
-use crate::{constants::Constants, recorder::Recorder, seat::Seat, workload::Shape};
+use crate::{constants::Constants, recorder::Recorder, seat::Seat, troubles::Troubles, workload::Shape};
 
 /// Who breaks things, in timelines.
 pub const CHAOS: &str = "chaos";
@@ -50,6 +50,8 @@ pub struct Stage {
     images: Mutex<BTreeSet<String>>,
     /// What was done to the system, by the OSD's clock.
     marks: Mutex<Vec<Line>>,
+    /// The same, as far as calls are held up by it.
+    pub troubles: Troubles,
     snapshots: Mutex<Snapshots>,
 }
 
@@ -80,6 +82,7 @@ impl Stage {
             image_id: String::new(),
             images: Mutex::default(),
             marks: Mutex::default(),
+            troubles: Troubles::default(),
             snapshots: Mutex::default(),
         })
     }
@@ -110,8 +113,28 @@ impl Stage {
         self.images.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Takes down that something was done to `whom`.
-    pub fn mark(&self, whom: &str, what: &str) {
+    /// Takes down that `whom` is broken from here on; empty: something else is.
+    pub fn broken(&self, whom: &str, what: &str) {
+        self.troubles.begin(whom, self.recorder.now_ms());
+        self.mark(whom, what);
+    }
+
+    /// Takes down that it is whole again.
+    pub fn mended(&self, whom: &str, what: &str) {
+        self.troubles.end(whom, self.recorder.now_ms());
+        self.mark(whom, what);
+    }
+
+    /// Waits for the answer to a call of `client`; `None` when it is overdue.
+    pub async fn unless_overdue<T>(&self, client: &str, call: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = call => Some(answer),
+            () = self.troubles.overdue(client, self.constants.call_max()) => None,
+        }
+    }
+
+    fn mark(&self, whom: &str, what: &str) {
         let line = Line {
             time_ms: self.cluster.log.osd_now_ms(),
             who: CHAOS.to_owned(),

@@ -66,10 +66,10 @@ impl Striker {
         let stage = &self.stage;
         let at_ms = stage.recorder.now_ms();
         let watcher = SilentWatcher::start(stage).await?;
-        stage.mark("", &format!("client {} watches and never acks", watcher.gid()));
+        stage.broken("", &format!("client {} watches and never acks", watcher.gid()));
         sleep(lasts).await;
         watcher.leave().await;
-        stage.mark("", "the silent watcher left");
+        stage.mended("", "the silent watcher left");
         Ok(Strike::Done { at_ms })
     }
 
@@ -111,8 +111,7 @@ async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Re
         Fault::Kill => {
             kill(stage, seat).await?;
             sleep(lasts).await;
-            seat.fill(&stage.cluster).await?;
-            stage.mark(seat.name(), "another client took its place");
+            replace(stage, seat).await?;
         }
         Fault::Freeze => {
             freeze(stage, seat).await?;
@@ -120,14 +119,14 @@ async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Re
             wake(stage, seat).await?;
         }
         Fault::Reset => {
-            stage.mark(seat.name(), "its connections are closed, over and over");
+            stage.broken(seat.name(), "its connections are closed, over and over");
             let until = Instant::now() + lasts;
             let mut resets = interval(RESET_INTERVAL);
             while Instant::now() < until {
                 resets.tick().await;
                 seat.reset().await?;
             }
-            stage.mark(seat.name(), "its connections are left alone");
+            stage.mended(seat.name(), "its connections are left alone");
         }
         Fault::Cut | Fault::Slow | Fault::Mute | Fault::Deaf => {
             link(stage, seat, fault);
@@ -140,19 +139,26 @@ async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Re
 
 /// SIGKILL.
 pub async fn kill(stage: &Stage, seat: &Seat) -> Result<()> {
-    stage.mark(seat.name(), "SIGKILL");
+    stage.broken(seat.name(), "SIGKILL");
     seat.kill().await
+}
+
+/// Another client sits down where one was killed.
+pub async fn replace(stage: &Stage, seat: &Seat) -> Result<()> {
+    seat.fill(&stage.cluster).await?;
+    stage.mended(seat.name(), "another client took its place");
+    Ok(())
 }
 
 /// SIGSTOP.
 pub async fn freeze(stage: &Stage, seat: &Seat) -> Result<()> {
-    stage.mark(seat.name(), "SIGSTOP");
+    stage.broken(seat.name(), "SIGSTOP");
     seat.freeze().await
 }
 
 /// SIGCONT.
 pub async fn wake(stage: &Stage, seat: &Seat) -> Result<()> {
-    stage.mark(seat.name(), "SIGCONT");
+    stage.mended(seat.name(), "SIGCONT");
     seat.wake().await
 }
 
@@ -164,12 +170,12 @@ pub fn link(stage: &Stage, seat: &Seat, fault: Fault) {
         Fault::Deaf => (Link::down_lost(), "what is sent to it is lost"),
         _ => (Link::cut(), "is cut off from the OSD"),
     };
-    stage.mark(seat.name(), what);
+    stage.broken(seat.name(), what);
     seat.link(link);
 }
 
 /// Its network is whole again.
 pub fn heal(stage: &Stage, seat: &Seat) {
-    stage.mark(seat.name(), "its link is healed");
+    stage.mended(seat.name(), "its link is healed");
     seat.link(Link::default());
 }

@@ -112,7 +112,8 @@ impl Worker {
         let Some(snap) = self.snap_create().await? else { return Ok(()) };
         let parent = spec(self.image());
         // Whoever removes it first is as good a story; then there is nothing to clone.
-        if self.seat.remote().await.snap_protect(&snap).await.is_err() {
+        let protected = self.act(Operation::SnapProtect { snap: snap.clone() }).await?;
+        if !matches!(protected, Outcome::Ok { .. }) {
             return Ok(());
         }
         let child = format!("{}-{snap}", self.image());

@@ -104,6 +104,11 @@ pub enum Operation {
         /// Its name.
         snap: String,
     },
+    /// Keeps a snapshot from being removed, so that it can be cloned.
+    SnapProtect {
+        /// Its name.
+        snap: String,
+    },
     /// Changes the size; blocks beyond it are zero afterwards.
     Resize {
         /// The new size.
@@ -212,6 +217,34 @@ impl Operation {
             | Self::Discard { offset, length } => Some((*offset, *length)),
             _ => None,
         }
+    }
+
+    /// Its `op` in a history file, e.g. "snap_create".
+    pub fn name(&self) -> String {
+        line::named(self).0
+    }
+
+    /// The snapshot that it needs.
+    pub(crate) fn snapshot(&self) -> Option<&str> {
+        match self {
+            Self::Read { snap, .. } => snap.as_deref(),
+            Self::SnapRemove { snap } | Self::SnapProtect { snap } | Self::Clone { snap, .. } => Some(snap),
+            _ => None,
+        }
+    }
+
+    /// Whether it is done by the lock's owner, its caller or another.
+    pub(crate) fn needs_the_lock(&self) -> bool {
+        self.is_maintenance()
+            || matches!(self, Self::Write { .. } | Self::Discard { .. } | Self::Flush | Self::Acquire)
+    }
+
+    /// Whether it is forwarded to the lock's owner.
+    pub(crate) fn is_maintenance(&self) -> bool {
+        matches!(
+            self,
+            Self::Flatten | Self::Resize { .. } | Self::SnapCreate { .. } | Self::SnapRemove { .. }
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 mod at_rest;
 mod blocks;
 mod bounds;
+mod errors;
 mod events;
 mod fencing;
 mod history;
@@ -16,7 +17,8 @@ mod violation;
 
 pub use at_rest::{AtRest, DoneRecord, Lock, Opened, Watch, nothing_left_over};
 pub use blocks::blocks_are_linearizable;
-pub use bounds::{Bounds, calls_ended_in_time};
+pub use bounds::{Bounds, Disturbance, calls_ended_in_time};
+pub use errors::errors_have_a_cause;
 pub use events::{Event, EventLog, EventLogError, Fact};
 pub use fencing::{BreakRule, one_writer_at_a_time};
 pub use history::{

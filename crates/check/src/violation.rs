@@ -39,6 +39,7 @@ rules! {
     FenceLost = "fence-lost", "A blocklist entry is missing that the event log says is in force.";
     Unfinished = "unfinished", "A call never ended.";
     Late = "late", "A call ended after its bound.";
+    ErrorWithoutCause = "error-without-cause", "A call was answered with an error that nothing explains.";
 }
 
 /// Where to look.

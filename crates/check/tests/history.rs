@@ -50,6 +50,7 @@ fn what_is_written_is_read_back() {
         Operation::SnapCreate { snap: "s".into() },
         Operation::Read { offset: 0, length: 512, snap: Some("s".into()) },
         Operation::Read { offset: 0, length: 512, snap: None },
+        Operation::SnapProtect { snap: "s".into() },
         Operation::SnapRemove { snap: "s".into() },
         Operation::Resize { size: 0 },
         Operation::Flatten,

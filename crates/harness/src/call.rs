@@ -130,19 +130,22 @@ impl Call {
         .map(drop)
     }
 
-    /// Waits for its end.
+    /// Waits for its end, at most `bound`.
     pub async fn ended(&self, bound: Duration) -> Result<Result<u32, Failure>> {
+        let ended = timeout(bound, self.ended_at_last());
+        ended.await.with_context(|| format!("the call's end: not within {bound:?}"))?
+    }
+
+    /// Waits for its end, however long that takes.
+    pub async fn ended_at_last(&self) -> Result<Result<u32, Failure>> {
         let mut changed = self.changed.clone();
-        let waiting = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(end) = self.end() {
-                    return Ok(end);
-                }
-                changed.changed().await.context("the call's reader is gone")?;
+        loop {
+            changed.borrow_and_update();
+            if let Some(end) = self.end() {
+                return Ok(end);
             }
-        };
-        timeout(bound, waiting).await.with_context(|| format!("the call's end: not within {bound:?}"))?
+            changed.changed().await.context("the call's reader is gone")?;
+        }
     }
 
     /// Reasons of its rounds: one for each `Restarted`.

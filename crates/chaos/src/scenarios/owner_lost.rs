@@ -102,7 +102,7 @@ pub async fn play(way: Way, options: &Lost, seed: u64, place: &Place) -> Result<
     progress.finish_and_clear();
     let told = rounds.told();
     let stage = alone(rounds.stage.take().context("the stage stands")?)?;
-    finish(stage, &plan, told, place.path()).await
+    Ok(finish(stage, &plan, told, place.path()).await?.0)
 }
 
 impl Way {
@@ -336,7 +336,7 @@ impl LostOwner<'_> {
 
     async fn bring_back(&self) -> Result<()> {
         match self.fault {
-            Fault::Kill => self.owner.fill(&self.stage.cluster).await,
+            Fault::Kill => strike::replace(self.stage, self.owner).await,
             Fault::Freeze => strike::wake(self.stage, self.owner).await,
             _ => {
                 strike::heal(self.stage, self.owner);

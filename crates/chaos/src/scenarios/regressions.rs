@@ -10,6 +10,9 @@ use crate::{
     options::{Common, Random},
 };
 
+/// The list that the gate plays.
+const BUILT_IN: &str = include_str!("../../regressions.toml");
+
 /// The list of seeds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,12 +40,17 @@ pub struct Regression {
 }
 
 impl List {
-    /// Reads the list.
-    pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("reading {}: name the list with --file", file.display()))?;
-        let list: Self = toml::from_str(&text).with_context(|| format!("{}", file.display()))?;
-        ensure!(!list.regressions.is_empty(), "{}: there is no [[regression]] in it", file.display());
+    /// Reads the list in a file, or the one that is built in.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file else { return Self::parse(BUILT_IN).context("crates/chaos/regressions.toml") };
+        let text = std::fs::read_to_string(file);
+        let text = text.with_context(|| format!("--file {}", file.display()))?;
+        Self::parse(&text).with_context(|| format!("--file {}", file.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let list: Self = toml::from_str(text)?;
+        ensure!(!list.regressions.is_empty(), "there is no [[regression]] in it");
         Ok(list)
     }
 }

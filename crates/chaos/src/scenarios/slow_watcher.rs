@@ -24,7 +24,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     let stage = setup::set(place.path(), setting, "child-1").await?;
     let begin = stage.cluster.log.catch_up().await?;
     let watcher = SilentWatcher::start(&stage).await?;
-    stage.mark("", "a client watches and never acks");
+    stage.broken("", "a client watches and never acks");
     let silent = watcher.gid();
 
     let mut hand_over =
@@ -59,7 +59,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     events.retain(|event| event.kind == "notify_done" && event.error == "ETIMEDOUT");
     let timed_out = events.len();
     watcher.leave().await;
-    stage.mark("", "the silent watcher left");
+    stage.mended("", "the silent watcher left");
 
     let statements = vec![
         Check {
@@ -80,5 +80,5 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     ];
     let part_name = "the last round".to_owned();
     let told = Told { measured: vec![forwarded, hand_over], statements, part, part_name, is_brief: false };
-    finish(stage, &plan, told, place.path()).await
+    Ok(finish(stage, &plan, told, place.path()).await?.0)
 }

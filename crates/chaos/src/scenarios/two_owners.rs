@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use check::{Operation, Outcome, Rule};
+use anyhow::{Context, Result, ensure};
+use check::{At, Operation, Outcome, Rule};
 use harness::{check::Check, cluster::Preset};
 use tokio::time::Instant;
 
 use super::owner_lost::become_owner;
 use crate::{
     calls,
+    evidence::Evidence,
     histogram::Histogram,
     nemesis::Fault,
     options::Common,
@@ -38,7 +39,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     let mut measured =
         Histogram::new("from cutting the owner off to another client's next acknowledged write", "");
     let progress = bar(common, common.rounds.into(), plan.name);
-    let mut part = (0, 0);
+    let mut parts = Vec::new();
     for round in 1..=common.rounds as usize {
         let owner = stage.seats[round % stage.seats.len()].clone();
         let next = stage.seats[(round + 1) % stage.seats.len()].clone();
@@ -53,14 +54,15 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         strike::heal(&stage, &owner);
         late.await??;
         rest::recover(&stage).await?;
-        part = (begin, stage.cluster.log.catch_up().await?);
+        parts.push((begin, stage.cluster.log.catch_up().await?));
         progress.inc(1);
     }
     progress.finish_and_clear();
+    let part = parts.last().copied().context("there was no round")?;
     let told =
         Told { measured: vec![measured], part, part_name: "the last round".to_owned(), ..Told::default() };
-    let mut report = finish(alone(stage)?, &plan, told, place.path()).await?;
-    expect_the_second_owner(&mut report, common.rounds as usize)?;
+    let (mut report, evidence) = finish(alone(stage)?, &plan, told, place.path()).await?;
+    expect_the_second_owner(&mut report, &evidence, &parts)?;
     Ok(report)
 }
 
@@ -70,7 +72,7 @@ async fn write(stage: Arc<Stage>, seat: Arc<Seat>) -> Result<Outcome> {
 }
 
 /// The one kind of violation that switching fencing off must cause is taken out of the verdict and asked for instead.
-fn expect_the_second_owner(report: &mut Report, rounds: usize) -> Result<()> {
+fn expect_the_second_owner(report: &mut Report, evidence: &Evidence, rounds: &[(u64, u64)]) -> Result<()> {
     let verdict = report.verdicts.first_mut();
     ensure!(
         verdict.as_ref().is_some_and(|verdict| verdict.invariant == "I1"),
@@ -78,19 +80,22 @@ fn expect_the_second_owner(report: &mut Report, rounds: usize) -> Result<()> {
     );
     let Some(verdict) = verdict else { return Ok(()) };
     let name = Rule::WriteWithoutLock.name();
-    let (caught, other) =
-        std::mem::take(&mut verdict.violations).into_iter().partition(|found| found.starts_with(name));
-    verdict.violations = other;
-    let caught: Vec<String> = caught;
+    verdict.violations.retain(|found| !found.starts_with(name));
+    let mut caught = evidence.writers();
+    caught.retain(|found| found.rule == Rule::WriteWithoutLock);
+    let in_round = |&&(begin, end): &&(u64, u64)| {
+        let within = |at: &At| matches!(at, At::Event(event) if (begin + 1..=end).contains(event));
+        caught.iter().any(|found| found.at.iter().any(within))
+    };
+    let rounds_caught = rounds.iter().filter(in_round).count();
+    let first = caught.first().map_or("none".to_owned(), ToString::to_string);
     report.statements.push(Check {
-        what: format!(
-            "the checker catches writes of former owners, at least as many as there were rounds ({rounds})"
-        ),
-        passed: caught.len() >= rounds,
+        what: "the checker catches a write of a former owner in every round".to_owned(),
+        passed: rounds_caught == rounds.len(),
         found: format!(
-            "{} writes; the first: {}",
-            caught.len(),
-            caught.first().map_or("none", String::as_str)
+            "in {rounds_caught} of {} rounds, {} writes; the first: {first}",
+            rounds.len(),
+            caught.len()
         ),
     });
     Ok(())

@@ -129,7 +129,7 @@ impl Line {
 }
 
 /// Name and arguments of an operation.
-fn named(operation: &Operation) -> (String, Option<Value>) {
+pub(super) fn named(operation: &Operation) -> (String, Option<Value>) {
     let value = serde_json::to_value(operation).expect("its keys are strings");
     match value {
         Value::Object(map) => {
