@@ -48,7 +48,7 @@ async fn owners_die_and_no_rule_is_broken_and_spoiled_evidence_is_found() -> Res
     let (directory, report) = kept(&place).await?;
     assert_eq!(report["passed"], true);
     assert_eq!(report["measured"][0]["times_ms"].as_array().map(Vec::len), Some(2));
-    assert_eq!(report["verdicts"].as_array().map(Vec::len), Some(8));
+    assert_eq!(report["verdicts"].as_array().map(Vec::len), Some(9));
     assert!(
         report["timeline"].as_array().is_some_and(|lines| lines.iter().any(|line| line["what"] == "SIGKILL"))
     );
@@ -65,6 +65,18 @@ async fn owners_die_and_no_rule_is_broken_and_spoiled_evidence_is_found() -> Res
     let output = judged(&directory).await?;
     assert_eq!(output.status, 1, "{}", output.stdout);
     assert!(output.stdout.contains("snapshot-not-a-cut"), "{}", output.stdout);
+
+    // The last of the other calls fails, or is never answered.
+    let (before, after) = history.rsplit_once("\"outcome\":\"ok\"}").context("a call without tags")?;
+    let failed = format!("{before}\"outcome\":\"error\",\"errno\":\"EIO\"}}{after}");
+    let begin = before.rfind('\n').context("lines")?;
+    let unanswered = format!("{}{after}", &before[..begin]);
+    for (spoiled, rule) in [(failed, "error-without-cause"), (unanswered, "unfinished")] {
+        fs::write(&file, spoiled)?;
+        let output = judged(&directory).await?;
+        assert_eq!(output.status, 1, "{}", output.stdout);
+        assert!(output.stdout.contains(rule), "{}", output.stdout);
+    }
     fs::write(&file, &history)?;
 
     // A part of the evidence is missing.
