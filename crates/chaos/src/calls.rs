@@ -28,19 +28,20 @@ pub const OPERATOR: &str = "operator";
 /// A read of HEAD, write, discard, flush, protecting a snapshot, or taking or giving back the lock. A call that is overdue stays open in
 /// the history, for the checker of I5.
 pub async fn io(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outcome> {
-    let remote = seat.remote().await;
-    let id = stage.recorder.invoke(
-        seat.name(),
-        &seat.image(),
-        operation.clone(),
-        Some(stage.cluster.log.last()),
-    )?;
-    let Some(sent) = stage.unless_overdue(seat.name(), send(&remote, &operation)).await else {
+    let id = invoke(stage, seat, operation.clone(), None)?;
+    let sending = async { send(&seat.remote().await, &operation).await };
+    let Some(sent) = stage.unless_overdue(seat.name(), sending).await else {
         return Ok(Outcome::Unknown);
     };
-    let outcome = ended(sent);
+    let outcome = ended(seat, sent).await?;
     stage.recorder.complete(id, outcome.clone(), None)?;
     Ok(outcome)
+}
+
+/// Before anything is sent, and before an empty seat is waited for: a client that is killed meanwhile is killed during the call.
+fn invoke(stage: &Stage, seat: &Seat, operation: Operation, deadline_ms: Option<u64>) -> Result<u64> {
+    let newest = stage.cluster.log.last();
+    stage.recorder.invoke(seat.name(), &seat.image(), operation, deadline_ms, Some(newest))
 }
 
 async fn send(remote: &Remote, operation: &Operation) -> Result<Vec<Option<u64>>, Failure> {
@@ -82,9 +83,9 @@ pub async fn maintenance(
     limits: CallLimits,
     begun: impl FnOnce(&Arc<Call>),
 ) -> Result<Outcome> {
+    let deadline_ms = Some(limits.deadline_ms).filter(|deadline_ms| *deadline_ms > 0);
+    let id = invoke(stage, seat, operation.clone(), deadline_ms)?;
     let remote = seat.remote().await;
-    let (log, recorder) = (&stage.cluster.log, &stage.recorder);
-    let id = recorder.invoke(seat.name(), &seat.image(), operation.clone(), Some(log.last()))?;
     let call = Arc::new(match &operation {
         Operation::Flatten => remote.flatten(limits),
         Operation::Resize { size } => remote.resize(*size, true, limits),
@@ -97,8 +98,8 @@ pub async fn maintenance(
     let Some(answer) = stage.unless_overdue(seat.name(), call.ended_at_last()).await else {
         return Ok(Outcome::Unknown);
     };
-    let outcome = ended(answer?.map(|_| Vec::new()));
-    recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
+    let outcome = ended(seat, answer?.map(|_| Vec::new())).await?;
+    stage.recorder.complete(id, outcome.clone(), Some(stage.cluster.log.catch_up().await?))?;
     Ok(outcome)
 }
 
@@ -109,15 +110,15 @@ pub async fn unlimited(stage: &Stage, seat: &Seat, operation: Operation) -> Resu
 
 /// Opens the image anew when the client has been fenced or its session has ended.
 async fn reopen(stage: &Stage, seat: &Seat) -> Result<Outcome> {
-    let remote = seat.remote().await;
-    let id = stage.recorder.invoke(seat.name(), &seat.image(), Operation::Reopen, None)?;
-    let outcome = match remote.reopen().await {
-        Ok(gid) => {
-            seat.seated(gid);
-            Outcome::Ok { tags: Vec::new() }
-        }
-        Err(failure) => ended(Err(failure)),
+    let id = invoke(stage, seat, Operation::Reopen, None)?;
+    let reopening = async { seat.remote().await.reopen().await };
+    let Some(reopened) = stage.unless_overdue(seat.name(), reopening).await else {
+        return Ok(Outcome::Unknown);
     };
+    if let Ok(gid) = reopened {
+        seat.seated(gid);
+    }
+    let outcome = ended(seat, reopened.map(|_| Vec::new())).await?;
     stage.recorder.complete(id, outcome.clone(), None)?;
     Ok(outcome)
 }
@@ -137,7 +138,7 @@ pub async fn verb(stage: &Stage, image: &str, operation: Operation, arguments: &
         stage.image_made(image);
     }
     let log = &stage.cluster.log;
-    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, Some(log.last()))?;
+    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, None, Some(log.last()))?;
     let output = stage.cluster.rbd(arguments).await?;
     let outcome = match output.status {
         0 => Outcome::Ok { tags: Vec::new() },
@@ -152,7 +153,7 @@ pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64)
     let snap = snap.map(str::to_owned);
     let operation = Operation::Read { offset: 0, length, snap: snap.clone() };
     let log = &stage.cluster.log;
-    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, Some(log.last()))?;
+    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, None, Some(log.last()))?;
     let file = stage.cluster.directory().join(format!("export-{id}"));
     let source = snap.map_or_else(|| spec(image), |snap| format!("{}@{snap}", spec(image)));
     let arguments = ["export", "--no-progress", &source, &file.to_string_lossy()];
@@ -168,15 +169,18 @@ pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64)
     Ok(outcome)
 }
 
-/// An answer without an errno comes from the transport: the client was killed on the way.
-fn ended(result: Result<Vec<Option<u64>>, Failure>) -> Outcome {
-    match result {
+/// An answer without an errno comes from the transport: the client was killed on the way. An error if it died by itself.
+async fn ended(seat: &Seat, result: Result<Vec<Option<u64>>, Failure>) -> Result<Outcome> {
+    Ok(match result {
         Ok(tags) => Outcome::Ok { tags },
         Err(failure) => match Errno::from_name(&failure.name) {
             Some(errno) => Outcome::Error { errno },
-            None => Outcome::Unknown,
+            None => {
+                seat.check_alive().await?;
+                Outcome::Unknown
+            }
         },
-    }
+    })
 }
 
 /// How a verb failed, by the errno that it names; an error of its own if it names none.
@@ -187,14 +191,15 @@ fn refused(arguments: &[&str], output: &Output) -> Result<Outcome> {
     }
 }
 
-/// The first errno that a message names.
-fn errno_in(message: &str) -> Option<Errno> {
-    message.split([':', ' ', '\n', ';', ',']).find_map(|word| Errno::from_name(word.trim()))
+/// The first errno that the program's own message names.
+fn errno_in(stderr: &str) -> Option<Errno> {
+    let message = stderr.lines().find_map(|line| line.strip_prefix("rbd-client: "))?;
+    message.split([':', ' ', ';', ',']).find_map(|word| Errno::from_name(word.trim()))
 }
 
 /// Whether the image must be opened anew before the client is of any use.
 pub fn needs_reopen(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Error { errno: Errno::EBLOCKLISTED | Errno::ENOTCONN })
+    matches!(outcome, Outcome::Error { errno: Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN })
 }
 
 #[cfg(test)]
@@ -203,8 +208,7 @@ mod tests {
 
     #[test]
     fn the_errno_of_a_verb_is_the_one_that_it_names() {
-        let message =
-            "rbd-client: snap rm rbd/x@s: EBUSY: snapshot s is protected\nrbd-client: what next: EINVAL";
+        let message = "WARN EINVAL\nrbd-client: snap rm rbd/x@s: EBUSY: snapshot s is protected\nrbd-client: what next: EIO";
         assert_eq!(errno_in(message), Some(Errno::EBUSY));
         assert_eq!(errno_in("killed"), None);
     }

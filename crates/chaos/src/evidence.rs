@@ -1,11 +1,16 @@
 //! Everything that a run is judged by: three files that say it all.
 
-use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use check::{
-    AtRest, Bounds, BreakRule, Disturbance, EventLog, FinalState, History, ImageObjects, Operation, Outcome,
-    Violation,
+    AtRest, Bounds, BreakRule, Call, Clients, Disturbance, EventLog, FinalState, History, ImageObjects,
+    Operation, Outcome, Violation,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +21,17 @@ const EVENTS: &str = "events.jsonl";
 /// File of [`Findings`].
 const FINDINGS: &str = "findings.json";
 
+const FENCED_WRITERS: &str = "one writer at a time, fenced before its lock is broken";
+const UNFENCED_WRITERS: &str = "one writer at a time";
+
 /// What was found at the end of a run, and the rules that it is judged by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Findings {
     /// Everything that was broken and mended, by the history's clock.
     pub disturbances: Vec<Disturbance>,
+    /// Every instance (gid) of every client.
+    pub instances: BTreeMap<String, BTreeSet<u64>>,
     /// How long a call may take from its invocation, or from the newest begin or end of a disturbance.
     pub call_ms_max: u64,
     /// Whether owners had to be fenced before their lock was broken.
@@ -82,6 +92,13 @@ impl Findings {
 impl Evidence {
     /// Reads the three files of a run.
     pub fn read(directory: &Path) -> Result<Self> {
+        if let Some(run) = run_within(directory) {
+            bail!(
+                "{} holds runs, and is none: judge one of them, e.g. {}",
+                directory.display(),
+                run.display()
+            );
+        }
         let open = |name: &str| {
             let file = directory.join(name);
             let opened = File::open(&file).with_context(|| {
@@ -107,7 +124,8 @@ impl Evidence {
             "{calls} calls in {HISTORY}, {} were made",
             findings.calls
         );
-        ensure!(first == Some(1), "{EVENTS} begins with event {first:?}: a log begins with event 1");
+        let first = first.unwrap_or(0);
+        ensure!(first == 1, "{EVENTS} begins with event {first}: a log begins with event 1");
         let newest = log.newest();
         ensure!(
             newest >= findings.newest_event,
@@ -122,6 +140,19 @@ impl Evidence {
             let image = &call.image;
             let is_known = findings.state.images.contains_key(image) && findings.images.contains_key(image);
             ensure!(is_known, "image {image} was made by call {}, and is not in {FINDINGS}", call.id);
+        }
+        for (image, objects) in &findings.images {
+            let is_written = |call: &&Call| {
+                let is_write = matches!(call.operation, Operation::Write { .. });
+                is_write && call.image == *image && matches!(call.completed, Some((_, Outcome::Ok { .. })))
+            };
+            let writes = history.calls.iter().filter(is_written).count();
+            let changes = log.events().iter().filter(|event| objects.is_change_of_data(event)).count();
+            ensure!(
+                changes >= writes,
+                "{writes} writes of {image} were acknowledged, and {EVENTS} has {changes} changes of its objects {}.*",
+                objects.object_prefix
+            );
         }
         Ok(())
     }
@@ -138,10 +169,15 @@ impl Evidence {
         self.check_whole()?;
         let Self { history, log, findings } = self;
         let bounds = Bounds { disturbances: &findings.disturbances, call_ms_max: findings.call_ms_max };
+        let clients = Clients { instances: &findings.instances, disturbances: &findings.disturbances };
         let (state, rest) = (&findings.state, &findings.rest);
         let once = check::maintenance_happened_once(history, log, &findings.images);
         Ok(vec![
-            Verdict::new("one writer at a time, fenced before its lock is broken", "I1", &self.writers()),
+            Verdict::new(
+                if findings.fence_first { FENCED_WRITERS } else { UNFENCED_WRITERS },
+                "I1",
+                &self.writers(),
+            ),
             Verdict::new("blocks are linearizable", "I2", &check::blocks_are_linearizable(history)),
             Verdict::new("snapshots never change", "I2 I4", &check::snapshots_never_change(history)),
             Verdict::new("maintenance happened once", "I3", &once),
@@ -153,9 +189,22 @@ impl Evidence {
             Verdict::new("parents and children agree", "I4 I6", &check::parents_and_children_agree(state)),
             Verdict::new("nothing is left over", "I6", &check::nothing_left_over(log, rest)),
             Verdict::new("every call ended in time", "I5", &check::calls_ended_in_time(history, bounds)),
-            Verdict::new("every error has a cause", "error table", &check::errors_have_a_cause(history, log)),
+            Verdict::new(
+                "every error has a cause",
+                "error table",
+                &check::errors_have_a_cause(history, log, clients),
+            ),
         ])
     }
+}
+
+/// A run that is kept below a directory which has none itself.
+fn run_within(directory: &Path) -> Option<PathBuf> {
+    if directory.join(HISTORY).exists() {
+        return None;
+    }
+    let below = std::fs::read_dir(directory).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    below.filter(|path| path.join(HISTORY).exists()).min()
 }
 
 /// The events that are known here, for the checkers.

@@ -40,12 +40,6 @@ impl Histogram {
         sorted.get(rank.min(sorted.len()).wrapping_sub(1)).copied().unwrap_or(0.0)
     }
 
-    /// Number of the round, from 1, that took longest.
-    pub fn slowest(&self) -> usize {
-        let slowest = (1..).zip(&self.times_ms).max_by(|(_, one), (_, other)| one.total_cmp(other));
-        slowest.map_or(0, |(round, _)| round)
-    }
-
     /// For a terminal.
     pub fn draw(&self) -> String {
         let mut text = match self.times_ms.len() {
@@ -100,7 +94,6 @@ mod tests {
         let histogram = of(&[5.0, 1.0, 3.0, 2.0, 4.0]);
         let at = |part| histogram.quantile_ms(part);
         assert_eq!([at(0.0), at(0.5), at(0.9), at(1.0)], [1.0, 3.0, 5.0, 5.0]);
-        assert_eq!(histogram.slowest(), 1);
         assert_eq!(of(&[]).quantile_ms(0.5), 0.0);
     }
 

@@ -1,11 +1,16 @@
 //! Breaks running clients on purpose and judges what came of it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use chaos::{
     evidence::{Evidence, Verdict},
-    options::{Command, Common, Format, Options, Random},
+    options::{Command, Common, Format, Options, Output, Random},
     report::{Report, judged},
     run::Place,
     scenarios::{owner_lost, random, regressions, slow_watcher, two_owners},
@@ -64,12 +69,15 @@ async fn run(command: &Command) -> Result<bool> {
         }
         Command::Random(options) => many(options).await,
         Command::Regressions(options) => {
+            let list = regressions::List::read(options.file.as_deref())?.regressions;
+            let regressions: Vec<_> =
+                list.iter().map(|regression| regression.options(&options.output)).collect::<Result<_>>()?;
+            let shelf = options.output.keep.as_deref().map(shelf).transpose()?;
             let mut passed = true;
-            for regression in regressions::List::read(options.file.as_deref())?.regressions {
+            for (number, (regression, random)) in (1..).zip(list.iter().zip(regressions)) {
                 eprintln!("seed {} guards: {}", regression.seed, regression.guards);
-                let random = regression.options(&options.common)?;
-                passed &= one(&random.common, async |seed, place| random::round(&random, seed, place).await)
-                    .await?;
+                let keep = shelf.map(|shelf| shelf.join(format!("{number}-seed-{}", regression.seed)));
+                passed &= round(&random, regression.seed, keep).await?;
             }
             Ok(passed)
         }
@@ -81,7 +89,7 @@ async fn run(command: &Command) -> Result<bool> {
 async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Report>) -> Result<bool> {
     let seed = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     eprintln!("chaos: seed {seed}");
-    let mut place = Place::make(common.keep.as_deref())?;
+    let mut place = Place::make(common.output.keep.as_deref())?;
     let report = match play(seed, &place).await {
         Ok(report) => report,
         Err(error) => {
@@ -89,14 +97,33 @@ async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Repo
             return Err(error.context(format!("seed {seed}")));
         }
     };
-    match common.format {
-        Format::Plain => print!("{}", report.text(common.timeline)),
-        Format::Json => println!("{}", report.json()?),
-    }
-    if common.keep.is_some() || !report.passed() {
+    if common.output.keep.is_some() || !report.passed() {
         place.stay();
     }
+    match common.output.format {
+        Format::Plain => print(&report.text(common.output.timeline))?,
+        Format::Json => print(&format!("{}\n", report.json()?))?,
+    }
     Ok(report.passed())
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("writing the outcome")
+}
+
+/// A new directory for the directories of several rounds.
+fn shelf(keep: &Path) -> Result<&Path> {
+    std::fs::create_dir(keep)
+        .with_context(|| format!("--keep {}: a directory that does not exist yet", keep.display()))?;
+    Ok(keep)
+}
+
+/// One round of `random`, kept there.
+async fn round(random: &Random, seed: u64, keep: Option<PathBuf>) -> Result<bool> {
+    let output = Output { keep, ..random.common.output.clone() };
+    let common = Common { seed: Some(seed), output, ..random.common.clone() };
+    one(&common, async |seed, place| random::round(random, seed, place).await).await
 }
 
 /// Rounds of consecutive seeds; the first one that fails ends it.
@@ -104,17 +131,14 @@ async fn many(options: &Random) -> Result<bool> {
     let common = &options.common;
     let first = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let until = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
+    let shelf = common.output.keep.as_deref().map(shelf).transpose()?;
     let rounds = if until.is_some() { u32::MAX } else { common.rounds };
     for seed in (0..rounds).map(|round| first.wrapping_add(round.into())) {
         if until.is_some_and(|until| Instant::now() >= until) {
             break;
         }
-        let keep = common.keep.as_ref().map(|keep| keep.join(seed.to_string()));
-        if let Some(keep) = &common.keep {
-            std::fs::create_dir_all(keep).with_context(|| format!("--keep {}", keep.display()))?;
-        }
-        let common = Common { seed: Some(seed), keep, ..common.clone() };
-        if !one(&common, async |seed, place| random::round(options, seed, place).await).await? {
+        let keep = shelf.map(|shelf| shelf.join(seed.to_string()));
+        if !round(options, seed, keep).await? {
             return Ok(false);
         }
     }
@@ -126,9 +150,9 @@ fn check(verdicts: &[Verdict], format: Format) -> Result<bool> {
         Format::Plain => {
             let mut text = String::new();
             verdicts.iter().for_each(|verdict| judged(&mut text, verdict));
-            print!("{text}");
+            print(&text)?;
         }
-        Format::Json => println!("{}", serde_json::to_string(verdicts)?),
+        Format::Json => print(&format!("{}\n", serde_json::to_string(verdicts)?))?,
     }
     Ok(verdicts.iter().all(Verdict::passed))
 }

@@ -28,8 +28,8 @@ Examples:
   chaos kill-owner --preset ceph --rounds 1    the same as Ceph does it, in 30 s
   chaos kill-owner --measure flatten           the owner dies in the middle of a forwarded flatten
   chaos random --seed 7 --minutes 5            everything at once, reproducible by its seed
-  chaos random --nemesis cut-owner,kill-requester --rounds 1 --keep run
-  chaos check run                              judges the files of a run once more";
+  chaos random --seed 7 --nemesis cut-owner,kill-requester --rounds 1 --keep run
+  chaos check run/7                            judges the files of that round once more";
 
 /// What is done.
 #[derive(Subcommand, Debug)]
@@ -40,7 +40,7 @@ pub enum Command {
     FreezeOwner(Lost),
     /// The lock owner is cut off, mute or deaf, others take over, and its network is healed
     Partition(Lost),
-    /// A watcher of the image never acks: every notify costs its whole timeout
+    /// A watcher of the image never acks: whoever waits for every ack waits for the timeout
     SlowWatcher(Common),
     /// Fencing is switched off: two clients own the lock, and the checker must catch it
     TwoOwners(Common),
@@ -73,6 +73,14 @@ pub struct Common {
     /// Clients of the image
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=16))]
     pub clients: u16,
+    /// What is printed and kept.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What is printed and kept.
+#[derive(Args, Clone, Debug)]
+pub struct Output {
     /// How the outcome is printed
     #[arg(long, value_enum, default_value_t = Format::Plain)]
     pub format: Format,
@@ -103,7 +111,7 @@ pub struct Lost {
 #[derive(Args, Clone, Debug)]
 pub struct Random {
     /// How long rounds are begun; without it --rounds counts
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, conflicts_with = "rounds", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub minutes: Option<u64>,
     /// What may happen; without it everything: {kill|freeze|cut|slow|mute|deaf|reset}-{owner|requester|bystander}, silent-watcher
     #[arg(long, value_delimiter = ',')]
@@ -132,9 +140,9 @@ pub struct Regressions {
     /// Another list than crates/chaos/regressions.toml, which is built in
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Options of every run; --seed and --rounds come from the list.
+    /// What is printed and kept.
     #[command(flatten)]
-    pub common: Common,
+    pub output: Output,
 }
 
 /// What is waited for after a fault.

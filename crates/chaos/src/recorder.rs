@@ -57,19 +57,21 @@ impl Recorder {
         book.newest_tag
     }
 
-    /// A call is about to be made; its number. `osd_sequence` is an event that has happened by now.
+    /// A call is about to be made; its number. `deadline_ms`: its caller waits so long; `osd_sequence`: an event that has happened.
     pub fn invoke(
         &self,
         client: &str,
         image: &str,
         operation: Operation,
+        deadline_ms: Option<u64>,
         osd_sequence: Option<u64>,
     ) -> Result<u64> {
         let mut book = self.lock();
         book.newest_call += 1;
         let id = book.newest_call;
         book.open.insert(id, client.to_owned());
-        self.take_down(&mut book, id, osd_sequence, What::Invoke { image: image.to_owned(), operation })?;
+        let what = What::Invoke { image: image.to_owned(), operation, deadline_ms };
+        self.take_down(&mut book, id, osd_sequence, what)?;
         Ok(id)
     }
 
@@ -139,7 +141,7 @@ mod tests {
         let recorder = Recorder::create(&file).unwrap();
         let tag = recorder.fresh_tag();
         let write = Operation::Write { offset: 0, length: BLOCK_BYTES, tag };
-        let id = recorder.invoke("client 1", "rbd/x", write, Some(3)).unwrap();
+        let id = recorder.invoke("client 1", "rbd/x", write, None, Some(3)).unwrap();
         assert_eq!(recorder.history().unwrap().calls[0].completed, None);
         recorder.complete(id, Outcome::Unknown, None).unwrap();
         let read = History::read(std::io::BufReader::new(File::open(&file).unwrap())).unwrap();

@@ -2,64 +2,95 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use check::{
     AtRest, DoneRecord, FinalImage, FinalParent, FinalSnapshot, FinalState, ImageObjects, Lock, Opened,
     Operation, Outcome, Watch, nothing_left_over,
 };
 use harness::osd::{POOL, header_of, spec};
 use serde::Deserialize;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::{calls, evidence::log_of, recorder::BLOCK_BYTES, seat::Seat, stage::Stage};
 
 /// How often it is looked whether anything is left over.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Every client works again: it is asked to write until it does. Fenced ones open their image anew.
-pub async fn recover(stage: &Stage) -> Result<()> {
+/// Every client works again: it is asked to write until it does, within the bound of one call. Fenced ones open their image anew. Those
+/// that do not work after all.
+pub async fn recover(stage: &Stage) -> Result<Vec<String>> {
     let deadline = Instant::now() + stage.constants.call_max();
+    let mut broken = Vec::new();
     for seat in &stage.seats {
+        let mut tries = looks();
         loop {
+            tries.tick().await;
             let (gid, tag) = (seat.gid(), stage.recorder.fresh_tag());
             let outcome =
                 calls::io(stage, seat, Operation::Write { offset: 0, length: BLOCK_BYTES, tag }).await?;
             match outcome {
                 Outcome::Ok { .. } => break,
-                _ if Instant::now() > deadline => bail!("{} does not recover: {outcome:?}", seat.name()),
+                _ if Instant::now() > deadline => {
+                    broken.push(format!("{}: {outcome:?}", seat.name()));
+                    break;
+                }
                 _ if calls::needs_reopen(&outcome) => calls::revive(stage, seat, gid).await?,
                 _ => {}
             }
         }
     }
+    Ok(broken)
+}
+
+/// The same; an error if somebody does not.
+pub async fn recovered(stage: &Stage) -> Result<()> {
+    let broken = recover(stage).await?;
+    ensure!(broken.is_empty(), "does not work any more: {}", broken.join("; "));
     Ok(())
 }
 
-/// Every image and every snapshot is read once more, the open one through each client.
-pub async fn read_everything(stage: &Stage, state: &FinalState) -> Result<()> {
+fn looks() -> Interval {
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Every image and every snapshot is read once more, the open one through each client. What could not be read.
+pub async fn read_everything(stage: &Stage, state: &FinalState) -> Result<Vec<String>> {
+    let mut failed = Vec::new();
+    let mut judge = |what: String, outcome: Outcome| {
+        if !matches!(outcome, Outcome::Ok { .. }) {
+            failed.push(format!("{what}: {outcome:?}"));
+        }
+    };
     for seat in &stage.seats {
         let length = state.images[&seat.image()].size;
-        calls::io(stage, seat, Operation::Read { offset: 0, length, snap: None }).await?;
+        let outcome = calls::io(stage, seat, Operation::Read { offset: 0, length, snap: None }).await?;
+        judge(format!("{} through {}", seat.image(), seat.name()), outcome);
     }
     for image in stage.images() {
         // One whose making failed may be missing.
         let Some(found) = state.images.get(&spec(&image)) else { continue };
         if stage.seats.iter().all(|seat| seat.image_name() != image) {
-            calls::export(stage, &image, None, found.size).await?;
+            judge(spec(&image), calls::export(stage, &image, None, found.size).await?);
         }
-        for snapshot in &found.snapshots {
-            calls::export(stage, &image, Some(&snapshot.name), found.size).await?;
+        for FinalSnapshot { name, .. } in &found.snapshots {
+            // Its size is that of its time.
+            let longest = stage.setting.shape.size_max();
+            judge(
+                format!("{}@{name}", spec(&image)),
+                calls::export(stage, &image, Some(name), longest).await?,
+            );
         }
     }
-    Ok(())
+    Ok(failed)
 }
 
 /// Waits until nothing is left over that nobody explains, and gathers what is there. What remains after the bound is found by the
 /// checker.
 pub async fn settle(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Result<AtRest> {
     let deadline = Instant::now() + stage.constants.rest_max();
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = looks();
     loop {
         looks.tick().await;
         let rest = at_rest(stage, images).await?;

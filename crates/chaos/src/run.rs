@@ -105,16 +105,24 @@ pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Sett
 }
 
 /// Brings the stage to rest, judges, and ends it.
-pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> Result<(Report, Evidence)> {
-    rest::recover(&stage).await?;
+pub async fn finish(
+    stage: Stage,
+    plan: &Plan,
+    mut told: Told,
+    directory: &Path,
+) -> Result<(Report, Evidence)> {
+    let broken = rest::recover(&stage).await?;
     let (state, images) = rest::gather(&stage).await?;
-    rest::read_everything(&stage, &state).await?;
+    let unread = rest::read_everything(&stage, &state).await?;
+    told.statements.push(all_well("every client works again", &broken));
+    told.statements.push(all_well("every image and every snapshot can be read at the end", &unread));
     let at_rest = rest::settle(&stage, &images).await?;
     let call_ms_max = u64::try_from(stage.constants.call_max().as_millis())?;
     let newest_event = stage.cluster.log.catch_up().await?;
     let history = stage.recorder.history()?;
     let findings = Findings {
         disturbances: stage.troubles.past(),
+        instances: stage.instances(),
         call_ms_max,
         fence_first: plan.fence_first,
         calls: history.calls.len(),
@@ -129,6 +137,11 @@ pub async fn finish(stage: Stage, plan: &Plan, told: Told, directory: &Path) -> 
     let report = report(&stage, plan, told, &evidence, verdicts);
     stage.close(OSD_END_BOUND).await?;
     Ok((report, evidence))
+}
+
+fn all_well(what: &str, failed: &[String]) -> Check {
+    let found = if failed.is_empty() { "all of them".to_owned() } else { failed.join("; ") };
+    Check { what: what.to_owned(), passed: failed.is_empty(), found }
 }
 
 fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts: Vec<Verdict>) -> Report {
@@ -158,7 +171,7 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
 
 /// A bar over `total` steps, on a terminal only.
 pub fn bar(common: &Common, total: u64, what: &'static str) -> ProgressBar {
-    if common.no_progress || !std::io::stderr().is_terminal() {
+    if common.output.no_progress || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total).with_message(what);

@@ -100,10 +100,23 @@ impl Seat {
         let client = self.client.lock().await.take();
         self.remote.send_replace(None);
         if let Some(mut client) = client {
-            if let Some(status) = client.process.exit_status()? {
-                bail!("{} had ended by itself with {status}: {}", self.name, client.process.said());
-            }
+            self.check_running(&mut client)?;
             client.process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// An error if its client's process ended by itself.
+    pub async fn check_alive(&self) -> Result<()> {
+        match &mut *self.client.lock().await {
+            Some(client) => self.check_running(client),
+            None => Ok(()),
+        }
+    }
+
+    fn check_running(&self, client: &mut Client) -> Result<()> {
+        if let Some(status) = client.process.exit_status()? {
+            bail!("{} ended by itself with {status}: {}", self.name, client.process.said());
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One OSD, a clone of a filled image, its clients, and the book that everything is taken down in.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -43,6 +43,8 @@ pub struct Stage {
     pub recorder: Recorder,
     /// The clients.
     pub seats: Vec<Arc<Seat>>,
+    /// Instances of those that left their seats.
+    left: BTreeMap<String, BTreeSet<u64>>,
     /// Object that carries lock and watches of the image that the clients have open.
     pub header: String,
     image_id: String,
@@ -78,6 +80,7 @@ impl Stage {
             setting,
             recorder: Recorder::create(&directory.join("history.jsonl"))?,
             seats: Vec::new(),
+            left: BTreeMap::new(),
             header: String::new(),
             image_id: String::new(),
             images: Mutex::default(),
@@ -91,6 +94,7 @@ impl Stage {
     pub async fn seat_on(&mut self, image: &str) -> Result<()> {
         for seat in self.seats.drain(..) {
             seat.close().await?;
+            note(&mut self.left, &seat);
         }
         for number in 1..=self.setting.clients {
             let name = format!("client {number}");
@@ -115,7 +119,13 @@ impl Stage {
 
     /// Takes down that `whom` is broken from here on; empty: something else is.
     pub fn broken(&self, whom: &str, what: &str) {
-        self.troubles.begin(whom, self.recorder.now_ms());
+        self.troubles.begin(whom, false, self.recorder.now_ms());
+        self.mark(whom, what);
+    }
+
+    /// Takes down that the process of `whom` is killed.
+    pub fn killed(&self, whom: &str, what: &str) {
+        self.troubles.begin(whom, true, self.recorder.now_ms());
         self.mark(whom, what);
     }
 
@@ -150,6 +160,13 @@ impl Stage {
         marks.retain(|mark| mark.time_ms >= begin_ms);
         marks.sort_by_key(|mark| mark.time_ms);
         marks
+    }
+
+    /// Every instance of every client that had an image of this run open.
+    pub fn instances(&self) -> BTreeMap<String, BTreeSet<u64>> {
+        let mut instances = self.left.clone();
+        self.seats.iter().for_each(|seat| note(&mut instances, seat));
+        instances
     }
 
     /// Who is who on the image that is open.
@@ -210,4 +227,8 @@ impl Stage {
         ensure!(status.success(), "osd-sim ended with {status}: {}", self.cluster.process.said());
         Ok(())
     }
+}
+
+fn note(instances: &mut BTreeMap<String, BTreeSet<u64>>, seat: &Seat) {
+    instances.entry(seat.name().to_owned()).or_default().extend(seat.gids());
 }

@@ -139,7 +139,7 @@ async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Re
 
 /// SIGKILL.
 pub async fn kill(stage: &Stage, seat: &Seat) -> Result<()> {
-    stage.broken(seat.name(), "SIGKILL");
+    stage.killed(seat.name(), "SIGKILL");
     seat.kill().await
 }
 

@@ -18,8 +18,8 @@ pub struct Troubles {
 struct State {
     /// When something was broken or mended last.
     changed: Instant,
-    /// Whom it befell, and when by the history's clock.
-    open: Vec<(String, u64)>,
+    /// They end later than they say.
+    open: Vec<Disturbance>,
     past: Vec<Disturbance>,
 }
 
@@ -31,11 +31,12 @@ impl Default for Troubles {
 }
 
 impl Troubles {
-    /// `client` is broken; empty: something else is.
-    pub fn begin(&self, client: &str, now_ms: u64) {
+    /// `client` is broken, perhaps killed; empty: something else is.
+    pub fn begin(&self, client: &str, kills: bool, now_ms: u64) {
+        let begun = Disturbance { client: client.to_owned(), from_ms: now_ms, until_ms: now_ms, kills };
         self.state.send_modify(|state| {
             state.changed = Instant::now();
-            state.open.push((client.to_owned(), now_ms));
+            state.open.push(begun);
         });
     }
 
@@ -43,9 +44,9 @@ impl Troubles {
     pub fn end(&self, client: &str, now_ms: u64) {
         self.state.send_modify(|state| {
             state.changed = Instant::now();
-            if let Some(index) = state.open.iter().position(|(whom, _)| whom == client) {
-                let (client, from_ms) = state.open.remove(index);
-                state.past.push(Disturbance { client, from_ms, until_ms: now_ms });
+            if let Some(index) = state.open.iter().position(|open| open.client == client) {
+                let ended = state.open.remove(index);
+                state.past.push(Disturbance { until_ms: now_ms, ..ended });
             }
         });
     }
@@ -63,7 +64,7 @@ impl Troubles {
         loop {
             let (changed, is_broken) = {
                 let state = state.borrow_and_update();
-                (state.changed, state.open.iter().any(|(whom, _)| whom == client))
+                (state.changed, state.open.iter().any(|open| open.client == client))
             };
             tokio::select! {
                 biased;
@@ -102,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_of_a_broken_client_is_not_overdue_before_it_is_mended() {
         let took = until_overdue(async |troubles| {
-            troubles.begin("client 1", 0);
+            troubles.begin("client 1", false, 0);
             tokio::time::sleep(Duration::from_secs(100)).await;
             troubles.end("client 1", 100_000);
         })
@@ -114,7 +115,7 @@ mod tests {
     async fn the_trouble_of_another_gives_a_call_its_bound_once_more() {
         let took = until_overdue(async |troubles| {
             tokio::time::sleep(Duration::from_secs(4)).await;
-            troubles.begin("client 2", 4_000);
+            troubles.begin("client 2", true, 4_000);
         })
         .await;
         assert_eq!(took, 14);
@@ -123,10 +124,10 @@ mod tests {
     #[test]
     fn what_is_over_is_kept() {
         let troubles = Troubles::default();
-        troubles.begin("client 1", 3);
-        troubles.begin("", 4);
+        troubles.begin("client 1", true, 3);
+        troubles.begin("", false, 4);
         troubles.end("client 1", 9);
-        let past = Disturbance { client: "client 1".to_owned(), from_ms: 3, until_ms: 9 };
+        let past = Disturbance { client: "client 1".to_owned(), from_ms: 3, until_ms: 9, kills: true };
         assert_eq!(troubles.past(), [past]);
     }
 }

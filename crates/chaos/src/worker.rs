@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     calls,
-    recorder::BLOCK_BYTES,
     seat::Seat,
     setup::OBJECT_BYTES,
     stage::Stage,
@@ -75,7 +74,7 @@ impl Worker {
             }
             Chore::SnapRead => {
                 if let Some(snap) = self.stage.some_snapshot(|count| rng.usize(0..count)) {
-                    let length = self.stage.setting.shape.blocks * BLOCK_BYTES;
+                    let length = self.stage.setting.shape.size_max();
                     calls::export(&self.stage, self.image(), Some(&snap), length).await?;
                 }
             }

@@ -14,19 +14,14 @@ pub struct AtRest {
     /// Images that the driver's live clients have open: the explanation for all that follows.
     pub opened: Vec<Opened>,
     /// Live sessions by gid.
-    #[serde(default)]
     pub sessions: Vec<u64>,
     /// Registered watches.
-    #[serde(default)]
     pub watches: Vec<Watch>,
     /// Held locks.
-    #[serde(default)]
     pub locks: Vec<Lock>,
     /// done_ records in headers.
-    #[serde(default)]
     pub done_records: Vec<DoneRecord>,
     /// Blocklist entries in force, by gid.
-    #[serde(default)]
     pub blocklist: Vec<u64>,
 }
 
@@ -76,11 +71,13 @@ pub struct DoneRecord {
 
 /// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
 /// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
-/// and none that took it back. And each entry that the log says is in force is there.
+/// and none that took it back. And nothing is missing: each entry that the log says is in force is there, and whoever has an image
+/// open has a session and watches it.
 pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let opened: BTreeSet<(u64, &str)> =
         rest.opened.iter().map(|open| (open.gid, open.header.as_str())).collect();
     let mut found = sessions(rest);
+    found.extend(missing(rest));
     found.extend(watches(rest, &opened));
     found.extend(locks(rest));
     found.extend(done_records(rest, &opened));
@@ -96,6 +93,22 @@ fn sessions(rest: &AtRest) -> Vec<Violation> {
     let live: BTreeSet<u64> = rest.opened.iter().map(|open| open.gid).collect();
     let stray = rest.sessions.iter().filter(|gid| !live.contains(gid));
     stray.map(|gid| left(*gid, "its session is there, but it has no image open".to_owned())).collect()
+}
+
+fn missing(rest: &AtRest) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for Opened { gid, header } in &rest.opened {
+        let mut missing = |what: String| {
+            found.push(Violation::new(Rule::Missing, format!("client {gid}"), [], what));
+        };
+        if !rest.sessions.contains(gid) {
+            missing(format!("it has {header} open, but no session"));
+        }
+        if !rest.watches.iter().any(|watch| watch.gid == *gid && watch.object == *header) {
+            missing(format!("it has {header} open, but does not watch it"));
+        }
+    }
+    found
 }
 
 fn watches(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation> {
@@ -243,6 +256,13 @@ mod tests {
     fn a_blocklist_entry_that_no_event_explains_is_found() {
         assert!(finds_one(|rest| rest.blocklist.push(9)));
         assert!(finds_one(|rest| rest.blocklist.push(3)));
+    }
+
+    #[test]
+    fn an_open_image_without_a_session_or_a_watch_is_found() {
+        assert_eq!(judged(&AtRest { sessions: vec![], ..explained() }), [Rule::Missing]);
+        let unwatched = AtRest { watches: vec![], locks: vec![], ..explained() };
+        assert_eq!(judged(&unwatched), [Rule::Missing]);
     }
 
     #[test]

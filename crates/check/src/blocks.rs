@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Call, Effect, History, Operation};
 use crate::register::{Action, RegisterOp, Start, UNREAD, Verdict, linearize, needed};
+use crate::sizes;
 use crate::violation::{At, Rule, Violation};
 
 /// Every block of every image behaves like one register: each read of HEAD sees the last write, discard or shrink before it, in
@@ -35,7 +36,7 @@ pub(crate) fn complaint(rule: Rule, who: &str, verdict: Verdict) -> Option<Viola
     }
 }
 
-/// Reads that did not see whole blocks, or not all of them although nobody resized the image before they ended.
+/// Reads that did not see whole blocks, or ended where the image cannot have ended.
 fn whole_reads(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     for call in &history.calls {
@@ -46,13 +47,10 @@ fn whole_reads(history: &History) -> Vec<Violation> {
             let what = "a read saw parts of more than one write";
             found.push(Violation::new(Rule::TornBlock, who, [At::Call(call.id)], what));
         }
-        let is_resized = |other: &Call| {
-            let may_shrink = matches!(other.operation, Operation::Resize { .. });
-            may_shrink && other.image == call.image && other.invoked.position < call.end()
-        };
-        let wanted = blocks.end - blocks.start;
-        if (tags.len() as u64) < wanted && !history.calls.iter().any(is_resized) {
-            let what = format!("a read of {wanted} blocks gave {}", tags.len());
+        let (wanted, got) = (blocks.end - blocks.start, tags.len() as u64);
+        let end = (blocks.start + got) * history.block_bytes;
+        if got < wanted && !sizes::met_by(history, call).is_some_and(|sizes| sizes.contains(&end)) {
+            let what = format!("a read of {wanted} blocks gave {got}, and the image did not end there");
             let who = format!("image {}", call.image);
             found.push(Violation::new(Rule::ShortRead, who, [At::Call(call.id)], what));
         }

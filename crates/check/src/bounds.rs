@@ -13,6 +13,8 @@ pub struct Disturbance {
     pub from_ms: u64,
     /// When it was taken back.
     pub until_ms: u64,
+    /// The client's process was killed, and another one took its place: answers were lost.
+    pub kills: bool,
 }
 
 /// Until when calls must have ended.
@@ -73,7 +75,7 @@ mod tests {
     }
 
     fn of(client: &str, from_ms: u64, until_ms: u64) -> Disturbance {
-        Disturbance { client: client.to_owned(), from_ms, until_ms }
+        Disturbance { client: client.to_owned(), from_ms, until_ms, kills: false }
     }
 
     /// Records of client a follow each other by a millisecond: the outer call lasts from 0 to 2 `inner` + 1.

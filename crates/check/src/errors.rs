@@ -1,63 +1,120 @@
-//! Every error has a cause (librbd's error table).
+//! Every answer that is no success has a cause (librbd's error table).
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use errno::Errno;
 
+use crate::bounds::Disturbance;
 use crate::events::{EventLog, Fact};
-use crate::history::{Call, History, Operation, Outcome};
+use crate::history::{Call, Effect, History, Operation, Outcome};
+use crate::sizes;
 use crate::violation::{At, Rule, Violation};
 
-/// Every error that a call was answered with is one that librbd's error table has for it, and what causes it had been asked for: a lock
-/// that is kept before EROFS, a smaller size before EINVAL of a write, a fence before EBLOCKLISTED.
-pub fn errors_have_a_cause(history: &History, log: &EventLog) -> Vec<Violation> {
-    let is_anybody_fenced = log.events().iter().any(|event| matches!(event.fact, Fact::Blocklisted));
-    let answered = history.calls.iter().filter_map(|call| match call.completed {
-        Some((_, Outcome::Error { errno })) => Some((call, errno)),
-        _ => None,
-    });
-    let unexplained = answered.filter(|&(call, errno)| match errno {
-        Errno::EBLOCKLISTED => !is_anybody_fenced,
-        errno => !is_explained(history, call, errno),
-    });
-    let violation = |(call, errno): (&Call, Errno)| {
-        let what =
-            format!("{:?} was answered with {}, and nothing explains it", call.operation, errno.name());
-        Violation::new(Rule::ErrorWithoutCause, format!("client {}", call.client), [At::Call(call.id)], what)
-    };
-    unexplained.map(violation).collect()
+/// What the driver did to its clients, and who they were.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients<'a> {
+    /// Every instance (gid) of each client.
+    pub instances: &'a BTreeMap<String, BTreeSet<u64>>,
+    /// What befell them.
+    pub disturbances: &'a [Disturbance],
 }
 
-fn is_explained(history: &History, call: &Call, errno: Errno) -> bool {
-    let before = || {
-        let calls = history.calls.iter().filter(|other| other.id != call.id);
-        calls.take_while(|other| other.invoked.position < call.end())
+/// Every error that a call was answered with is one that librbd's error table has for it, and what causes it was there: a lock that
+/// another client keeps before EROFS, an image that can have been too small before EINVAL, a fence of the client before EBLOCKLISTED, a
+/// deadline before ETIMEDOUT. An answer that was lost, the unknown outcome, has a client that was killed meanwhile.
+pub fn errors_have_a_cause(history: &History, log: &EventLog, clients: Clients<'_>) -> Vec<Violation> {
+    let evidence = Evidence { history, log, clients };
+    let complaint = |call: &Call| match &call.completed {
+        Some((_, Outcome::Error { errno })) if !evidence.explains(call, *errno) => {
+            Some(format!("{:?} was answered with {}, and nothing explains it", call.operation, errno.name()))
+        }
+        Some((_, Outcome::Unknown)) if !evidence.met(call, |disturbance| disturbance.kills) => {
+            Some(format!("the answer to {:?} was lost, and nobody killed its client", call.operation))
+        }
+        _ => None,
     };
-    let asked_of = |image: &str, is_cause: &dyn Fn(&Operation) -> bool| {
-        before().any(|other| other.image == image && is_cause(&other.operation))
+    let violation = |call: &Call| {
+        let what = complaint(call)?;
+        let who = format!("client {}", call.client);
+        Some(Violation::new(Rule::ErrorWithoutCause, who, [At::Call(call.id)], what))
     };
-    let asked = |is_cause: &dyn Fn(&Operation) -> bool| asked_of(&call.image, is_cause);
-    match (errno, &call.operation) {
-        // The client's session with the OSD had ended.
-        (Errno::ENOTCONN, _) => true,
-        // Somebody keeps the lock: it was taken by hand.
-        (Errno::EROFS, operation) if operation.needs_the_lock() => {
-            asked(&|other| matches!(other, Operation::Acquire))
+    history.calls.iter().filter_map(violation).collect()
+}
+
+struct Evidence<'a> {
+    history: &'a History,
+    log: &'a EventLog,
+    clients: Clients<'a>,
+}
+
+impl Evidence<'_> {
+    fn explains(&self, call: &Call, errno: Errno) -> bool {
+        let begun = || self.history.calls.iter().take_while(|other| other.invoked.position < call.end());
+        let asked_of = |image: &str, is_cause: &dyn Fn(&Operation) -> bool| {
+            begun().any(|other| other.id != call.id && other.image == image && is_cause(&other.operation))
+        };
+        let asked = |is_cause: &dyn Fn(&Operation) -> bool| asked_of(&call.image, is_cause);
+        match (errno, &call.operation) {
+            (Errno::EBLOCKLISTED, _) => self.befell(call, &Fact::Blocklisted),
+            (Errno::ENOTCONN, _) => self.befell(call, &Fact::SessionEnded),
+            (Errno::EROFS, operation) if operation.needs_the_lock() => {
+                begun().any(|other| self.keeps_the_lock_from(other, call))
+            }
+            // The image is being closed to be opened anew, or could not be opened again.
+            (Errno::ESHUTDOWN, _) => begun().any(|other| is_closed_by(other, call)),
+            // The OSD is out of reach.
+            (Errno::ETIMEDOUT, Operation::Reopen) => self.met(call, |disturbance| !disturbance.kills),
+            (Errno::ETIMEDOUT | Errno::ERESTART, _) => call.deadline_ms.is_some(),
+            (Errno::EINVAL, operation) if operation.range().is_some() => {
+                let end = operation.range().map_or(0, |(offset, length)| offset + length);
+                sizes::met_by(self.history, call).is_none_or(|sizes| sizes.iter().any(|size| *size < end))
+            }
+            // The parent has gone.
+            (Errno::EINVAL, Operation::Flatten) => asked(&|other| matches!(other, Operation::Flatten)),
+            (Errno::EBUSY, Operation::SnapRemove { snap }) => {
+                asked(&|other| matches!(other, Operation::SnapProtect { snap: kept } if kept == snap))
+            }
+            (Errno::ENOENT, Operation::Clone { parent, snap }) => asked_of(parent, &removes(snap)),
+            (Errno::ENOENT, operation) => operation.snapshot().is_some_and(|snap| asked(&removes(snap))),
+            _ => false,
         }
-        // Only waits of maintenance operations have a bound, and can be cancelled.
-        (Errno::ETIMEDOUT | Errno::ERESTART, operation) => operation.is_maintenance(),
-        // Beyond the end of the image, which somebody made smaller.
-        (Errno::EINVAL, operation) if operation.range().is_some() => {
-            let end = operation.range().map_or(0, |(offset, length)| offset + length);
-            asked(&|other| matches!(other, Operation::Resize { size } if *size < end))
-        }
-        // The parent has gone.
-        (Errno::EINVAL, Operation::Flatten) => asked(&|other| matches!(other, Operation::Flatten)),
-        (Errno::EBUSY, Operation::SnapRemove { snap }) => {
-            asked(&|other| matches!(other, Operation::SnapProtect { snap: kept } if kept == snap))
-        }
-        (Errno::ENOENT, Operation::Clone { parent, snap }) => asked_of(parent, &removes(snap)),
-        (Errno::ENOENT, operation) => operation.snapshot().is_some_and(|snap| asked(&removes(snap))),
-        _ => false,
     }
+
+    /// The log says so of an instance of the call's client.
+    fn befell(&self, call: &Call, fact: &Fact) -> bool {
+        let instances = self.clients.instances.get(&call.client);
+        let is_it = |gid: &u64| instances.is_some_and(|instances| instances.contains(gid));
+        self.log.events().iter().any(|event| event.fact == *fact && is_it(&event.gid))
+    }
+
+    /// Another client took the lock by hand, and had not surely given it back when the call began.
+    fn keeps_the_lock_from(&self, taking: &Call, call: &Call) -> bool {
+        let is_taking = matches!(taking.operation, Operation::Acquire)
+            && taking.image == call.image
+            && taking.client != call.client
+            && !matches!(taking.completed, Some((_, Outcome::Error { .. })));
+        let gave_back = |other: &Call| {
+            let ends_it = matches!(other.operation, Operation::Release | Operation::Reopen);
+            let is_over = matches!(other.effect(), Effect::Happened(end) if end < call.invoked.position);
+            ends_it && is_over && other.client == taking.client && other.invoked.position > taking.end()
+        };
+        is_taking && !self.history.calls.iter().any(gave_back)
+    }
+
+    /// Something of this kind befell the call's client while it ran.
+    fn met(&self, call: &Call, is_it: impl Fn(&Disturbance) -> bool) -> bool {
+        let ended_ms = call.completed.as_ref().map_or(u64::MAX, |(at, _)| at.time_ms);
+        self.clients.disturbances.iter().any(|disturbance| {
+            let Disturbance { client, from_ms, until_ms, .. } = disturbance;
+            let overlaps = *from_ms <= ended_ms && call.invoked.time_ms <= *until_ms;
+            overlaps && *client == call.client && is_it(disturbance)
+        })
+    }
+}
+
+fn is_closed_by(other: &Call, call: &Call) -> bool {
+    let reopens = matches!(other.operation, Operation::Reopen) && other.client == call.client;
+    reopens && other.id != call.id && (other.end() > call.invoked.position || !other.is_ok())
 }
 
 fn removes(snap: &str) -> impl Fn(&Operation) -> bool {
@@ -67,58 +124,66 @@ fn removes(snap: &str) -> impl Fn(&Operation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Script, clone, log, read, refused, snap_create, snap_remove, write};
+    use crate::testing::{BLOCK, Script, clone, log, read, refused, snap_create, snap_remove, write};
 
-    fn unfenced(script: &Script) -> Vec<(Rule, Vec<At>)> {
-        let found = errors_have_a_cause(&script.history(), &log(&[]));
+    /// Client a, who makes every call of a script, is instance 7.
+    fn judged(script: &Script, log: &EventLog, disturbances: &[Disturbance]) -> Vec<(Rule, Vec<At>)> {
+        let instances = [("a".to_owned(), [7].into())].into();
+        let clients = Clients { instances: &instances, disturbances };
+        let found = errors_have_a_cause(&script.history(), log, clients);
         found.into_iter().map(|violation| (violation.rule, violation.at)).collect()
+    }
+
+    fn quietly(script: &Script) -> Vec<(Rule, Vec<At>)> {
+        judged(script, &log(&[]), &[])
+    }
+
+    fn at(call: u64) -> Vec<(Rule, Vec<At>)> {
+        vec![(Rule::ErrorWithoutCause, vec![At::Call(call)])]
     }
 
     fn protect(snap: &str) -> Operation {
         Operation::SnapProtect { snap: snap.to_owned() }
     }
 
+    fn created() -> Script {
+        let mut script = Script::new();
+        script.ok("i", Operation::Create { size: BLOCK });
+        script
+    }
+
     /// Nothing explains the error of a call on image "i"; after `cause` on it, it is explained.
     fn needs(operation: &Operation, errno: Errno, cause: &Operation) {
-        let mut script = Script::new();
+        let mut script = created();
         let call = script.call("i", operation.clone(), refused(errno));
         script.ok("i", cause.clone());
-        assert_eq!(unfenced(&script), [(Rule::ErrorWithoutCause, vec![At::Call(call)])], "{operation:?}");
-        let mut script = Script::new();
+        assert_eq!(quietly(&script), at(call), "{operation:?}");
+        let mut script = created();
         script.ok("i", cause.clone());
         script.call("i", operation.clone(), refused(errno));
-        assert_eq!(unfenced(&script), [], "{operation:?}");
+        assert_eq!(quietly(&script), [], "{operation:?}");
     }
 
     #[test]
     fn an_error_that_the_table_does_not_have_is_found() {
         let operations = [write(1), read(None), Operation::Flatten, Operation::Flush, snap_create("s")];
         for operation in operations {
-            let mut script = Script::new();
+            let mut script = created();
             let call = script.call("i", operation.clone(), refused(Errno::EIO));
-            assert_eq!(unfenced(&script), [(Rule::ErrorWithoutCause, vec![At::Call(call)])], "{operation:?}");
+            assert_eq!(quietly(&script), at(call), "{operation:?}");
         }
     }
 
     #[test]
-    fn erofs_needs_a_lock_that_is_kept() {
-        needs(&write(1), Errno::EROFS, &Operation::Acquire);
-        needs(&Operation::Flatten, Errno::EROFS, &Operation::Acquire);
-        let mut script = Script::new();
-        script.ok("i", Operation::Acquire);
-        let call = script.call("i", read(None), refused(Errno::EROFS));
-        assert_eq!(
-            unfenced(&script),
-            [(Rule::ErrorWithoutCause, vec![At::Call(call)])],
-            "reads need no lock"
-        );
-    }
-
-    #[test]
-    fn einval_needs_a_smaller_image_or_a_flatten() {
+    fn einval_needs_an_image_that_was_too_small_or_a_flatten() {
         needs(&write(1), Errno::EINVAL, &Operation::Resize { size: 0 });
         needs(&read(None), Errno::EINVAL, &Operation::Resize { size: 0 });
         needs(&Operation::Flatten, Errno::EINVAL, &Operation::Flatten);
+        let mut script = created();
+        script.ok("i", Operation::Resize { size: 0 });
+        script.ok("i", Operation::Resize { size: BLOCK });
+        let call = script.call("i", write(1), refused(Errno::EINVAL));
+        assert_eq!(quietly(&script), at(call), "it has grown again");
     }
 
     #[test]
@@ -129,7 +194,7 @@ mod tests {
         script.ok("parent", snap_remove("s"));
         script.call("one", clone("parent", "s"), refused(Errno::ENOENT));
         let call = script.call("other", clone("parent", "t"), refused(Errno::ENOENT));
-        assert_eq!(unfenced(&script), [(Rule::ErrorWithoutCause, vec![At::Call(call)])]);
+        assert_eq!(quietly(&script), at(call));
     }
 
     #[test]
@@ -138,28 +203,98 @@ mod tests {
     }
 
     #[test]
-    fn only_maintenance_times_out() {
-        let mut script = Script::new();
-        script.call("i", Operation::Flatten, refused(Errno::ETIMEDOUT));
-        let call = script.call("i", write(1), refused(Errno::ETIMEDOUT));
-        assert_eq!(unfenced(&script), [(Rule::ErrorWithoutCause, vec![At::Call(call)])]);
-    }
+    fn erofs_needs_a_lock_that_another_client_keeps() {
+        let mut script = created();
+        let call = script.call("i", write(1), refused(Errno::EROFS));
+        assert_eq!(quietly(&script), at(call));
 
-    #[test]
-    fn eblocklisted_needs_a_fence() {
-        let mut script = Script::new();
-        let call = script.call("i", write(1), refused(Errno::EBLOCKLISTED));
-        assert_eq!(unfenced(&script), [(Rule::ErrorWithoutCause, vec![At::Call(call)])]);
-        let fenced = log(&[("blocklisted", 7, "", "")]);
-        assert_eq!(errors_have_a_cause(&script.history(), &fenced), []);
-    }
+        let mut script = created();
+        script.of("b");
+        let taking = script.invoke("i", Operation::Acquire);
+        script.of("a");
+        script.call("i", write(1), refused(Errno::EROFS));
+        script.of("b");
+        script.complete(taking, crate::testing::done());
+        script.of("a");
+        script.call("i", Operation::Flatten, refused(Errno::EROFS));
+        assert_eq!(quietly(&script), [], "it was kept, or about to be");
+        script.of("b");
+        script.ok("i", Operation::Release);
+        script.of("a");
+        let late = script.call("i", write(2), refused(Errno::EROFS));
+        assert_eq!(quietly(&script), at(late), "it was given back");
 
-    #[test]
-    fn the_cause_may_come_while_the_call_is_under_way() {
-        let mut script = Script::new();
-        let call = script.invoke("i", write(1));
+        let mut script = created();
         script.ok("i", Operation::Acquire);
-        script.complete(call, refused(Errno::EROFS));
-        assert_eq!(unfenced(&script), []);
+        let own = script.call("i", write(1), refused(Errno::EROFS));
+        assert_eq!(quietly(&script), at(own), "one's own lock is no reason");
+
+        let mut script = created();
+        script.of("b");
+        script.ok("i", Operation::Acquire);
+        script.of("a");
+        let call = script.call("i", read(None), refused(Errno::EROFS));
+        assert_eq!(quietly(&script), at(call), "reads need no lock");
+    }
+
+    #[test]
+    fn a_wait_that_ended_had_a_deadline() {
+        let mut script = created();
+        script.deadline(5);
+        script.call("i", Operation::Flatten, refused(Errno::ETIMEDOUT));
+        assert_eq!(quietly(&script), []);
+        let mut script = created();
+        let call = script.call("i", Operation::Flatten, refused(Errno::ETIMEDOUT));
+        assert_eq!(quietly(&script), at(call));
+    }
+
+    #[test]
+    fn eblocklisted_needs_a_fence_of_the_client_and_enotconn_the_end_of_its_session() {
+        for (errno, kind) in [(Errno::EBLOCKLISTED, "blocklisted"), (Errno::ENOTCONN, "session_ended")] {
+            let mut script = created();
+            let call = script.call("i", write(1), refused(errno));
+            assert_eq!(quietly(&script), at(call));
+            assert_eq!(judged(&script, &log(&[(kind, 8, "", "")]), &[]), at(call), "of another");
+            assert_eq!(judged(&script, &log(&[(kind, 7, "", "")]), &[]), []);
+        }
+    }
+
+    fn befell(client: &str, from_ms: u64, until_ms: u64, kills: bool) -> Disturbance {
+        Disturbance { client: client.to_owned(), from_ms, until_ms, kills }
+    }
+
+    #[test]
+    fn eshutdown_needs_an_image_that_is_opened_anew() {
+        let mut script = created();
+        let call = script.call("i", write(1), refused(Errno::ESHUTDOWN));
+        let reopening = script.invoke("i", Operation::Reopen);
+        assert_eq!(quietly(&script), at(call));
+
+        script.call("i", write(2), refused(Errno::ESHUTDOWN));
+        script.complete(reopening, crate::testing::done());
+        assert_eq!(quietly(&script), at(call), "while it is opened");
+        let late = script.call("i", write(3), refused(Errno::ESHUTDOWN));
+        assert_eq!(quietly(&script), [at(call), at(late)].concat());
+    }
+
+    #[test]
+    fn an_image_cannot_be_opened_anew_out_of_the_osds_reach() {
+        let mut script = created();
+        let call = script.call("i", Operation::Reopen, refused(Errno::ETIMEDOUT));
+        script.call("i", write(1), refused(Errno::ESHUTDOWN));
+        assert_eq!(judged(&script, &log(&[]), &[befell("b", 0, 9, false)]), at(call));
+        assert_eq!(judged(&script, &log(&[]), &[befell("a", 0, 9, false)]), []);
+    }
+
+    #[test]
+    fn only_a_killed_client_leaves_calls_without_an_answer() {
+        let mut script = created();
+        let call = script.call("i", write(1), Outcome::Unknown);
+        let with = |disturbance| judged(&script, &log(&[]), &[disturbance]);
+        assert_eq!(quietly(&script), at(call));
+        assert_eq!(with(befell("a", 0, 9, false)), at(call));
+        assert_eq!(with(befell("b", 0, 9, true)), at(call));
+        assert_eq!(with(befell("a", 0, 1, true)), at(call), "before the call");
+        assert_eq!(with(befell("a", 3, 9, true)), []);
     }
 }

@@ -55,6 +55,8 @@ pub enum Fact {
     Blocklisted,
     /// Its entry has gone; it stays fenced.
     BlocklistRemoved,
+    /// The instance's session ended.
+    SessionEnded,
     /// No checker's business.
     Other,
 }
@@ -143,6 +145,7 @@ fn fact(line: &Line) -> Result<Fact, String> {
     match kind {
         "applied" => Ok(Fact::Applied(line.detail.split(", ").map(str::to_owned).collect())),
         "blocklisted" => Ok(Fact::Blocklisted),
+        "session_ended" => Ok(Fact::SessionEnded),
         "blocklist_removed" => Ok(Fact::BlocklistRemoved),
         "lock" | "unlock" | "lock_broken" | "lock_cookie" => lock_fact(kind, &line.detail),
         _ => Ok(Fact::Other),

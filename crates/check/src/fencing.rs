@@ -92,13 +92,16 @@ impl Judge<'_> {
         let needs_lock = !is_header || ops.iter().any(|op| GUARDED.contains(&op.as_str()));
         if needs_lock && self.holder.as_ref().is_none_or(|holder| holder.gid != event.gid) {
             let lost = self.lost.get(&event.gid).copied();
-            let history = if lost.is_some() { "had lost the lock" } else { "never held the lock" };
+            let (rule, history) = match lost {
+                Some(_) => (Rule::WriteAfterLoss, "had lost the lock"),
+                None => (Rule::WriteWithoutLock, "never held the lock"),
+            };
             let now = match &self.holder {
                 Some(holder) => format!("client {} holds it", holder.gid),
                 None => "nobody holds it".to_owned(),
             };
             let what = format!("{} on {} was applied: it {history}, {now}", ops.join(", "), event.object);
-            self.report(Rule::WriteWithoutLock, event, lost, what);
+            self.report(rule, event, lost, what);
         }
         if is_header && ops.iter().any(|op| op == "remove") {
             // The lock goes with the header.
@@ -196,14 +199,14 @@ mod tests {
     #[test]
     fn a_write_after_the_lock_was_released_is_found() {
         let lines = [("lock", 5, H, A), ("unlock", 5, H, A), ("applied", 5, D, "write")];
-        assert_eq!(judged(&lines), [(Rule::WriteWithoutLock, vec![At::Event(2), At::Event(3)])]);
+        assert_eq!(judged(&lines), [(Rule::WriteAfterLoss, vec![At::Event(2), At::Event(3)])]);
     }
 
     #[test]
     fn a_former_owners_write_under_its_successor_is_found() {
         let lines =
             [("lock", 5, H, A), ("unlock", 5, H, A), ("lock", 6, H, B), ("applied", 5, D, "rbd.copyup")];
-        assert_eq!(judged(&lines), [(Rule::WriteWithoutLock, vec![At::Event(2), At::Event(4)])]);
+        assert_eq!(judged(&lines), [(Rule::WriteAfterLoss, vec![At::Event(2), At::Event(4)])]);
     }
 
     #[test]
@@ -214,13 +217,13 @@ mod tests {
     #[test]
     fn a_header_commit_of_a_former_owner_is_found() {
         let lines = [("lock", 5, H, A), ("unlock", 5, H, A), ("applied", 5, H, "rbd.parent_detach")];
-        assert_eq!(judged(&lines), [(Rule::WriteWithoutLock, vec![At::Event(2), At::Event(3)])]);
+        assert_eq!(judged(&lines), [(Rule::WriteAfterLoss, vec![At::Event(2), At::Event(3)])]);
     }
 
     #[test]
     fn a_write_after_the_header_was_removed_is_found() {
         let lines = [("lock", 5, H, A), ("applied", 5, H, "remove"), ("applied", 5, D, "write")];
-        assert_eq!(judged(&lines), [(Rule::WriteWithoutLock, vec![At::Event(2), At::Event(3)])]);
+        assert_eq!(judged(&lines), [(Rule::WriteAfterLoss, vec![At::Event(2), At::Event(3)])]);
     }
 
     #[test]

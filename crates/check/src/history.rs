@@ -33,6 +33,8 @@ pub struct Call {
     pub image: String,
     /// What was asked.
     pub operation: Operation,
+    /// How long its caller would wait, if it said so.
+    pub deadline_ms: Option<u64>,
     /// When it was asked.
     pub invoked: Moment,
     /// When and how it ended; `None` = never.
@@ -174,6 +176,8 @@ pub enum What {
         image: String,
         /// This is asked.
         operation: Operation,
+        /// The caller waits so long; `None`: for ever.
+        deadline_ms: Option<u64>,
     },
     /// It has ended; recorded after the answer came.
     Complete(Outcome),

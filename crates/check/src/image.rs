@@ -28,6 +28,11 @@ impl ImageObjects {
         event.pool == self.pool && number.is_some()
     }
 
+    /// Whether the event is a change of a data object.
+    pub fn is_change_of_data(&self, event: &Event) -> bool {
+        matches!(event.fact, Fact::Applied(_)) && self.is_data(event)
+    }
+
     /// Whether the event is a change of the header by this op.
     pub(crate) fn is_commit(&self, event: &Event, op: &str) -> bool {
         let Fact::Applied(ops) = &event.fact else { return false };

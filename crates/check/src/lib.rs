@@ -10,6 +10,7 @@ mod history;
 mod image;
 mod maintenance;
 mod register;
+mod sizes;
 mod snapshots;
 #[cfg(test)]
 mod testing;
@@ -18,7 +19,7 @@ mod violation;
 pub use at_rest::{AtRest, DoneRecord, Lock, Opened, Watch, nothing_left_over};
 pub use blocks::blocks_are_linearizable;
 pub use bounds::{Bounds, Disturbance, calls_ended_in_time};
-pub use errors::errors_have_a_cause;
+pub use errors::{Clients, errors_have_a_cause};
 pub use events::{Event, EventLog, EventLogError, Fact};
 pub use fencing::{BreakRule, one_writer_at_a_time};
 pub use history::{

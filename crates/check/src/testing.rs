@@ -32,6 +32,8 @@ pub(crate) struct Script {
     records: Vec<Record>,
     calls: u64,
     osd_sequence: Option<u64>,
+    client: Option<String>,
+    deadline_ms: Option<u64>,
 }
 
 impl Script {
@@ -44,9 +46,20 @@ impl Script {
         self.osd_sequence = Some(sequence);
     }
 
+    /// All further records are this client's; at first they are client a's.
+    pub(crate) fn of(&mut self, client: &str) {
+        self.client = Some(client.to_owned());
+    }
+
+    /// The deadline of all further calls.
+    pub(crate) fn deadline(&mut self, deadline_ms: u64) {
+        self.deadline_ms = Some(deadline_ms);
+    }
+
     pub(crate) fn invoke(&mut self, image: &str, operation: Operation) -> u64 {
         self.calls += 1;
-        self.push(self.calls, What::Invoke { image: image.to_owned(), operation });
+        let deadline_ms = self.deadline_ms;
+        self.push(self.calls, What::Invoke { image: image.to_owned(), operation, deadline_ms });
         self.calls
     }
 
@@ -76,7 +89,7 @@ impl Script {
 
     fn push(&mut self, id: u64, what: What) {
         let time_ms = self.records.len() as u64;
-        let client = "a".to_owned();
+        let client = self.client.clone().unwrap_or_else(|| "a".to_owned());
         self.records.push(Record { id, client, time_ms, osd_sequence: self.osd_sequence, what });
     }
 }

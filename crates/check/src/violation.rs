@@ -23,7 +23,8 @@ rules! {
     TwoHolders = "two-holders", "The lock was taken while somebody else held it.";
     ForeignRelease = "foreign-release", "The lock was released, broken or renamed at somebody who did not hold it.";
     UnfencedBreak = "unfenced-break", "The lock was broken although its holder was not blocklisted.";
-    WriteWithoutLock = "write-without-lock", "A mutating op was applied for a client that did not hold the lock.";
+    WriteWithoutLock = "write-without-lock", "A mutating op was applied for a client that never held the lock.";
+    WriteAfterLoss = "write-after-loss", "A mutating op was applied for a client that had lost the lock.";
     WriteAfterFence = "write-after-fence", "An op was applied for a blocklisted instance.";
     NotLinearizable = "not-linearizable", "No order of the ops on a block explains what was read.";
     TornBlock = "torn-block", "A block held parts of more than one write.";
@@ -36,6 +37,7 @@ rules! {
     FinalState = "final-state", "The final state does not follow from the calls and their answers.";
     ParentChild = "parent-child", "A parent's list of children and a child's parent disagree.";
     LeftOver = "left-over", "Something is still there that nothing explains.";
+    Missing = "missing", "A client that has an image open has no session, or does not watch the image.";
     FenceLost = "fence-lost", "A blocklist entry is missing that the event log says is in force.";
     Unfinished = "unfinished", "A call never ended.";
     Late = "late", "A call ended after its bound.";

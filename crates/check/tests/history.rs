@@ -67,7 +67,7 @@ fn what_is_written_is_read_back() {
             (_, 1) => Outcome::Error { errno: Errno::EBLOCKLISTED },
             _ => Outcome::Unknown,
         };
-        let invoke = What::Invoke { image: "i".into(), operation };
+        let invoke = What::Invoke { image: "i".into(), operation, deadline_ms: (id == 3).then_some(250) };
         for what in [invoke, What::Complete(outcome)] {
             let osd_sequence = (id == 2).then_some(9);
             records.push(Record { id, client: "a".into(), time_ms: id, osd_sequence, what });

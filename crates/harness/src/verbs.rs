@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long one `rbd-client` verb may take.
-const VERB_BOUND: Duration = Duration::from_secs(120);
+const VERB_BOUND: Duration = Duration::from_secs(300);
 
 /// An [`Osd`] that can be asked for verbs. Each is a run of the real program, which lies beside this one.
 pub struct Verbs {

@@ -298,7 +298,7 @@ impl LostOwner<'_> {
         while let Some(stream) = streams.join_next().await {
             stream??;
         }
-        rest::recover(stage).await?;
+        rest::recovered(stage).await?;
         Ok(took)
     }
 
@@ -319,7 +319,7 @@ impl LostOwner<'_> {
         let took = lost.elapsed();
         ensure!(matches!(outcome, Outcome::Ok { .. }), "the flatten: {outcome:?}");
         self.bring_back().await?;
-        rest::recover(stage).await?;
+        rest::recovered(stage).await?;
         Ok(took)
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     nemesis::Nemesis,
-    options::{Common, Random},
+    options::{Common, Output, Random},
 };
 
 /// The list that the gate plays.
@@ -57,20 +57,17 @@ impl List {
 
 impl Regression {
     /// The options under which it failed.
-    pub fn options(&self, common: &Common) -> Result<Random> {
+    pub fn options(&self, output: &Output) -> Result<Random> {
         let parse =
             |name: &String| name.parse::<Nemesis>().map_err(|error| anyhow::anyhow!("{name}: {error}"));
         let nemesis = self.nemesis.iter().map(parse).collect::<Result<_>>()?;
-        ensure!((2..=16).contains(&self.clients), "seed {}: clients {}: 2 to 16", self.seed, self.clients);
-        let keep = common.keep.as_ref().map(|keep| keep.join(self.seed.to_string()));
-        if let Some(keep) = &common.keep {
-            std::fs::create_dir_all(keep).with_context(|| format!("--keep {}", keep.display()))?;
-        }
-        Ok(Random {
-            minutes: None,
-            nemesis,
-            chaos: Duration::from_secs(self.chaos_seconds),
-            common: Common { seed: Some(self.seed), clients: self.clients, keep, ..common.clone() },
-        })
+        let Self { seed, clients, chaos_seconds, .. } = *self;
+        ensure!((2..=16).contains(&clients), "seed {seed}: clients {clients}: 2 to 16");
+        ensure!(
+            (1..=86_400).contains(&chaos_seconds),
+            "seed {seed}: chaos_seconds {chaos_seconds}: 1 to 86400"
+        );
+        let common = Common { seed: Some(seed), preset: None, rounds: 1, clients, output: output.clone() };
+        Ok(Random { minutes: None, nemesis, chaos: Duration::from_secs(chaos_seconds), common })
     }
 }

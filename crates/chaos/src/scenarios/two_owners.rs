@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use check::{At, Operation, Outcome, Rule};
+use check::{At, Operation, Outcome, Rule, Violation};
 use harness::{check::Check, cluster::Preset};
 use tokio::time::Instant;
 
@@ -53,7 +53,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         measured.add(began.elapsed());
         strike::heal(&stage, &owner);
         late.await??;
-        rest::recover(&stage).await?;
+        rest::recovered(&stage).await?;
         parts.push((begin, stage.cluster.log.catch_up().await?));
         progress.inc(1);
     }
@@ -79,10 +79,10 @@ fn expect_the_second_owner(report: &mut Report, evidence: &Evidence, rounds: &[(
         "the first verdict is about writers"
     );
     let Some(verdict) = verdict else { return Ok(()) };
-    let name = Rule::WriteWithoutLock.name();
-    verdict.violations.retain(|found| !found.starts_with(name));
-    let mut caught = evidence.writers();
-    caught.retain(|found| found.rule == Rule::WriteWithoutLock);
+    let is_asked_for = |found: &Violation| found.rule == Rule::WriteAfterLoss;
+    let (caught, other): (Vec<_>, Vec<_>) = evidence.writers().into_iter().partition(is_asked_for);
+    verdict.check = "one writer at a time, but for those writes";
+    verdict.violations = other.iter().map(ToString::to_string).collect();
     let in_round = |&&(begin, end): &&(u64, u64)| {
         let within = |at: &At| matches!(at, At::Event(event) if (begin + 1..=end).contains(event));
         caught.iter().any(|found| found.at.iter().any(within))

@@ -174,7 +174,7 @@ fn a_torn_block_is_found() {
 }
 
 #[test]
-fn a_short_read_is_found_unless_the_image_was_resized() {
+fn a_read_that_ends_where_the_image_did_not_is_found() {
     let mut script = with_image();
     script.ok("other", Operation::Resize { size: 0 });
     let short = script.call("i", read(None), seen(&[]));
@@ -184,6 +184,21 @@ fn a_short_read_is_found_unless_the_image_was_resized() {
     script.call("i", Operation::Resize { size: 0 }, Outcome::Unknown);
     script.call("i", read(None), seen(&[]));
     assert_eq!(judged(&script), []);
+
+    let mut script = with_image();
+    script.ok("i", snap_create("s"));
+    script.ok("i", Operation::Resize { size: 4 * BLOCK });
+    let read =
+        |snap: Option<&str>| Operation::Read { offset: 0, length: 16 * BLOCK, snap: snap.map(str::to_owned) };
+    script.call("i", read(None), seen(&[0; 4]));
+    script.call("i", read(Some("s")), seen(&[0; 8]));
+    assert_eq!(judged(&script), []);
+    let short = script.call("i", read(None), seen(&[0; 3]));
+    let of_head = script.call("i", read(Some("s")), seen(&[0; 4]));
+    assert_eq!(
+        judged(&script),
+        [(Rule::ShortRead, vec![At::Call(short)]), (Rule::ShortRead, vec![At::Call(of_head)])]
+    );
 }
 
 /// librbd: a shrink trims first and commits the size last; after a hand-over it begins anew.

@@ -109,26 +109,27 @@ impl Builder {
         self.position += 1;
         let moment = Moment { position: self.position, time_ms, osd_sequence };
         match what {
-            What::Invoke { image, operation } => self.invoke(id, client, image, operation, moment),
+            What::Invoke { image, operation, deadline_ms } => self.invoke(Call {
+                id,
+                client,
+                image,
+                operation,
+                deadline_ms,
+                invoked: moment,
+                completed: None,
+            }),
             What::Complete(outcome) => self.complete(id, &client, outcome, moment),
         }
     }
 
-    fn invoke(
-        &mut self,
-        id: u64,
-        client: String,
-        image: String,
-        operation: Operation,
-        invoked: Moment,
-    ) -> Result<(), String> {
-        if self.places.contains_key(&id) {
-            return Err(format!("call {id} was invoked before"));
+    fn invoke(&mut self, call: Call) -> Result<(), String> {
+        if self.places.contains_key(&call.id) {
+            return Err(format!("call {} was invoked before", call.id));
         }
-        self.check_range(&operation)?;
-        self.check_names(&image, &operation)?;
-        self.places.insert(id, self.history.calls.len());
-        self.history.calls.push(Call { id, client, image, operation, invoked, completed: None });
+        self.check_range(&call.operation)?;
+        self.check_names(&call.image, &call.operation)?;
+        self.places.insert(call.id, self.history.calls.len());
+        self.history.calls.push(call);
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     args: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<Ended>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     errno: Option<String>,
@@ -65,14 +67,16 @@ impl Line {
             op: None,
             image: None,
             args: None,
+            deadline_ms: None,
             outcome: None,
             errno: None,
             tags: None,
         };
         match &record.what {
-            What::Invoke { image, operation } => {
+            What::Invoke { image, operation, deadline_ms } => {
                 let (op, args) = named(operation);
                 line.kind = Kind::Invoke;
+                line.deadline_ms = *deadline_ms;
                 (line.op, line.args, line.image) = (Some(op), args, Some(image.clone()));
             }
             What::Complete(Outcome::Ok { tags }) => {
@@ -107,12 +111,12 @@ impl Line {
         let args = self.args.filter(|args| args.as_object().is_none_or(|args| !args.is_empty()));
         let value = Value::Object(Map::from_iter([(op, args.unwrap_or(Value::Null))]));
         let operation = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        Ok(What::Invoke { image, operation })
+        Ok(What::Invoke { image, operation, deadline_ms: self.deadline_ms })
     }
 
     fn completion(self) -> Result<Outcome, String> {
-        if self.op.is_some() || self.image.is_some() || self.args.is_some() {
-            return Err("op, image and args belong to an invocation".to_owned());
+        if self.op.is_some() || self.image.is_some() || self.args.is_some() || self.deadline_ms.is_some() {
+            return Err("op, image, args and deadline_ms belong to an invocation".to_owned());
         }
         let outcome = self.outcome.ok_or("a completion has an outcome")?;
         match (outcome, self.errno, self.tags) {

@@ -4,7 +4,8 @@ use crate::blocks::complaint;
 use crate::history::{Call, Effect, History, NEVER, Operation};
 use crate::image::{FinalImage, FinalState};
 use crate::register::{Action, RegisterOp, Start, linearize};
-use crate::violation::{Rule, Violation};
+use crate::sizes;
+use crate::violation::{At, Rule, Violation};
 
 const ABSENT: u64 = 0;
 const PRESENT: u64 = 1;
@@ -15,9 +16,10 @@ const PRESENT: u64 = 1;
 pub fn state_matches_the_calls(history: &History, state: &FinalState) -> Vec<Violation> {
     let judge = |(image, last): (&String, &FinalImage)| {
         let calls: Vec<_> = history.calls.iter().filter(|call| call.image == *image).collect();
-        let mut found: Vec<_> = size(image, &calls, last).into_iter().collect();
+        let mut found: Vec<_> = size(history, image, &calls, last).into_iter().collect();
         found.extend(snapshots(image, &calls, last));
         found.extend(parent(image, &calls, last));
+        found.extend(other_parent(image, &calls, last));
         found
     };
     state.images.iter().flat_map(judge).collect()
@@ -30,16 +32,13 @@ fn start(calls: &[&Call], value: u64) -> Start {
     if is_made { Start::OneOf(BTreeSet::from([value])) } else { Start::Any }
 }
 
-fn size(image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> {
-    let created = calls.iter().find_map(|call| match call.operation {
-        Operation::Create { size } => Some(Start::OneOf(BTreeSet::from([size]))),
-        _ => None,
-    });
+fn size(history: &History, image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> {
+    let start = sizes::at_first(history, image).map_or(Start::Any, Start::OneOf);
     let action = |call: &Call| match call.operation {
         Operation::Resize { size } => Some(Action::Write(size)),
         _ => None,
     };
-    judge(&format!("size of image {image}"), &created.unwrap_or(Start::Any), calls, last.size, action)
+    judge(&format!("size of image {image}"), &start, calls, last.size, action)
 }
 
 fn snapshots(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
@@ -77,6 +76,17 @@ fn parent(image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> 
     judge(&format!("parent of image {image}"), &start(calls, first), calls, last, action)
 }
 
+/// A clone has the parent that it was made from, or none any more.
+fn other_parent(image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> {
+    let last = last.parent.as_ref()?;
+    let call = calls.iter().find(|call| matches!(call.operation, Operation::Clone { .. }))?;
+    let Operation::Clone { parent, snap } = &call.operation else { return None };
+    let is_other = (parent, snap) != (&last.image, &last.snap);
+    let what = format!("it was cloned from {parent}@{snap}, and its parent is {}@{}", last.image, last.snap);
+    let who = format!("parent of image {image}");
+    is_other.then(|| Violation::new(Rule::FinalState, who, [At::Call(call.id)], what))
+}
+
 /// Whether the calls can leave this value.
 fn judge(
     who: &str,
@@ -90,7 +100,7 @@ fn judge(
         Some(RegisterOp { id: call.id, invoked: call.invoked.position, effect: call.effect(), action })
     };
     let mut ops: Vec<_> = calls.iter().filter_map(register_op).collect();
-    let newest = ops.iter().map(|op| op.id).max().unwrap_or(0);
+    let newest = calls.last().map_or(0, |call| call.id);
     let end = Effect::Happened(NEVER);
     ops.push(RegisterOp { id: newest, invoked: NEVER, effect: end, action: Action::Read(last) });
     let mut found = complaint(Rule::FinalState, who, linearize(start, &ops))?;
@@ -138,6 +148,19 @@ mod tests {
         script.ok("i", Operation::Resize { size: 2 * BLOCK });
         assert!(judged(&script, sized(2 * BLOCK)).is_empty());
         assert_eq!(judged(&script, sized(BLOCK)), ["size of image i"]);
+    }
+
+    #[test]
+    fn a_clone_has_the_size_of_its_snapshot_and_the_parent_that_it_was_made_from() {
+        let mut script = Script::new();
+        script.ok("p", Operation::Create { size: BLOCK });
+        script.ok("p", snap_create("s"));
+        script.ok("i", clone("p", "s"));
+        let of = |snap: &str| Some(FinalParent { image: "p".into(), snap: snap.into(), head: true });
+        let sized = |size, snap| FinalImage { size, parent: of(snap), ..FinalImage::default() };
+        assert!(judged(&script, sized(BLOCK, "s")).is_empty());
+        assert_eq!(judged(&script, sized(2 * BLOCK, "s")), ["size of image i"]);
+        assert_eq!(judged(&script, sized(BLOCK, "t")), ["parent of image i"]);
     }
 
     #[test]
