@@ -30,6 +30,19 @@ async fn a_frozen_process_is_dropped_too() -> Result<()> {
     Ok(())
 }
 
+/// Whoever started it may have been killed: nothing else tells a program.
+#[tokio::test]
+async fn a_program_ends_with_its_standard_input() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    cluster.rbd_ok(&["create", "--size", "1M", "rbd/image"]).await?;
+    let mut client = cluster.serve("client 1", "image", &[]).await?;
+    client.process.hang_up();
+    assert!(client.process.ended(BOUND).await?.success());
+    cluster.process.hang_up();
+    assert!(cluster.process.ended(BOUND).await?.success());
+    Ok(())
+}
+
 #[test]
 fn a_missing_program_is_named_with_the_script_that_builds_it() {
     let error = program::find("no-such-program").unwrap_err().to_string();

@@ -21,7 +21,8 @@ pub struct Client {
 impl Client {
     /// Starts `rbd-client serve <image> <options>` and connects to it.
     pub async fn start(name: &str, options: &[String], image: &str, directory: &Path) -> Result<Self> {
-        let mut arguments = ["serve", image, "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
+        let mut arguments =
+            ["serve", image, "--listen", "127.0.0.1:0", "--until-stdin-ends"].map(str::to_owned).to_vec();
         arguments.extend(["--name".to_owned(), name.replace(' ', "-")]);
         arguments.extend_from_slice(options);
         let (process, ready) = Process::start("rbd-client", name, &arguments, directory).await?;

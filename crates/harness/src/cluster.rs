@@ -77,7 +77,8 @@ impl Cluster {
         osd_options: &[&str],
         client_options: &[&str],
     ) -> Result<Self> {
-        let arguments = [&["--listen", "127.0.0.1:0"], preset.of_osd(), osd_options].concat();
+        let arguments =
+            [&["--listen", "127.0.0.1:0", "--until-stdin-ends"], preset.of_osd(), osd_options].concat();
         let (process, ready) = Process::start("osd-sim", "osd-sim", &owned(&arguments), directory).await?;
         let osd = Osd::connect(&ready.address.parse()?).await?;
         let options = [preset.of_client(), client_options].concat();

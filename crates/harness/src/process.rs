@@ -38,6 +38,7 @@ pub struct Ready {
 #[derive(Debug)]
 pub struct Process {
     name: String,
+    /// Holds the other end of its standard input: with `--until-stdin-ends` it does not outlive this process.
     child: Child,
     errors: PathBuf,
     /// Stays open, or the program's next line would end it.
@@ -55,7 +56,7 @@ impl Process {
         let errors = directory.join(format!("{}.log", name.replace(' ', "-")));
         let log = File::options().create(true).append(true).open(&errors)?;
         let mut command = Command::new(program::find(program)?);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
         let stdout = child.stdout.take().context("its output is a pipe")?;
         let stdout = BufReader::new(pipe::Receiver::from_owned_fd(stdout.into())?);
@@ -113,6 +114,11 @@ impl Process {
     /// SIGTERM: it closes what it has open and ends.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
+    }
+
+    /// Closes its standard input, as the end of this process would: with `--until-stdin-ends` it ends.
+    pub fn hang_up(&mut self) {
+        self.child.stdin = None;
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

@@ -89,6 +89,9 @@ pub(crate) struct Serve {
     /// Whether time passes by itself, or only when it is told to: service clock.v1.Clock, `rbd-client clock`.
     #[arg(long, env = "OSD_SIM_CLOCK", value_enum, default_value = "real")]
     clock: Time,
+    /// End when standard input ends: whoever started this program and holds the other end is gone, however that came about.
+    #[arg(long, env = "OSD_SIM_UNTIL_STDIN_ENDS", value_parser = FalseyValueParser::new())]
+    pub(crate) until_stdin_ends: bool,
     /// How logs are written to stderr.
     #[arg(long, env = "OSD_SIM_LOG_FORMAT", value_enum, default_value = "plain")]
     pub(crate) log_format: LogFormat,

@@ -47,11 +47,13 @@ async fn serve_until_signal(options: &Serve) -> Result<()> {
     let listener = listen(&config).with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?.to_string();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let until_stdin_ends = options.until_stdin_ends;
     let shutdown = async move {
         tokio::select! {
             biased;
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = rpc::stdin_ended(), if until_stdin_ends => {}
         }
         tracing::info!("closing");
     };

@@ -9,7 +9,7 @@ mod server;
 pub mod status;
 
 pub use channel::{Address, AddressError, BoxIo, Dial, Io, Network};
-pub use server::{incoming, server};
+pub use server::{incoming, server, stdin_ended};
 
 /// Stubs of service `clock.v1.Clock`.
 #[allow(missing_docs, clippy::all, reason = "generated code")]

@@ -27,3 +27,9 @@ pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStrea
         Ok(stream)
     })
 }
+
+/// Waits for the end of standard input: whoever holds its other end is gone. The runtime must be shut down in the background.
+pub async fn stdin_ended() {
+    // A standard input that cannot be read has no other end.
+    let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+}

@@ -41,6 +41,10 @@ pub(crate) struct Serve {
     /// Whether time passes by itself, or only when it is told to: service clock.v1.Clock, `rbd-client clock`. The OSD should go by the same
     #[arg(long, env = "RBD_CLIENT_CLOCK", default_value = "real")]
     clock: Time,
+
+    /// End when standard input ends: whoever started this program and holds the other end is gone, however that came about
+    #[arg(long)]
+    until_stdin_ends: bool,
 }
 
 /// What the protocol's times go by.
@@ -88,6 +92,14 @@ impl Serve {
             gid: session.rados.gid(),
             image,
         })?;
-        serve::until(held, listener, session.interrupted.clone()).await
+        let interrupted = session.interrupted.clone();
+        if self.until_stdin_ends {
+            let interrupted = interrupted.clone();
+            tokio::spawn(async move {
+                rpc::stdin_ended().await;
+                interrupted.cancel();
+            });
+        }
+        serve::until(held, listener, interrupted).await
     }
 }
