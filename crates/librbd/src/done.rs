@@ -96,6 +96,9 @@ pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<K
     Ok(match found.get(&done) {
         Some(value) => Known::Committed(decode_result(value)),
         None if id.number < decode_mark(found.get(&low)) => Known::Ended,
+        // This client's own: should its session have ended meanwhile, then nothing that it sends is taken any more, and that is what
+        // its caller is to hear.
+        None if id.gid == io.rados().gid() => Known::New,
         None if live_sessions(io, header).await?.contains(&id.gid) => Known::New,
         None => Known::Ended,
     })
