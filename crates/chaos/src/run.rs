@@ -104,6 +104,18 @@ pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Sett
     }
 }
 
+/// Rounds, clients and constants of a run, in a line.
+pub fn described(common: &Common, setting: &Setting) -> String {
+    let (rounds, clients) = (counted(common.rounds as usize, "round"), common.clients);
+    format!("{rounds}, {clients} clients, preset {:?}", setting.preset).to_lowercase()
+}
+
+/// E.g. "1 round", "2 rounds".
+pub fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// Brings the stage to rest, judges, and ends it.
 pub async fn finish(
     stage: Stage,

@@ -18,7 +18,7 @@ use crate::{
     recorder::BLOCK_BYTES,
     report::Report,
     rest,
-    run::{Place, Plan, Told, alone, bar, finish, setting},
+    run::{Place, Plan, Told, alone, bar, counted, described, finish, setting},
     seat::Seat,
     setup,
     stage::Stage,
@@ -79,13 +79,7 @@ pub const PARTITION: Way = Way {
 pub async fn play(way: Way, options: &Lost, seed: u64, place: &Place) -> Result<Report> {
     let common = &options.common;
     let setting = setting(common, way.preset, &ONE_AT_A_TIME);
-    let plan = Plan {
-        name: way.name,
-        seed,
-        what: format!("{} rounds, {} clients, preset {:?}", common.rounds, common.clients, setting.preset)
-            .to_lowercase(),
-        fence_first: true,
-    };
+    let plan = Plan { name: way.name, seed, what: described(common, &setting), fence_first: true };
     let progress = bar(common, common.rounds.into(), way.name);
     let stage = setup::set(place.path(), setting, "child-1").await?;
     let mut rounds = Rounds {
@@ -204,7 +198,7 @@ impl Rounds {
         let slowest = (1..).zip(&self.parts).max_by_key(|(_, (_, took))| *took);
         let (round, part) = slowest.map_or((0, (0, 0)), |(round, (part, _))| (round, *part));
         let found = match self.unordered.as_slice() {
-            [] => format!("in each of {} rounds", self.parts.len()),
+            [] => format!("in each of {}", counted(self.parts.len(), "round")),
             some => some.join("; "),
         };
         let mut statements = vec![Check {

@@ -11,7 +11,7 @@ use crate::{
     histogram::Histogram,
     options::Common,
     report::Report,
-    run::{Place, Plan, Told, bar, finish, setting},
+    run::{Place, Plan, Told, bar, counted, described, finish, setting},
     setup,
     silent::SilentWatcher,
 };
@@ -19,8 +19,7 @@ use crate::{
 /// Plays all rounds and judges.
 pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     let setting = setting(common, Preset::Ci, &[]);
-    let what = format!("{} rounds, {} clients, preset {:?}", common.rounds, common.clients, setting.preset);
-    let plan = Plan { name: "slow-watcher", seed, what: what.to_lowercase(), fence_first: true };
+    let plan = Plan { name: "slow-watcher", seed, what: described(common, &setting), fence_first: true };
     let stage = setup::set(place.path(), setting, "child-1").await?;
     let begin = stage.cluster.log.catch_up().await?;
     let watcher = SilentWatcher::start(&stage).await?;
@@ -65,7 +64,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         Check {
             what: "notifies waited for the silent watcher until their timeout".to_owned(),
             passed: timed_out >= common.rounds as usize,
-            found: format!("{timed_out} of them in {} rounds", common.rounds),
+            found: format!("{timed_out} of them in {}", counted(common.rounds as usize, "round")),
         },
         Check {
             what: "a flatten ends although a watcher is silent".to_owned(),

@@ -18,7 +18,7 @@ use crate::{
     recorder::BLOCK_BYTES,
     report::Report,
     rest,
-    run::{Place, Plan, Told, alone, bar, finish, setting},
+    run::{Place, Plan, Told, alone, bar, counted, described, finish, setting},
     seat::Seat,
     setup,
     stage::Stage,
@@ -30,11 +30,8 @@ const NO_FENCING: [&str; 2] = ["--rbd-blocklist-on-break-lock", "false"];
 /// Plays all rounds; what the checker must find is a statement of the report, and no violation of it.
 pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
     let setting = setting(common, Preset::Ci, &NO_FENCING);
-    let what = format!(
-        "{} rounds, {} clients, preset {:?}, no fencing",
-        common.rounds, common.clients, setting.preset
-    );
-    let plan = Plan { name: "two-owners", seed, what: what.to_lowercase(), fence_first: false };
+    let what = format!("{}, no fencing", described(common, &setting));
+    let plan = Plan { name: "two-owners", seed, what, fence_first: false };
     let stage = Arc::new(setup::set(place.path(), setting, "child-1").await?);
     let mut measured =
         Histogram::new("from cutting the owner off to another client's next acknowledged write", "");
@@ -93,9 +90,9 @@ fn expect_the_second_owner(report: &mut Report, evidence: &Evidence, rounds: &[(
         what: "the checker catches a write of a former owner in every round".to_owned(),
         passed: rounds_caught == rounds.len(),
         found: format!(
-            "in {rounds_caught} of {} rounds, {} writes; the first: {first}",
-            rounds.len(),
-            caught.len()
+            "in {rounds_caught} of {}, {}; the first: {first}",
+            counted(rounds.len(), "round"),
+            counted(caught.len(), "write")
         ),
     });
     Ok(())
