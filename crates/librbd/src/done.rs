@@ -91,17 +91,22 @@ fn encode_mark(mark: u64) -> Bytes {
 /// Looks a request up. Result and mark are read together, and the sessions after them: records go only when their
 /// requester's session has ended, so a requester that lives then has had all its records there.
 pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<Known> {
-    let (done, low) = (done_key(id), low_key(id.gid, id.open));
-    let found = get(io, header, [&done, &low]).await?;
-    Ok(match found.get(&done) {
-        Some(value) => Known::Committed(decode_result(value)),
-        None if id.number < decode_mark(found.get(&low)) => Known::Ended,
-        // This client's own: should its session have ended meanwhile, then nothing that it sends is taken any more, and that is what
-        // its caller is to hear.
-        None if id.gid == io.rados().gid() => Known::New,
+    let found = get(io, header, [&done_key(id), &low_key(id.gid, id.open)]).await?;
+    Ok(match known_without_sessions(&found, id, io.rados().gid()) {
+        Some(known) => known,
         None if live_sessions(io, header).await?.contains(&id.gid) => Known::New,
         None => Known::Ended,
     })
+}
+
+/// `None`: whether the requester lives decides. An own request is no late copy: should the own session have ended meanwhile, then
+/// nothing that is sent is taken any more, and EBLOCKLISTED or ENOTCONN is what the caller is to hear.
+fn known_without_sessions(found: &BTreeMap<String, Bytes>, id: RequestId, own_gid: u64) -> Option<Known> {
+    match found.get(&done_key(id)) {
+        Some(value) => Some(Known::Committed(decode_result(value))),
+        None if id.number < decode_mark(found.get(&low_key(id.gid, id.open))) => Some(Known::Ended),
+        None => (id.gid == own_gid).then_some(Known::New),
+    }
 }
 
 async fn get<const N: usize>(
@@ -187,6 +192,19 @@ mod tests {
         assert_eq!(requester(&done_key(id(9))), Some(41));
         assert_eq!(requester(&low_key(41, 2)), Some(41));
         assert_eq!(requester("done_nonsense"), None);
+    }
+
+    #[test]
+    fn whether_the_requester_lives_decides_about_others_requests_only() {
+        let id = RequestId { gid: 41, open: 2, number: 7 };
+        let mark = |mark| BTreeMap::from([(low_key(41, 2), encode_mark(mark))]);
+        let done = BTreeMap::from([(done_key(id), Bytes::copy_from_slice(&0_i32.to_le_bytes()))]);
+        for own in [41, 42] {
+            assert_eq!(known_without_sessions(&done, id, own), Some(Known::Committed(0)));
+            assert_eq!(known_without_sessions(&mark(8), id, own), Some(Known::Ended));
+        }
+        assert_eq!(known_without_sessions(&mark(7), id, 41), Some(Known::New));
+        assert_eq!(known_without_sessions(&mark(7), id, 42), None);
     }
 
     #[test]
