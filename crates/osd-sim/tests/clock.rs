@@ -152,7 +152,7 @@ async fn a_real_clock_is_shown_and_cannot_be_advanced() {
     let server = Server::start(Config::ci());
     let mut clock = ClockClient::new(common::channel(&server).await);
     let shown = clock.get_clock(GetClockRequest {}).await.expect("it can be asked").into_inner();
-    assert_eq!((shown.manual, shown.step_ms), (false, 500));
+    assert_eq!((shown.manual, shown.step_ms, shown.step_below_ms), (false, 500, 3000));
     let request = AdvanceClockRequest { by_ms: 1000, ..Default::default() };
     let refused = clock.advance_clock(request).await.expect_err("the clock is real");
     assert_eq!(refused.code(), Code::PermissionDenied);

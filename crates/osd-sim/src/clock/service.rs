@@ -26,10 +26,12 @@ impl clock_server::Clock for ClockService {
 
     async fn get_clock(&self, _request: Request<wire::GetClockRequest>) -> Answer<wire::GetClockReply> {
         let daemon = &self.0.daemon;
+        let limit = daemon.step_limit();
         Ok(Response::new(wire::GetClockReply {
             manual: daemon.manual_clock().is_ok(),
             now_ms: daemon.now().0,
-            step_ms: milliseconds(daemon.step_limit().default),
+            step_ms: milliseconds(limit.default),
+            step_below_ms: milliseconds(limit.below),
         }))
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 use tonic::{Request, Response, Status};
 
 use super::{held_image::HeldImage, wire::status};
-use crate::failure::Failure;
+use crate::{duration::millis, failure::Failure};
 
 /// Service Clock: time passes for this client, its timers run, and its watch stays alive.
 pub(super) struct ClockService {
@@ -99,14 +99,12 @@ impl clock_server::Clock for ClockService {
         &self,
         _: Request<wire::GetClockRequest>,
     ) -> Result<Response<wire::GetClockReply>, Status> {
+        let limit = self.step_limit();
         Ok(Response::new(wire::GetClockReply {
             manual: self.manual().is_ok(),
             now_ms: self.now_ms(),
-            step_ms: millis(self.step_limit().default),
+            step_ms: millis(limit.default),
+            step_below_ms: millis(limit.below),
         }))
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,11 @@ use tokio::time::timeout;
 use tonic::{Response, Status, transport::Channel};
 
 use super::clock_report::{Advanced, Clocks};
-use crate::{duration::duration, failure::Failure, session::Session};
+use crate::{
+    duration::{millis, some_milliseconds, whole_milliseconds},
+    failure::Failure,
+    session::Session,
+};
 
 /// How long a clock may take to answer beyond the patience of its step; real time.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -36,18 +40,18 @@ Examples:
 )]
 pub(crate) struct ClockAdvance {
     /// How much time passes, at most 24h
-    #[arg(value_name = "TIME", value_parser = duration)]
+    #[arg(value_name = "TIME", value_parser = whole_milliseconds)]
     by: Duration,
 
     #[command(flatten)]
     at: At,
 
-    /// After how much time the OSD and the clients take turns; without it the shortest ping interval
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// After how much time the OSD and the clients take turns, below the timeouts of their watches; without it the shortest ping interval
+    #[arg(long, value_name = "TIME", value_parser = some_milliseconds)]
     step: Option<Duration>,
 
     /// How long in real time a step waits for a sign of life, at most 60s [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_milliseconds)]
     patience: Option<Duration>,
 }
 
@@ -122,13 +126,29 @@ impl ClockAdvance {
             let text = format!("the clock at {address} is real: start that program with --clock manual");
             return Err(Failure::new(Errno::EPERM, text));
         }
+        self.check_step(&shown)?;
         let ping_interval = shown.iter().map(|(_, clock)| clock.step_ms).min().unwrap_or(0);
         let default = Duration::from_millis(ping_interval.max(1));
-        // Each program divides what it is given into steps of its own.
+        // Each program divides a turn into steps of its own.
         let limit = StepLimit { rule: "", below: Duration::MAX, default };
         let [step_ms, patience_ms] = [self.step, self.patience].map(|span| span.map_or(0, millis));
         let advance = Advance::new(millis(self.by), step_ms, patience_ms, limit);
         advance.map_err(|rule| Failure::new(Errno::EINVAL, rule.to_string()))
+    }
+
+    /// In a turn the others' clocks stand still, so nobody's timeout passes within one.
+    fn check_step(&self, shown: &[(Address, wire::GetClockReply)]) -> Result<(), Failure> {
+        let Some(step) = self.step else { return Ok(()) };
+        let Some((address, clock)) = shown.iter().find(|(_, clock)| millis(step) >= clock.step_below_ms)
+        else {
+            return Ok(());
+        };
+        let below = Duration::from_millis(clock.step_below_ms);
+        let [step, below] = [step, below].map(humantime::format_duration);
+        let text = format!(
+            "--step {step}: a step is below {below} at {address}: after that time who is silent is given up"
+        );
+        Err(Failure::new(Errno::EINVAL, text))
     }
 }
 
@@ -190,8 +210,4 @@ async fn answer<T>(
         return Err(Failure::new(Errno::ETIMEDOUT, text).at(address));
     };
     answered.map(Response::into_inner).map_err(|status| Failure::from(status).at(address))
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -83,6 +83,41 @@ async fn a_real_clock_is_named_and_no_other_one_moves() {
     assert!(message.contains("--clock manual"), "{message}");
 }
 
+/// Each clock has its limit: the OSD's is the shortest watch timeout, 30 s, the client's its objecter_timeout, 15 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_in_which_somebody_could_expire_is_refused_and_nothing_moves() {
+    let lab = manual();
+    let owner = owner(&lab).await;
+    let (osd, client) = (lab.address(), address(&owner));
+    for (step, at, rule) in [
+        ("30s", &[][..], format!("--step 30s: a step is below 30s at {osd}")),
+        ("24h", &[], format!("--step 1day: a step is below 30s at {osd}")),
+        ("15s", &["--at", &client], format!("--step 15s: a step is below 15s at {client}")),
+    ] {
+        let message = lab.fails(&[&["clock", "advance", "24h", "--step", step], at].concat(), 22).await;
+        assert!(message.contains(&rule), "{rule}: {message}");
+    }
+    for clock in lab.json(&["clock", "show", "--at", &client]).await.as_array().expect("an array") {
+        assert_eq!(clock["now_ms"], 0, "{clock}");
+    }
+}
+
+/// Invariant: time that passes does not kill those who are alive, in the longest step that is taken either.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_steps_kill_nobody() {
+    let lab = manual();
+    let mut owner = owner(&lab).await;
+    let watched = async || lab.json(&["status", "vm"]).await["watchers"][0]["cookie"].clone();
+    let (client, cookie) = (address(&owner), watched().await);
+    for arguments in [&["10m", "--step", "29999ms"][..], &["10m", "--step", "14999ms", "--at", &client]] {
+        let advanced = lab.json(&[&["clock", "advance"], arguments].concat()).await;
+        assert_eq!(advanced["silent"], json!([]), "{arguments:?}");
+        assert_eq!(watched().await, cookie, "{arguments:?}");
+    }
+    let held = owner.client.lock_owner(wire::LockOwnerRequest {}).await.expect("it answers").into_inner();
+    assert!(held.owner.expect("there is one").is_self);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_time_too_much_time_and_nobody_there_are_refused_by_name() {
     let lab = manual();
@@ -92,6 +127,10 @@ async fn no_time_too_much_time_and_nobody_there_are_refused_by_name() {
         (&["advance", "24h", "--step", "1ms"], 22, "ADVANCE_STEPS_MAX"),
         (&["advance", "1s", "--patience", "61s"], 22, "PATIENCE_MAX"),
         (&["advance", "soon"], 22, "'soon'"),
+        (&["advance", "1500us"], 22, "'1500us' is not a whole number of milliseconds"),
+        (&["advance", "10s", "--step", "1ns"], 22, "'1ns' is not a whole number of milliseconds"),
+        (&["advance", "10s", "--step", "0s"], 22, "'0s' is no time"),
+        (&["advance", "10s", "--patience", "0s"], 22, "'0s' is no time"),
         (&["advance", "1s", "--at", "127.0.0.1:1"], 107, "127.0.0.1:1"),
         (&["advance", "1s", "--at", "127.0.0.1:1", "--at", "127.0.0.1:1"], 22, "named once"),
     ] {
