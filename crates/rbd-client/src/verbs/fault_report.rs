@@ -52,10 +52,10 @@ fn rule(listed: wire::ListedFaultRule) -> Rule {
     Rule { id, direction, when: options(&rule), action: action(rule.action), matches, hits, held }
 }
 
-/// As `fault add` takes them; patterns in quotes, for a shell.
+/// As `fault add` takes them, in quotes where a shell needs them. A seed without a probability, which only other programs write,
+/// draws nothing and is left out.
 fn options(rule: &wire::FaultRule) -> String {
     let when = rule.when.clone().unwrap_or_default();
-    let quoted = |text: String| if text.contains(['*', '?', ' ']) { format!("'{text}'") } else { text };
     let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
     let gid = number(when.gid);
     let kind = Kind::of_field(when.payload_field).and_then(ValueEnum::to_possible_value);
@@ -76,10 +76,16 @@ fn options(rule: &wire::FaultRule) -> String {
         ("skip", number(rule.skip)),
         ("times", number(rule.times.unwrap_or(0))),
         ("probability", rule.probability.map(|p| p.to_string()).unwrap_or_default()),
-        ("seed", number(rule.seed)),
+        ("seed", rule.probability.map_or_else(String::new, |_| number(rule.seed))),
     ];
     let given = options.into_iter().filter(|(_, value)| !value.is_empty());
     given.map(|(name, value)| format!("--{name} {value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// One word for a shell.
+fn quoted(text: String) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,@%+=".contains(&byte);
+    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn action(action: Option<W>) -> String {
@@ -118,5 +124,25 @@ impl Report for Rules {
             [id, direction, rule.action.clone(), matches, hits, held, rule.when.clone()]
         });
         table(["RULE", "DIRECTION", "ACTION", "MATCHES", "HITS", "HELD", "WHEN"], rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_shown_beside_the_probability_that_it_is_for() {
+        let rule = wire::FaultRule { seed: 5, ..Default::default() };
+        assert_eq!(options(&rule), "");
+        let rule = wire::FaultRule { probability: Some(0.5), ..rule };
+        assert_eq!(options(&rule), "--probability 0.5 --seed 5");
+    }
+
+    #[test]
+    fn what_a_shell_would_change_is_quoted() {
+        for (text, word) in [("rbd_data.1", "rbd_data.1"), ("lock.*", "'lock.*'"), ("it's", r"'it'\''s'")] {
+            assert_eq!(quoted(text.to_owned()), word);
+        }
     }
 }

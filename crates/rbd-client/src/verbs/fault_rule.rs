@@ -4,7 +4,10 @@ use clap::{Args, ValueEnum};
 use proto::osd::v1 as wire;
 use proto::osd::v1::fault_rule::Action as W;
 
-use crate::{client_name, duration::duration};
+use crate::{
+    client_name,
+    duration::{millis, whole_milliseconds},
+};
 
 /// A rule as the command line has it.
 #[derive(Args, Debug)]
@@ -51,8 +54,8 @@ pub(super) struct Rule {
     #[arg(long, value_name = "N")]
     times: Option<u64>,
 
-    /// How likely a match is befallen, above 0 and at most 1
-    #[arg(long, value_name = "P")]
+    /// How likely a match is befallen, above 0 and below 1; without it every one is
+    #[arg(long, value_name = "P", value_parser = probability)]
     probability: Option<f64>,
 
     /// Of the draws for --probability: the same matches with the same seed give the same faults
@@ -105,10 +108,7 @@ impl FromStr for Action {
             Some((name, value)) => (name, Some(value)),
             None => (text, None),
         };
-        let milliseconds = |value| {
-            let span = duration(value)?;
-            Ok::<_, String>(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
-        };
+        let milliseconds = |value| whole_milliseconds(value).map(millis);
         Ok(Self(match (name, value) {
             ("drop", None) => W::Drop(wire::FaultDrop {}),
             ("hold", None) => W::Hold(wire::FaultHold {}),
@@ -152,6 +152,16 @@ fn pattern(text: &str) -> Result<String, String> {
         return Err("EINVAL: '' is not a pattern: leave the option out, or write '*' for any".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// In the protocol 1 is as good as none, and a seed beside it draws nothing; who writes it means something else.
+fn probability(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&number: &f64| number > 0.0 && number < 1.0);
+    number.ok_or_else(|| {
+        format!(
+            "EINVAL: '{text}' is not a probability: expected a number above 0 and below 1; without the option every match is befallen"
+        )
+    })
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,11 +260,26 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_is_in_whole_milliseconds() {
+        let error = "delay=1500us".parse::<Action>().expect_err("the half would be lost");
+        assert!(error.contains("'1500us'") && error.contains("whole"), "{error}");
+    }
+
+    #[test]
     fn a_client_is_a_gid_or_a_pattern_of_a_name() {
         assert_eq!("client.4107".parse(), Ok(Client::Gid(4107)));
         assert_eq!("owner-*".parse(), Ok(Client::Named("owner-*".to_owned())));
         for text in ["", "0", "client.", "client.0", "99999999999999999999"] {
             let error = text.parse::<Client>().expect_err(text);
+            assert!(error.contains(&format!("'{text}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_probability_leaves_both_outcomes_possible() {
+        assert_eq!(probability("0.25"), Ok(0.25));
+        for text in ["0", "1", "1.0", "-0.5", "2", "NaN", "inf", "often"] {
+            let error = probability(text).expect_err(text);
             assert!(error.contains(&format!("'{text}'")), "{error}");
         }
     }

@@ -1,5 +1,5 @@
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{process::Command, time::timeout};
 
 use crate::harness::{Lab, PATIENCE, ended};
 
@@ -27,6 +27,40 @@ async fn a_rule_is_added_listed_and_removed() {
     assert_eq!(lab.json(&["fault", "ls"]).await, json!([]));
     let message = lab.fails(&["fault", "rm", "1"], 2).await;
     assert!(message.contains("fault ls"), "{message}");
+}
+
+/// What `fault ls` prints, typed into a shell behind `fault add`.
+async fn typed_again(lab: &Lab, rule: &serde_json::Value) {
+    let part = |name: &str| rule[name].as_str().expect("a text").to_owned();
+    let [direction, action, when] = ["direction", "action", "when"].map(part);
+    let program = env!("CARGO_BIN_EXE_rbd-client");
+    let line = format!("'{program}' --osd {} fault add {direction} {action} {when}", lab.address());
+    let typed = Command::new("sh").args(["-c", &line]).output().await.expect("there is a shell");
+    assert!(typed.status.success(), "{line}: {}", String::from_utf8_lossy(&typed.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_as_it_is_listed_is_accepted_again_and_means_the_same() {
+    let lab = breakable();
+    let rules: [&[&str]; 7] = [
+        &["request", "drop"],
+        &["request", "drop", "--client", "client.7", "--skip", "2", "--times", "3"],
+        &["request", "delay=1s", "--op", "rbd.*", "--probability", "0.1", "--seed", "7"],
+        &["reply", "error=EIO", "--object", "rbd data?$HOME", "--in-pool", "it's", "--probability", "0.5"],
+        &["notify", "duplicate=40ms", "--client", "owner-*", "--notify", "async-complete"],
+        &["ack", "hold", "--payload-field", "77"],
+        &["ack", "drop", "--payload-prefix", "3204"],
+    ];
+    for rule in rules {
+        lab.ok(&[&["fault", "add"], rule].concat()).await;
+        let mut first = lab.json(&["fault", "ls"]).await[0].take();
+        lab.ok(&["fault", "reset"]).await;
+        typed_again(&lab, &first).await;
+        let second = lab.json(&["fault", "ls"]).await[0].take();
+        lab.ok(&["fault", "reset"]).await;
+        first["id"] = second["id"].clone();
+        assert_eq!(first, second, "{rule:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,13 +103,14 @@ async fn a_rule_that_can_befall_nothing_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_option_that_would_narrow_nothing_is_refused() {
     let lab = breakable();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--op", ""], "--op"),
         (&["--object", ""], "--object"),
         (&["--in-pool", ""], "--in-pool"),
         (&["--client", "client.0"], "'client.0'"),
         (&["--pool", "images"], "--in-pool"),
         (&["--seed", "3"], "--probability"),
+        (&["--probability", "1", "--seed", "3"], "'1' is not a probability"),
     ];
     for (options, part) in cases {
         let message = lab.fails(&[&["fault", "add", "request", "drop"], options].concat(), 22).await;
