@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use crate::{console::Console, failure::Failure, options::Options, spec::ImageSpec};
+use crate::{console::Console, failure::Failure, options::Options, progress::Progress, spec::ImageSpec};
 
 /// How long closing an image, or ending a session, may take. What is not done by then is left to the timeouts of the
 /// OSD: the watch expires, and the next client that wants the lock breaks it.
@@ -119,12 +119,30 @@ impl Session {
         options: OpenOptions,
         work: impl AsyncFnOnce(&Image) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let io = self.io(spec).await?;
-        let opening = async { Ok(Image::open(&io, &spec.image, options, self.config.clone()).await?) };
-        let image = self.until_interrupted(opening).await?;
+        let image = self.open_image(spec, options).await?;
         let result = self.until_interrupted(work(&image)).await;
         close_image(&image).await;
         result
+    }
+
+    /// The same, and `progress` says how the work ended; as with `rbd`, it says nothing of an image that cannot be opened.
+    pub(crate) async fn with_image_in_progress<T>(
+        &self,
+        spec: &ImageSpec,
+        options: OpenOptions,
+        progress: &Progress,
+        work: impl AsyncFnOnce(&Image) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let image = self.open_image(spec, options).await?;
+        let result = self.until_interrupted(work(&image)).await;
+        close_image(&image).await;
+        progress.ended(result)
+    }
+
+    async fn open_image(&self, spec: &ImageSpec, options: OpenOptions) -> Result<Image, Failure> {
+        let io = self.io(spec).await?;
+        let opening = async { Ok(Image::open(&io, &spec.image, options, self.config.clone()).await?) };
+        self.until_interrupted(opening).await
     }
 }
 

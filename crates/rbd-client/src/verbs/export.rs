@@ -63,8 +63,8 @@ impl Export {
         let open = OpenOptions { read_only: true, snapshot: self.image.snap.clone() };
         let progress = Progress::new("Exporting image", session.console);
         let path = self.path.clone().unwrap_or_else(|| PathBuf::from(&self.image.image.image));
-        let exported = session
-            .with_image(&self.image.image, open, async |image| {
+        session
+            .with_image_in_progress(&self.image.image, open, &progress, async |image| {
                 let exported = Exported {
                     image,
                     size: image.size().await?,
@@ -77,8 +77,7 @@ impl Export {
                     false => to_file(&exported, &path).await,
                 }
             })
-            .await;
-        progress.ended(exported)
+            .await
     }
 }
 

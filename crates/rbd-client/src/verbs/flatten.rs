@@ -26,8 +26,7 @@ impl Flatten {
         let progress = Progress::new("Image flatten", session.console);
         let open = self.call.open_options(self.image.snap.as_deref());
         let call = self.call.options(&progress);
-        let flattened =
-            session.with_image(&self.image.image, open, async |image| Ok(image.flatten(call).await?)).await;
-        progress.ended(flattened)
+        let work = async |image: &librbd::Image| Ok(image.flatten(call).await?);
+        session.with_image_in_progress(&self.image.image, open, &progress, work).await
     }
 }

@@ -31,11 +31,7 @@ impl Resize {
         let progress = Progress::new("Resizing image", session.console);
         let open = self.call.open_options(self.image.snap.as_deref());
         let call = self.call.options(&progress);
-        let resized = session
-            .with_image(&self.image.image, open, async |image| {
-                Ok(image.resize(self.size, self.allow_shrink, call).await?)
-            })
-            .await;
-        progress.ended(resized)
+        let work = async |image: &librbd::Image| Ok(image.resize(self.size, self.allow_shrink, call).await?);
+        session.with_image_in_progress(&self.image.image, open, &progress, work).await
     }
 }

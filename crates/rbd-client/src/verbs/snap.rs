@@ -119,10 +119,9 @@ impl SnapCreate {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Creating snap", session.console);
         let call = self.call.options(&progress);
-        let work = session.with_image(&self.snap.image, self.call.open_options(None), async |image| {
-            Ok(image.snap_create(&self.snap.snap, call).await?)
-        });
-        progress.ended(work.await)
+        let open = self.call.open_options(None);
+        let work = async |image: &librbd::Image| Ok(image.snap_create(&self.snap.snap, call).await?);
+        session.with_image_in_progress(&self.snap.image, open, &progress, work).await
     }
 }
 
@@ -130,10 +129,9 @@ impl SnapRm {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Removing snap", session.console);
         let call = self.call.options(&progress);
-        let work = session.with_image(&self.snap.image, self.call.open_options(None), async |image| {
-            Ok(image.snap_remove(&self.snap.snap, call).await?)
-        });
-        progress.ended(work.await)
+        let open = self.call.open_options(None);
+        let work = async |image: &librbd::Image| Ok(image.snap_remove(&self.snap.snap, call).await?);
+        session.with_image_in_progress(&self.snap.image, open, &progress, work).await
     }
 }
 
@@ -141,10 +139,9 @@ impl SnapRollback {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Rolling back to snapshot", session.console);
         let call = self.call.options(&progress);
-        let work = session.with_image(&self.snap.image, self.call.open_options(None), async |image| {
-            Ok(image.snap_rollback(&self.snap.snap, call).await?)
-        });
-        progress.ended(work.await)
+        let open = self.call.open_options(None);
+        let work = async |image: &librbd::Image| Ok(image.snap_rollback(&self.snap.snap, call).await?);
+        session.with_image_in_progress(&self.snap.image, open, &progress, work).await
     }
 }
 

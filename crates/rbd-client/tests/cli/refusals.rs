@@ -64,7 +64,26 @@ async fn a_wrong_command_line_is_einval_and_names_the_input_and_the_rule() {
 async fn flatten_of_an_image_without_parent_is_einval() {
     let lab = Lab::start().await;
     lab.ok(&["create", "--size", "4M", "vm"]).await;
-    refused(&lab, &["flatten", "vm"], 22, &["rbd-client: flatten rbd/vm: EINVAL: ", "parent"]).await;
+    let err = lab.fails(&["flatten", "vm"], 22).await;
+    let refusal = "rbd-client: flatten rbd/vm: EINVAL: flatten: image vm has no parent";
+    assert_eq!(err.lines().collect::<Vec<_>>(), ["Image flatten: failed.", refusal]);
+}
+
+/// As with `rbd`: what is opened first was not begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_on_an_image_that_does_not_exist_has_no_progress_that_failed() {
+    let lab = Lab::start().await;
+    for arguments in [
+        &["flatten", "vm"][..],
+        &["resize", "--size", "8M", "vm"],
+        &["snap", "create", "vm@base"],
+        &["snap", "rm", "vm@base"],
+        &["snap", "rollback", "vm@base"],
+        &["export", "vm", "-"],
+    ] {
+        let err = lab.fails(arguments, 2).await;
+        assert!(err.starts_with("rbd-client: "), "{arguments:?}: {err}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
