@@ -41,8 +41,8 @@ struct Table {
     running: BTreeMap<u64, Ended>,
     /// Size that the image is shrinking to: set by resize before it trims, cleared when the state has the new size.
     shrinking_to: Option<u64>,
-    /// Whether reads may start copy-ups: only while this client owns the lock.
-    on_read: bool,
+    /// Nobody else changes the image: reads may start copy-ups, and the parent is attached as long as the state says so.
+    is_sole_writer: bool,
     /// States of a lower generation were replaced.
     generation: u64,
 }
@@ -70,7 +70,7 @@ impl Copyups {
     /// Copy-on-read: begins a copy-up that nobody waits for, if reads may do so and the state is the current one.
     pub(crate) fn run_on_read(self: &Arc<Self>, io: &IoCtx, state: &Arc<ImageState>, object_no: u64) {
         let mut table = self.table();
-        if table.on_read && state.generation >= table.generation {
+        if table.is_sole_writer && state.generation >= table.generation {
             drop(self.start(&mut table, io, state, object_no));
         }
     }
@@ -113,8 +113,12 @@ impl Copyups {
         }
     }
 
-    pub(crate) fn allow_on_read(&self, allowed: bool) {
-        self.table().on_read = allowed;
+    pub(crate) fn set_sole_writer(&self, is_sole_writer: bool) {
+        self.table().is_sole_writer = is_sole_writer;
+    }
+
+    pub(crate) fn is_sole_writer(&self) -> bool {
+        self.table().is_sole_writer
     }
 
     pub(crate) fn set_shrinking_to(&self, size: Option<u64>) {

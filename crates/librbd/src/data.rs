@@ -4,8 +4,8 @@
 //! returns, because it returns only when every op it sent has been answered. A copy-up alone may outlive a dropped call: see
 //! [`DataIo::drain_copyups`].
 //!
-//! Calls work under the [`ImageState`] they are given. One that ends with [`IoError::Superseded`] or
-//! [`IoError::StaleParent`] has found that state out of date. The caller then refreshes the state and asks
+//! Calls work under the [`ImageState`] they are given. One that ends with [`IoError::Superseded`], [`IoError::StaleParent`] or
+//! [`IoError::StaleSize`] has found that state out of date. The caller then refreshes the state and asks
 //! [`IoError::redo_on`] whether the fresh one is worth another try; writes and discards may be made again as a whole.
 
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use rados::IoCtx;
 use crate::config::Config;
 use crate::copyup::Copyups;
 use crate::error::{Error, IoError, Result};
+use crate::header::read_header;
 use crate::object_io::{
     Change, Detail, Guard, ObjectWriter, PIECE_BYTES_MAX, ReadOutcome, Source, Window, Written, read_extent,
 };
-use crate::state::{ImageState, View};
+use crate::state::{ImageState, ParentSpec, View};
 use crate::striping::{Extent, ObjectExtent};
 
 /// The data objects of one open image. Cheap to clone; clones share the table of copy-ups.
@@ -53,7 +54,7 @@ impl IoError {
         match self {
             Self::Failed(_) => false,
             Self::Superseded => fresh.generation > used.generation,
-            Self::StaleParent { .. } => {
+            Self::StaleParent { .. } | Self::StaleSize => {
                 fresh.header_version != used.header_version || !fresh.has_same_parent(used)
             }
         }
@@ -78,7 +79,7 @@ impl DataIo {
         length: u64,
     ) -> Result<Bytes, IoError> {
         let view = state.view(snap)?;
-        let extent = clip(view, offset, length)?;
+        let extent = self.clip(state, view, offset, length).await?;
         let outcome = self.read_view(state, view, extent, Detail::Dense).await?;
         Ok(outcome.assemble(extent.offset, extent.length))
     }
@@ -92,7 +93,30 @@ impl DataIo {
         length: u64,
     ) -> Result<Vec<(u64, Bytes)>, IoError> {
         let view = state.view(snap)?;
-        Ok(self.read_view(state, view, clip(view, offset, length)?, Detail::Sparse).await?.extents)
+        let extent = self.clip(state, view, offset, length).await?;
+        Ok(self.read_view(state, view, extent, Detail::Sparse).await?.extents)
+    }
+
+    /// The part of a read that lies within the view. Whoever is not the sole writer looks at the header before a read is cut short or
+    /// refused: the HeaderUpdate that told of another size may be late.
+    async fn clip(
+        &self,
+        state: &ImageState,
+        view: View,
+        offset: u64,
+        length: u64,
+    ) -> Result<Extent, IoError> {
+        let ObjectWriter { io, copyups, .. } = &self.objects;
+        let clipped = clip(view, offset, length);
+        let is_whole = clipped.as_ref().is_ok_and(|extent| extent.length == length);
+        if !is_whole
+            && view.snap.is_none()
+            && !copyups.is_sole_writer()
+            && read_header(io, &state.id).await?.size != state.size
+        {
+            return Err(IoError::StaleSize);
+        }
+        Ok(clipped?)
     }
 
     async fn read_view(
@@ -108,8 +132,13 @@ impl DataIo {
         for batch in state.layout.batches(extent) {
             outcome.append(read_extent(source.clone(), batch, detail, window.clone()).await?);
         }
-        if !outcome.missing.is_empty() && copyups.is_superseded(state) {
-            return Err(IoError::Superseded);
+        if !outcome.missing.is_empty() {
+            if copyups.is_superseded(state) {
+                return Err(IoError::Superseded);
+            }
+            if view.snap.is_none() && !copyups.is_sole_writer() {
+                check_parent_attached(io, state).await?;
+            }
         }
         if self.copy_on_read && view.snap.is_none() {
             outcome.missing.iter().for_each(|object_no| copyups.run_on_read(io, state, *object_no));
@@ -270,10 +299,11 @@ impl DataIo {
         self.objects.copyups.set_shrinking_to(size);
     }
 
-    /// Whether reads may copy parent data up: true only while the client owns the exclusive lock (or the image has none).
-    /// Without `rbd_clone_copy_on_read` they never do.
-    pub fn allow_copy_on_read(&self, allowed: bool) {
-        self.objects.copyups.allow_on_read(allowed);
+    /// Whether nobody else changes the image: true only while the client owns the exclusive lock (or the image has none). Then reads
+    /// may copy parent data up, with `rbd_clone_copy_on_read`. Otherwise each read of parent data, and each that reaches beyond the end, is
+    /// checked against the header.
+    pub fn set_sole_writer(&self, is_sole_writer: bool) {
+        self.objects.copyups.set_sole_writer(is_sole_writer);
     }
 
     /// Returns when every copy-up that runs now has ended. Before the lock is released and before a snapshot is rolled back:
@@ -281,6 +311,19 @@ impl DataIo {
     pub async fn drain_copyups(&self) {
         self.objects.copyups.drain().await;
     }
+}
+
+/// While the parent is attached, an object of HEAD below the overlap that was there once stays; another client that detached it, or
+/// made the overlap smaller, may have removed it since. To be asked after objects were found missing: the HeaderUpdate that would
+/// have told so is late for a client that was cut off or stood still.
+async fn check_parent_attached(io: &IoCtx, state: &ImageState) -> Result<(), IoError> {
+    let Some(parent) = &state.parent else { return Ok(()) };
+    let header = read_header(io, &state.id).await?;
+    let is_attached =
+        header.parent.is_some_and(|(spec, overlap)| spec == parent.spec && overlap == parent.head_overlap);
+    let ParentSpec { image_id, snap_id, .. } = &parent.spec;
+    let gone = || IoError::StaleParent { image_id: image_id.clone(), snap_id: *snap_id };
+    if is_attached { Ok(()) } else { Err(gone()) }
 }
 
 /// The part of a read that lies within the view.

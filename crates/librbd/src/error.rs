@@ -67,6 +67,9 @@ pub enum IoError {
         /// The snapshot of it that has gone.
         snap_id: u64,
     },
+    /// A read reached beyond the size that the state names, and the image has another one.
+    #[error("the size of the image changed")]
+    StaleSize,
     /// It failed for good.
     #[error(transparent)]
     Failed(#[from] Error),
@@ -79,6 +82,7 @@ impl From<IoError> for Error {
             IoError::Failed(error) => error,
             IoError::Superseded => Self::refused(Errno::ESTALE, error.to_string()),
             IoError::StaleParent { .. } => Self::refused(Errno::ENOENT, error.to_string()),
+            IoError::StaleSize => Self::refused(Errno::EINVAL, error.to_string()),
         }
     }
 }

@@ -147,7 +147,7 @@ impl Owner {
         let lock = has_lock.then(|| ExclusiveLock::new(lock_config(&image)));
         let watcher = ImageWatcher::new(watcher_config(&image));
         let handle = image.watch_handle.load(Ordering::Relaxed);
-        image.data.allow_copy_on_read(!has_lock && !image.read_only);
+        image.data.set_sole_writer(!has_lock && !image.read_only);
         let epoch = image.clock().now();
         let mut owner = Self {
             image,

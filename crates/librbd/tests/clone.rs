@@ -66,12 +66,57 @@ fn copy_on_read_fills_the_child_only_while_it_is_allowed() {
         reader.read(0, OBJECT as u64).await;
         reader.data.drain_copyups().await;
         assert!(child.objects().await.is_empty(), "not the owner of the lock");
-        reader.data.allow_copy_on_read(true);
+        reader.data.set_sole_writer(true);
         assert_eq!(reader.read(0, 2 * OBJECT as u64).await, base[..2 * OBJECT]);
         reader.data.drain_copyups().await;
         assert_eq!(child.objects().await, [0, 1]);
         child.flatten().await;
         assert_eq!(child.content_at("s").await, base);
+    });
+}
+
+/// I2: a client that stood still, or was cut off, hears late of what another did, and may read before it does.
+#[test]
+fn a_reader_that_has_not_heard_of_a_flatten_or_a_shrink_shows_no_parent_data_again() {
+    with_cluster(|cluster| async move {
+        let base = pattern(4 * OBJECT, 1);
+        let (parent, mut child) = cluster.clone_of(&base, &options(12)).await;
+        let mut reader = TestImage::open(&cluster.io, "child", &Config::ci()).await;
+        let first = async |reader: &TestImage| reader.data.read(&reader.state, None, 0, OBJECT as u64).await;
+        assert_eq!(first(&reader).await.unwrap(), base[..OBJECT]);
+        child.flatten().await;
+        child.discard(0, OBJECT as u64).await;
+        assert!(!child.objects().await.contains(&0), "without a parent a discarded object goes");
+        let found = first(&reader).await;
+        assert!(matches!(found, Err(IoError::StaleParent { .. })), "{found:?}");
+        reader.refresh().await;
+        assert_eq!(first(&reader).await.unwrap(), vec![0; OBJECT]);
+
+        let mut child = cluster.another_clone(&parent, "base", "shrunk", &options(12)).await;
+        let mut reader = TestImage::open(&cluster.io, "shrunk", &Config::ci()).await;
+        child.resize(0).await;
+        child.resize(4 * OBJECT as u64).await;
+        let found = first(&reader).await;
+        assert!(matches!(found, Err(IoError::StaleParent { .. })), "{found:?}");
+        reader.refresh().await;
+        assert_eq!(first(&reader).await.unwrap(), vec![0; OBJECT]);
+    });
+}
+
+/// I2, the same of the size.
+#[test]
+fn a_reader_that_has_not_heard_of_a_resize_is_not_refused_by_the_old_size() {
+    with_cluster(|cluster| async move {
+        let mut image = cluster.create("image", OBJECT as u64, 12).await;
+        let mut reader = TestImage::open(&cluster.io, "image", &Config::ci()).await;
+        assert_eq!(reader.read(0, 2 * OBJECT as u64).await.len(), OBJECT);
+        image.resize(2 * OBJECT as u64).await;
+        for offset in [0, 2 * OBJECT as u64] {
+            let found = reader.data.read(&reader.state, None, offset, 2 * OBJECT as u64).await;
+            assert!(matches!(found, Err(IoError::StaleSize)), "{found:?}");
+        }
+        reader.refresh().await;
+        assert_eq!(reader.read(0, 2 * OBJECT as u64).await.len(), 2 * OBJECT);
     });
 }
 
@@ -82,7 +127,7 @@ fn copy_on_read_of_zeros_makes_no_object() {
         let (_parent, child) = cluster.clone_of(&vec![0; 2 * OBJECT], &options(12)).await;
         let config = Config { rbd_clone_copy_on_read: true, ..Config::ci() };
         let reader = TestImage::open(&cluster.io, "child", &config).await;
-        reader.data.allow_copy_on_read(true);
+        reader.data.set_sole_writer(true);
         reader.read(0, 2 * OBJECT as u64).await;
         reader.data.drain_copyups().await;
         assert!(child.objects().await.is_empty());

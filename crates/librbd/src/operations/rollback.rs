@@ -19,10 +19,11 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
         Error::refused(Errno::ENOENT, format!("image {} has no snapshot {name}", image.name))
     })?;
     let _closed = image.gate.closed_and_drained(Reason::Rollback).await;
-    image.data.allow_copy_on_read(false);
+    // Reads begin no copy-ups meanwhile.
+    image.data.set_sole_writer(false);
     image.data.drain_copyups().await;
     let result = with_gate_closed(run, &snapshot).await;
-    image.data.allow_copy_on_read(true);
+    image.data.set_sole_writer(true);
     result
 }
 

@@ -24,7 +24,7 @@ impl Owner {
                 self.work_first([Work::LockEvent(lock::Event::Initialized)].into_iter());
             }
             lock::Effect::OpenGate => {
-                self.image.data.allow_copy_on_read(true);
+                self.image.data.set_sole_writer(true);
                 self.image.gate.open(Reason::NotOwner);
             }
             lock::Effect::Acquire { handle } => {
@@ -151,7 +151,7 @@ impl Owner {
         self.spawn(move |image| async move {
             operations.await;
             image.gate.close_once(Reason::NotOwner);
-            image.data.allow_copy_on_read(false);
+            image.data.set_sole_writer(false);
             image.gate.drained().await;
             image.data.drain_copyups().await;
             Event::ToLock(lock::Event::PreReleased)
