@@ -55,6 +55,10 @@ impl Evidence<'_> {
         };
         let asked = |is_cause: &dyn Fn(&Operation) -> bool| asked_of(&call.image, is_cause);
         match (errno, &call.operation) {
+            // The OSD is out of reach for too long. Nobody knows the instance that was not made.
+            (Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ETIMEDOUT, Operation::Reopen) => {
+                self.met(call, |disturbance| !disturbance.kills)
+            }
             (Errno::EBLOCKLISTED, _) => self.befell(call, &Fact::Blocklisted),
             (Errno::ENOTCONN, _) => self.befell(call, &Fact::SessionEnded),
             (Errno::EROFS, operation) if operation.needs_the_lock() => {
@@ -62,8 +66,6 @@ impl Evidence<'_> {
             }
             // The image is being closed to be opened anew, or could not be opened again.
             (Errno::ESHUTDOWN, _) => begun().any(|other| is_closed_by(other, call)),
-            // The OSD is out of reach.
-            (Errno::ETIMEDOUT, Operation::Reopen) => self.met(call, |disturbance| !disturbance.kills),
             (Errno::ETIMEDOUT | Errno::ERESTART, _) => call.deadline_ms.is_some(),
             (Errno::EINVAL, operation) if operation.range().is_some() => {
                 let end = operation.range().map_or(0, |(offset, length)| offset + length);
@@ -279,11 +281,13 @@ mod tests {
 
     #[test]
     fn an_image_cannot_be_opened_anew_out_of_the_osds_reach() {
-        let mut script = created();
-        let call = script.call("i", Operation::Reopen, refused(Errno::ETIMEDOUT));
-        script.call("i", write(1), refused(Errno::ESHUTDOWN));
-        assert_eq!(judged(&script, &log(&[]), &[befell("b", 0, 9, false)]), at(call));
-        assert_eq!(judged(&script, &log(&[]), &[befell("a", 0, 9, false)]), []);
+        for errno in [Errno::ETIMEDOUT, Errno::ENOTCONN] {
+            let mut script = created();
+            let call = script.call("i", Operation::Reopen, refused(errno));
+            script.call("i", write(1), refused(Errno::ESHUTDOWN));
+            assert_eq!(judged(&script, &log(&[]), &[befell("b", 0, 9, false)]), at(call));
+            assert_eq!(judged(&script, &log(&[]), &[befell("a", 0, 9, false)]), []);
+        }
     }
 
     #[test]
