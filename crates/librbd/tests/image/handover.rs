@@ -70,7 +70,7 @@ async fn a_requester_restarts_and_finishes_when_the_owner_is_killed() {
     let calling = requester.clone();
     let flattening = tokio::spawn(async move { calling.flatten(options).await });
     heard(&mut call, some_progress).await;
-    mortal.kill();
+    mortal.kill().await;
     soon(flattening).await.unwrap().unwrap();
     drop(owner);
     let events = all_heard(call);
@@ -97,7 +97,7 @@ async fn a_committed_request_is_not_run_again_by_the_next_owner() {
     mortal.run(async move { locking.acquire_lock().await.unwrap() }).await;
     // What the requester hears of it is lost, as if the owner had died before it said so.
     assert_eq!(requester.call(resize(requester.request(1, 1), 8 * OBJECT), 1).await, 0);
-    mortal.kill();
+    mortal.kill().await;
     drop(owner);
     let next = open(&other, "img").await;
     soon(next.resize(6 * OBJECT, true, CallOptions::default())).await.unwrap();

@@ -71,7 +71,7 @@ async fn killed_at(step: Step) {
     let calling = requester.clone();
     let flattening = tokio::spawn(async move { calling.flatten(CallOptions::default()).await });
     held.arrived().await;
-    mortal.kill();
+    mortal.kill().await;
     drop(owner);
     soon(flattening).await.unwrap().unwrap_or_else(|error| panic!("{step:?}: {error}"));
     held.let_go_of_the_dead().await;

@@ -377,7 +377,7 @@ async fn a_writer_takes_the_lock_from_a_killed_owner() {
     let writing = owner.clone();
     mortal.run(async move { write(&writing, 0, 1).await }).await;
     let dead = mortal.io.rados().gid();
-    mortal.kill();
+    mortal.kill().await;
     drop(owner);
     let image = open(&io, "img").await;
     write(&image, 1, 2).await;

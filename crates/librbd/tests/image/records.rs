@@ -200,7 +200,7 @@ async fn what_a_dead_owner_left_of_a_removed_snapshot_is_finished_by_the_next() 
         let removing = owner.clone();
         drop(mortal.spawn(async move { removing.snap_remove("last", CallOptions::default()).await }));
         held.arrived().await;
-        mortal.kill();
+        mortal.kill().await;
         drop(owner);
         assert_eq!(records(&io, "child", "reclaim_").await, [format!("reclaim_{last:016x}")], "{step}");
         let next = open(&io, "child").await;

@@ -112,8 +112,10 @@ impl Mortal {
         self.run(async move { open_with(&io, name, config).await }).await
     }
 
-    pub(crate) fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+    /// Its threads have ended when this returns: not even the drop of an image that the test still holds closes it.
+    pub(crate) async fn kill(mut self) {
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
     }
 }
 
