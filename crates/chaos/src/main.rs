@@ -12,7 +12,7 @@ use chaos::{
     evidence::{Evidence, Verdict},
     options::{Command, Common, Format, Options, Output, Random},
     report::{Report, judged},
-    run::Place,
+    run::{Place, panics},
     scenarios::{owner_lost, random, regressions, slow_watcher, two_owners},
 };
 use clap::Parser;
@@ -94,7 +94,8 @@ async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Repo
         Ok(report) => report,
         Err(error) => {
             place.stay();
-            return Err(error.context(format!("seed {seed}")));
+            let panics = panics(place.path())?.iter().fold(String::new(), |all, panic| all + ": " + panic);
+            return Err(error.context(format!("seed {seed}{panics}")));
         }
     };
     if common.output.keep.is_some() || !report.passed() {

@@ -1,6 +1,7 @@
 //! A run from its setting to its report.
 
 use std::{
+    fs,
     io::IsTerminal,
     path::{Path, PathBuf},
     sync::Arc,
@@ -129,6 +130,7 @@ pub async fn finish(
     told.statements.push(all_well("every client works again", &broken));
     told.statements.push(all_well("every image and every snapshot can be read at the end", &unread));
     let at_rest = rest::settle(&stage, &images).await?;
+    told.statements.push(no_panic(&panics(directory)?));
     let call_ms_max = u64::try_from(stage.constants.call_max().as_millis())?;
     let newest_event = stage.cluster.log.catch_up().await?;
     let history = stage.recorder.history()?;
@@ -149,6 +151,33 @@ pub async fn finish(
     let report = report(&stage, plan, told, &evidence, verdicts);
     stage.close(OSD_END_BOUND).await?;
     Ok((report, evidence))
+}
+
+/// The panics that the programs have told in the logs of a run: a task that panics ends, its program need not.
+pub fn panics(directory: &Path) -> Result<Vec<String>> {
+    let mut panics = Vec::new();
+    for entry in fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let log = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            panics.extend(panics_in(&path, &String::from_utf8_lossy(&log)));
+        }
+    }
+    panics.sort();
+    Ok(panics)
+}
+
+/// Each with its place, and the line after it: the message.
+fn panics_in(path: &Path, log: &str) -> Vec<String> {
+    let name = path.file_name().unwrap_or_default().display();
+    let lines: Vec<&str> = log.lines().chain([""]).collect();
+    let pairs = lines.windows(2).filter(|pair| pair[0].contains(" panicked at "));
+    pairs.map(|pair| format!("{name}: {} {}", pair[0], pair[1])).collect()
+}
+
+fn no_panic(panics: &[String]) -> Check {
+    let found = if panics.is_empty() { "no log tells of a panic".to_owned() } else { panics.join("; ") };
+    Check { what: "no program panicked".to_owned(), passed: panics.is_empty(), found }
 }
 
 fn all_well(what: &str, failed: &[String]) -> Check {
@@ -196,5 +225,27 @@ pub fn alone(stage: Arc<Stage>) -> Result<Stage> {
     match Arc::into_inner(stage) {
         Some(stage) => Ok(stage),
         None => bail!("a worker outlived its round"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_found_in_the_log_of_its_program() {
+        let place = Place::make(None).unwrap();
+        let write = |name: &str, log: &str| fs::write(place.path().join(name), log).unwrap();
+        write("client-1.log", "INFO serving\n");
+        write("history.jsonl", "thread 'x' panicked at a:\nno log\n");
+        assert_eq!(panics(place.path()).unwrap(), [""; 0]);
+        write(
+            "osd-sim.log",
+            "INFO serving\n\nthread 'x' (7) panicked at a.rs:1:2:\nthe queue is empty\nnote: etc\n",
+        );
+        assert_eq!(
+            panics(place.path()).unwrap(),
+            ["osd-sim.log: thread 'x' (7) panicked at a.rs:1:2: the queue is empty"]
+        );
     }
 }
