@@ -82,11 +82,23 @@ impl Evidence<'_> {
         }
     }
 
-    /// The log says so of an instance of the call's client.
+    /// The log says so of an instance of the call's client, of the one that made the call as far as that can be told: not before
+    /// the client last opened the image anew, and not after the answer.
     fn befell(&self, call: &Call, fact: &Fact) -> bool {
         let instances = self.clients.instances.get(&call.client);
         let is_it = |gid: &u64| instances.is_some_and(|instances| instances.contains(gid));
-        self.log.events().iter().any(|event| event.fact == *fact && is_it(&event.gid))
+        let reopened = |other: &&Call| {
+            matches!(other.operation, Operation::Reopen)
+                && other.client == call.client
+                && other.is_ok()
+                && other.end() < call.invoked.position
+        };
+        let reopenings = self.history.calls.iter().filter(reopened);
+        let after = reopenings.filter_map(|other| other.invoked.osd_sequence).max().unwrap_or(0);
+        let answered = call.completed.as_ref().and_then(|(at, _)| at.osd_sequence).unwrap_or(u64::MAX);
+        let may_be_why = |sequence| after < sequence && sequence <= answered;
+        let mut events = self.log.events().iter();
+        events.any(|event| event.fact == *fact && is_it(&event.gid) && may_be_why(event.sequence))
     }
 
     /// Another client took the lock by hand, and had not surely given it back when the call began.
@@ -259,6 +271,20 @@ mod tests {
             assert_eq!(judged(&script, &log(&[(kind, 8, "", "")]), &[]), at(call), "of another");
             assert_eq!(judged(&script, &log(&[(kind, 7, "", "")]), &[]), []);
         }
+    }
+
+    #[test]
+    fn a_fence_explains_only_what_the_fenced_instance_was_answered() {
+        let fenced = log(&[("watch", 7, "", ""), ("blocklisted", 7, "", "")]);
+        let mut script = created();
+        script.at_event(1);
+        let early = script.call("i", write(1), refused(Errno::EBLOCKLISTED));
+        script.at_event(2);
+        script.call("i", write(2), refused(Errno::EBLOCKLISTED));
+        assert_eq!(judged(&script, &fenced, &[]), at(early), "answered before the fence");
+        script.ok("i", Operation::Reopen);
+        let late = script.call("i", write(3), refused(Errno::EBLOCKLISTED));
+        assert_eq!(judged(&script, &fenced, &[]), [at(early), at(late)].concat(), "opened anew since");
     }
 
     fn befell(client: &str, from_ms: u64, until_ms: u64, kills: bool) -> Disturbance {

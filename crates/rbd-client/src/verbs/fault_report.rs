@@ -79,7 +79,10 @@ fn options(rule: &wire::FaultRule) -> String {
         ("seed", rule.probability.map_or_else(String::new, |_| number(rule.seed))),
     ];
     let given = options.into_iter().filter(|(_, value)| !value.is_empty());
-    given.map(|(name, value)| format!("--{name} {value}")).collect::<Vec<_>>().join(" ")
+    // A value that looks like an option must hang on its own.
+    let joint = |value: &str| if value.trim_start_matches('\'').starts_with('-') { '=' } else { ' ' };
+    let words = given.map(|(name, value)| format!("--{name}{}{value}", joint(&value)));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// One word for a shell.
@@ -137,6 +140,17 @@ mod tests {
         assert_eq!(options(&rule), "");
         let rule = wire::FaultRule { probability: Some(0.5), ..rule };
         assert_eq!(options(&rule), "--probability 0.5 --seed 5");
+    }
+
+    #[test]
+    fn a_pattern_that_begins_like_an_option_stays_a_value() {
+        let shown = |object: &str| {
+            let when = wire::FaultCondition { object: object.to_owned(), ..Default::default() };
+            options(&wire::FaultRule { when: Some(when), ..Default::default() })
+        };
+        assert_eq!(shown("-x"), "--object=-x");
+        assert_eq!(shown("--op*"), "--object='--op*'");
+        assert_eq!(shown("x-"), "--object x-");
     }
 
     #[test]
