@@ -1,7 +1,9 @@
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Type of an operation: those of one type run one after the other, in the order of their arrival (facts 5.5). A rollback
-/// also excludes resizes, because it resizes, and the removal of snapshots, because it reads one.
+/// Type of an operation: those of one type run one after the other, in the order of their arrival (facts 5.5). Two exclude
+/// other types too, so that no snapshot is taken of an image that they have changed in part: a resize, which cuts objects before
+/// the header says so, excludes the creation of snapshots; a rollback does too, and resizes, because it resizes, and the removal
+/// of snapshots, because it reads one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Flatten,
@@ -14,8 +16,7 @@ pub(crate) enum Kind {
 /// The turn of one operation; it lasts until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
-    _own: MutexGuard<'a, ()>,
-    _also: Option<MutexGuard<'a, ()>>,
+    _queues: Vec<MutexGuard<'a, ()>>,
 }
 
 /// One queue for each type, for local and forwarded operations alike.
@@ -32,20 +33,19 @@ pub(crate) struct Queues {
 impl Queues {
     /// Waits for the turn of one operation.
     pub(crate) async fn turn(&self, kind: Kind) -> Turn<'_> {
-        let (own, also) = match kind {
-            Kind::Flatten => (&self.flatten, None),
-            Kind::Resize => (&self.resize, None),
-            // Nobody else takes two, so the order is free.
-            Kind::Rollback => (&self.resize, Some(&self.snap_remove)),
-            Kind::SnapCreate => (&self.snap_create, None),
-            Kind::SnapRemove => (&self.snap_remove, None),
+        // Whoever takes several takes them in one order.
+        let queues: &[&Mutex<()>] = match kind {
+            Kind::Flatten => &[&self.flatten],
+            Kind::Resize => &[&self.resize, &self.snap_create],
+            Kind::Rollback => &[&self.resize, &self.snap_remove, &self.snap_create],
+            Kind::SnapCreate => &[&self.snap_create],
+            Kind::SnapRemove => &[&self.snap_remove],
         };
-        let own = own.lock().await;
-        let also = match also {
-            Some(also) => Some(also.lock().await),
-            None => None,
-        };
-        Turn { _own: own, _also: also }
+        let mut turns = Vec::with_capacity(queues.len());
+        for queue in queues {
+            turns.push(queue.lock().await);
+        }
+        Turn { _queues: turns }
     }
 
     /// Waits for the turn to decide and commit.

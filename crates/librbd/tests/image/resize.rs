@@ -214,3 +214,24 @@ async fn writes_wait_while_the_header_changes() {
     soon(writing).await.unwrap();
     assert_in_order(&cluster.story(before).await.all(), &[SET_SIZE, "data 1: write"]);
 }
+
+/// I2, I4: a snapshot that is asked for while a clone is being shrunk shows the same before and after a flatten.
+#[tokio::test]
+async fn no_snapshot_is_taken_of_a_clone_that_is_cut_in_part() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 8).await;
+    let image = open_with(&io, "child", slow()).await;
+    let held = cluster.hold_next(op("truncate")).await;
+    let (shrinking, creating) = (image.clone(), image.clone());
+    let shrinking = tokio::spawn(async move { resize(&shrinking, 4 * OBJECT).await });
+    held.arrived().await;
+    let creating = tokio::spawn(async move { creating.snap_create("s", CallOptions::default()).await });
+    held.dwell().await;
+    held.let_go().await;
+    soon(shrinking).await.unwrap().unwrap();
+    soon(creating).await.unwrap().unwrap();
+    soon(image.flatten(CallOptions::default())).await.unwrap();
+    soon(image.set_snapshot(Some("s"))).await.unwrap();
+    assert_eq!(content(&image).await, pattern(4));
+}

@@ -113,3 +113,23 @@ async fn a_protection_that_cannot_be_changed_is_as_before() {
     assert_eq!(errno_of(soon(image.snap_protect("s")).await), Errno::EBUSY, "still protected");
     soon(image.snap_unprotect("s")).await.unwrap();
 }
+
+/// I2: a snapshot that is asked for in the middle has what was there after the rollback, and keeps it.
+#[tokio::test]
+async fn no_snapshot_is_taken_of_an_image_that_is_rolled_back_in_part() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    changed_since_snapshot(&io).await.close().await;
+    let image = open_with(&io, "img", slow()).await;
+    let held = cluster.hold_next(op("rollback")).await;
+    let (rolling, creating) = (image.clone(), image.clone());
+    let rolling = tokio::spawn(async move { roll_back(&rolling).await });
+    held.arrived().await;
+    let creating = tokio::spawn(async move { creating.snap_create("t", CallOptions::default()).await });
+    held.dwell().await;
+    held.let_go().await;
+    soon(rolling).await.unwrap().unwrap();
+    soon(creating).await.unwrap().unwrap();
+    soon(image.set_snapshot(Some("t"))).await.unwrap();
+    assert_eq!(content(&image).await, pattern(4));
+}
