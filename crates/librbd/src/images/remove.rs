@@ -1,7 +1,9 @@
+use std::convert::Infallible;
+
 use errno::Errno;
 use futures_util::{StreamExt, stream};
 use proto::cls::rbd::v1 as wire;
-use rados::{IoCtx, ObjectOp, Watch};
+use rados::{IoCtx, ObjectOp, Watch, WatchEvent};
 
 use super::directory::image_id;
 use crate::config::Config;
@@ -19,7 +21,11 @@ use crate::reclaim;
 pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressSink) -> Result<()> {
     let id = image_id(io, name).await?;
     match read_header(io, &id).await {
-        Ok(header) => Removal { io, name, id: &id, config }.run(&header, &progress).await,
+        Ok(header) => {
+            let removal = Removal { io, name, id: &id, config };
+            removal.check_no_snapshots(&header)?;
+            removal.run(&progress).await
+        }
         Err(error) if error.errno() == Errno::ENOENT => erase(io, name, &id).await,
         Err(error) => Err(error),
     }
@@ -33,35 +39,44 @@ struct Removal<'a> {
 }
 
 impl Removal<'_> {
-    async fn run(&self, header: &Header, progress: &ProgressSink) -> Result<()> {
-        if !header.snapshots.is_empty() {
-            let count = header.snapshots.len();
-            return Err(self.busy(&format!("it has {count} snapshots, which must be removed first")));
-        }
+    async fn run(&self, progress: &ProgressSink) -> Result<()> {
         let timeout = self.config.osd_client_watch_timeout;
         let watching = self.io.watch(&names::header(self.id), timeout).await;
-        let watch = watching.map_err(Error::osd(format!("watch image {}/{}", self.io.pool(), self.name)))?;
-        let cookie = locks::automatic_cookie(watch.handle());
-        let removed = match self.lock(&watch, &cookie).await {
-            Err(error) => Err(error),
-            Ok(()) => match self.remove_locked(header, &cookie, progress).await {
-                Ok(()) => Ok(()),
-                Err(error) => {
-                    locks::unlock(self.io, self.id, &cookie).await;
-                    Err(error)
-                }
-            },
+        let mut watch =
+            watching.map_err(Error::osd(format!("watch image {}/{}", self.io.pool(), self.name)))?;
+        let handle = watch.handle();
+        let removed = tokio::select! {
+            biased;
+            removed = self.remove_watched(handle, progress) => removed,
+            never = ack_all(&mut watch) => match never {},
         };
         // The watch has gone with the header when all went well.
         drop(watch.unwatch().await);
         removed
     }
 
+    async fn remove_watched(&self, handle: u64, progress: &ProgressSink) -> Result<()> {
+        let cookie = locks::automatic_cookie(handle);
+        self.lock(handle, &cookie).await?;
+        let removed = self.remove_locked(&cookie, progress).await;
+        if removed.is_err() {
+            locks::unlock(self.io, self.id, &cookie).await;
+        }
+        removed
+    }
+
+    fn check_no_snapshots(&self, header: &Header) -> Result<()> {
+        match header.snapshots.len() {
+            0 => Ok(()),
+            count => Err(self.busy(&format!("it has {count} snapshots, which must be removed first"))),
+        }
+    }
+
     /// Takes the exclusive lock, so that nobody who opens the image now starts to write to it. A dead owner's is broken.
-    async fn lock(&self, watch: &Watch, cookie: &str) -> Result<()> {
+    async fn lock(&self, handle: u64, cookie: &str) -> Result<()> {
         let header = names::header(self.id);
         let failed = || Error::osd(format!("lock image {}/{}", self.io.pool(), self.name));
-        let own = (self.io.rados().gid(), watch.handle());
+        let own = (self.io.rados().gid(), handle);
         let watchers = self.io.list_watchers(&header).await.map_err(failed())?;
         let others: Vec<_> = watchers
             .iter()
@@ -88,7 +103,10 @@ impl Removal<'_> {
         self.io.operate(&header, op()).await.map(drop).map_err(failed())
     }
 
-    async fn remove_locked(&self, header: &Header, cookie: &str, progress: &ProgressSink) -> Result<()> {
+    /// Decides by the header as it is under the lock: somebody may have made a snapshot before.
+    async fn remove_locked(&self, cookie: &str, progress: &ProgressSink) -> Result<()> {
+        let header = &read_header(self.io, self.id).await?;
+        self.check_no_snapshots(header)?;
         reclaim::finish_all(self.io, self.id).await?;
         self.remove_data(&header.object_prefix, progress).await?;
         detach_from_parent(self.io, self.id, header).await?;
@@ -123,6 +141,16 @@ impl Removal<'_> {
     fn busy(&self, why: &str) -> Error {
         let text = format!("image {}/{} cannot be removed: {why}", self.io.pool(), self.name);
         Error::refused(Errno::EBUSY, text)
+    }
+}
+
+/// Answers every notify, which is done by dropping it, so that no notifier waits for this watch. Never ends: a lost watch
+/// ends the removal by its ops.
+async fn ack_all(watch: &mut Watch) -> Infallible {
+    loop {
+        if let WatchEvent::Lost(_) = watch.next().await {
+            std::future::pending().await
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod operations;
 mod order;
 mod peer;
 mod records;
+mod remove;
 mod resize;
 mod rollback;
 mod snap_steps;
