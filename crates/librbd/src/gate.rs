@@ -91,6 +91,15 @@ impl Gate {
 
     /// Goes in, or takes a place in the queue. The error is the one the gate was failed with; EAGAIN when the queue is full.
     pub(crate) fn arrive(&self) -> Result<Arrival, Error> {
+        self.arrive_behind(WAITING_MAX)
+    }
+
+    /// Like [`Gate::arrive`], however full the queue is.
+    pub(crate) fn arrive_beyond_limit(&self) -> Result<Arrival, Error> {
+        self.arrive_behind(usize::MAX)
+    }
+
+    fn arrive_behind(&self, waiting_max: usize) -> Result<Arrival, Error> {
         let mut state = self.shared.lock();
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -98,11 +107,11 @@ impl Gate {
         if state.closed.is_empty() {
             return Ok(Arrival::Inside(Permit::new(&self.shared)));
         }
-        if state.waiting.len() >= WAITING_MAX {
+        if state.waiting.len() >= waiting_max {
             state.waiting.retain(|waiter| !waiter.is_closed());
         }
-        if state.waiting.len() >= WAITING_MAX {
-            let text = format!("{WAITING_MAX} writes wait for the gate already, which is the limit");
+        if state.waiting.len() >= waiting_max {
+            let text = format!("{waiting_max} writes wait for the gate already, which is the limit");
             return Err(Error::refused(Errno::EAGAIN, text));
         }
         let (admit, admitted) = oneshot::channel();
@@ -302,6 +311,7 @@ mod tests {
         gate.close(Reason::NotOwner);
         let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| gate.arrive().expect("there is room")).collect();
         assert_eq!(gate.arrive().expect_err("full").errno(), Errno::EAGAIN);
+        assert!(matches!(gate.arrive_beyond_limit(), Ok(Arrival::Waiting(_))), "an operation's step");
         waiting.pop();
         assert!(matches!(gate.arrive(), Ok(Arrival::Waiting(_))));
     }

@@ -200,7 +200,16 @@ impl OpenImage {
 
     /// A permit for one op that writes; the first one that waits makes the owner task take the lock.
     pub(crate) async fn enter(&self) -> Result<Permit> {
-        match self.gate.arrive()? {
+        self.enter_by(self.gate.arrive()?).await
+    }
+
+    /// A permit for a step of an operation, however many writes wait: such steps are few.
+    pub(crate) async fn enter_for_operation(&self) -> Result<Permit> {
+        self.enter_by(self.gate.arrive_beyond_limit()?).await
+    }
+
+    async fn enter_by(&self, arrival: Arrival) -> Result<Permit> {
+        match arrival {
             Arrival::Inside(permit) => Ok(permit),
             Arrival::Waiting(waiting) => {
                 if self.gate.is_closed_by(Reason::NotOwner) {
@@ -281,6 +290,15 @@ impl OpenImage {
         self.data.supersede(state.generation);
         *place = state;
         Ok(())
+    }
+
+    /// Puts the state of a header in place that was read by an op vector which has changed it. That has happened whatever
+    /// becomes of the state, which needs the parent's header too: the next I/O reads the header before it starts.
+    pub(crate) async fn install_or_mark_stale(&self, header: Header) {
+        if let Err(error) = self.install(header).await {
+            tracing::warn!(image = self.name, %error, "the state after a change of the header could not be loaded");
+            self.mark_stale();
+        }
     }
 
     /// Runs I/O on the current state, again on a newer one when it turns out to be out of date. Superseded I/O has its newer

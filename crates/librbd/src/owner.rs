@@ -281,6 +281,8 @@ impl Owner {
                 self.report_watch("interrupted", handle, None);
             }
             WatchEvent::Resumed => {
+                // A notify that timed out meanwhile does not come again: it may have been a HeaderUpdate.
+                self.image.mark_stale();
                 self.queue_lock(lock::Event::WatchRegistered { handle });
                 self.report_watch("resumed", handle, None);
             }

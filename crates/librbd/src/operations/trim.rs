@@ -29,7 +29,7 @@ pub(super) async fn run(run: &Run, size: u64, entry: Entry) -> Result<()> {
 async fn trim_object(run: &Run, number: u64, size: u64, entry: Entry) -> Result<()> {
     let image = &run.image;
     let _permit = match entry {
-        Entry::ByPermit => Some(image.enter().await?),
+        Entry::ByPermit => Some(image.enter_for_operation().await?),
         Entry::GateIsClosed => None,
     };
     image

@@ -5,6 +5,7 @@ use errno::Errno;
 use futures_util::FutureExt;
 use librbd::{CallOptions, ImageEvent, OperationEvent};
 
+use crate::faults::{Requests, op};
 use crate::support::*;
 use crate::valve::Valve;
 
@@ -85,4 +86,55 @@ async fn an_owner_that_hangs_reacquires_under_its_new_watch() {
     let peer = open(&other, "img").await;
     soon(peer.resize(8 * OBJECT, false, CallOptions::default())).await.unwrap();
     assert!(soon(owner.is_lock_owner()).await.unwrap(), "it ran the peer's resize");
+}
+
+/// I2: a HeaderUpdate that timed out while its watcher hung is made up for, also when the watch itself lived through it.
+#[tokio::test]
+async fn a_client_that_hung_looks_at_the_header_again() {
+    let cluster = Cluster::start();
+    let valve = Valve::new();
+    let (io, other) = (cluster.client_behind("hangs", &valve).await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (image, peer) = (open(&io, "img").await, open(&other, "img").await);
+    let mut events = image.events();
+    valve.close();
+    soon(peer.resize(8 * OBJECT, false, CallOptions::default())).await.unwrap();
+    seen(&mut events, |event| matches!(event, ImageEvent::WatchState { state: "interrupted", .. })).await;
+    valve.open();
+    seen(&mut events, |event| {
+        matches!(event, ImageEvent::WatchState { state: "resumed" | "reregistered", .. })
+    })
+    .await;
+    assert_eq!(soon(image.size()).await.unwrap(), 8 * OBJECT);
+}
+
+/// I5: a cookie that the OSD has changed is changed, also when the parent cannot be looked at then: the release that waited
+/// for it gives the lock back.
+#[tokio::test]
+async fn a_lock_is_released_under_the_cookie_that_the_osd_has() {
+    let cluster = Cluster::start();
+    let valve = Valve::new();
+    let (io, other) = (cluster.client_behind("hangs", &valve).await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let (owner, peer) = (open(&io, "child").await, open(&other, "child").await);
+    soon(owner.acquire_lock()).await.unwrap();
+    let held = cluster.hold_next(op("lock.set_cookie")).await;
+    valve.close();
+    soon(async {
+        while librbd::watchers(&other, "child").await.unwrap().len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    valve.open();
+    held.arrived().await;
+    let parent = librbd::names::header(&librbd::image_id(&other, "parent").await.unwrap());
+    cluster.refuse_next(Requests { op: "rbd.get_header", object: &parent }, Errno::EIO).await;
+    let releasing = owner.clone();
+    let releasing = tokio::spawn(async move { releasing.release_lock().await });
+    held.dwell().await;
+    held.let_go().await;
+    soon(releasing).await.unwrap().unwrap();
+    assert_eq!(soon(peer.lock_owner()).await.unwrap(), None);
+    write(&peer, 0, 1).await;
 }

@@ -25,7 +25,8 @@ pub enum WatchEvent {
     Notify(Notification),
     /// The stream is lost, or the OSD dropped the watch; it is being repaired.
     Interrupted,
-    /// Attached again under the same cookie: nothing was missed. Notifies that wait for this watch are delivered again.
+    /// Attached again under the same cookie. Notifies that wait for this watch are delivered again; those that have timed out
+    /// meanwhile were missed.
     Resumed,
     /// Registered again under a new cookie: notifies may have been missed.
     Reregistered {

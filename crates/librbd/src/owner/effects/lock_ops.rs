@@ -53,7 +53,8 @@ async fn lock(image: &OpenImage, cookie: &str) -> Result<Acquired, Errno> {
 pub(super) async fn set_cookie(image: &OpenImage, old: u64, new: u64) -> OpResult {
     let op = lock_class::set_cookie(ObjectOp::new(), &encode_cookie(old), &encode_cookie(new));
     let (header, _) = with_header(&image.io, &image.header, op).await.map_err(|error| error.errno())?;
-    image.install(header).await.map_err(|error| error.errno())
+    image.install_or_mark_stale(header).await;
+    Ok(())
 }
 
 /// Gives the lock back. Nobody may break the lock of a client that lives, so it is tried until the OSD has said that the
