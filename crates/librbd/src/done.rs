@@ -1,5 +1,5 @@
 //! The exactly-once record: the commit op vector of an operation that was sent to an owner leaves its result in the header,
-//! where whoever owns the lock later finds it when the same request comes again.
+//! where whoever owns the lock later finds it when the same request comes again. A failure that is final leaves one by itself.
 //!
 //! * Key `done_<gid>.<open>_<number, 16 hex digits>`, value the i32 result, little endian. Removed when the requester's
 //!   low-water mark has passed the number, when the requester closes, and when its session has gone.
@@ -32,13 +32,13 @@ const CLOSED: u64 = u64::MAX;
 pub(crate) enum Known {
     /// Nothing: it is to be run.
     New,
-    /// It was committed with this result, 0 or a negative errno.
-    Committed(i32),
+    /// It has ended with this result, 0 or a negative errno.
+    Ended(i32),
     /// Its requester has heard of its end, or does not listen any more; nobody knows whether it was committed.
-    Ended,
+    Forgotten,
 }
 
-/// A request whose commit leaves a record.
+/// A request whose end leaves a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
     pub(crate) id: RequestId,
@@ -95,7 +95,7 @@ pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<K
     Ok(match known_without_sessions(&found, id, io.rados().gid()) {
         Some(known) => known,
         None if live_sessions(io, header).await?.contains(&id.gid) => Known::New,
-        None => Known::Ended,
+        None => Known::Forgotten,
     })
 }
 
@@ -103,8 +103,8 @@ pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<K
 /// nothing that is sent is taken any more, and EBLOCKLISTED or ENOTCONN is what the caller is to hear.
 fn known_without_sessions(found: &BTreeMap<String, Bytes>, id: RequestId, own_gid: u64) -> Option<Known> {
     match found.get(&done_key(id)) {
-        Some(value) => Some(Known::Committed(decode_result(value))),
-        None if id.number < decode_mark(found.get(&low_key(id.gid, id.open))) => Some(Known::Ended),
+        Some(value) => Some(Known::Ended(decode_result(value))),
+        None if id.number < decode_mark(found.get(&low_key(id.gid, id.open))) => Some(Known::Forgotten),
         None => (id.gid == own_gid).then_some(Known::New),
     }
 }
@@ -120,16 +120,21 @@ async fn get<const N: usize>(
 }
 
 impl Record {
-    /// The record of a success. Results below the requester's mark go with it; as long as the mark stands still there are
-    /// none.
-    pub(crate) async fn of_success(io: &IoCtx, header: &str, request: Recorded) -> Result<Self> {
+    /// The record of a result, 0 or a negative errno. Results below the requester's mark go with it; as long as the mark
+    /// stands still there are none.
+    pub(crate) async fn of(io: &IoCtx, header: &str, request: Recorded, result: i32) -> Result<Self> {
         let Recorded { id, low_water_mark } = request;
-        let low = low_key(id.gid, id.open);
-        let found = get(io, header, [&low]).await?.remove(&low);
+        let (done, low) = (done_key(id), low_key(id.gid, id.open));
+        let mut found = get(io, header, [&done, &low]).await?;
+        if found.contains_key(&done) {
+            // A commit whose answer was lost: it stands.
+            return Ok(Self::default());
+        }
+        let found = found.remove(&low);
         let mark = decode_mark(found.as_ref());
         let mut record = Self::default();
         if id.number >= mark {
-            record.set.insert(done_key(id), Bytes::copy_from_slice(&0_i32.to_le_bytes()));
+            record.set.insert(done, Bytes::copy_from_slice(&result.to_le_bytes()));
         }
         if low_water_mark > mark {
             let first_kept = done_key(RequestId { number: low_water_mark, ..id });
@@ -200,8 +205,8 @@ mod tests {
         let mark = |mark| BTreeMap::from([(low_key(41, 2), encode_mark(mark))]);
         let done = BTreeMap::from([(done_key(id), Bytes::copy_from_slice(&0_i32.to_le_bytes()))]);
         for own in [41, 42] {
-            assert_eq!(known_without_sessions(&done, id, own), Some(Known::Committed(0)));
-            assert_eq!(known_without_sessions(&mark(8), id, own), Some(Known::Ended));
+            assert_eq!(known_without_sessions(&done, id, own), Some(Known::Ended(0)));
+            assert_eq!(known_without_sessions(&mark(8), id, own), Some(Known::Forgotten));
         }
         assert_eq!(known_without_sessions(&mark(7), id, 41), Some(Known::New));
         assert_eq!(known_without_sessions(&mark(7), id, 42), None);

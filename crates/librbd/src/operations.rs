@@ -55,6 +55,8 @@ struct Run {
     cancelled: CancellationToken,
     /// Set when the request was sent to an owner, to this one or to a former one.
     recorded: Option<Recorded>,
+    /// Another client's.
+    is_forwarded: bool,
     progress: Box<dyn Fn(u64, u64) + Send + Sync>,
 }
 
@@ -122,6 +124,7 @@ pub(crate) async fn execute(
         image: image.clone(),
         cancelled: running.cancelled.clone(),
         recorded: recorded(image, operation, origin),
+        is_forwarded: origin.forwarded.is_some(),
         progress: Box::new(progress),
     };
     let result = run.once(operation, origin).await;
@@ -164,7 +167,10 @@ impl Run {
         let started =
             ImageEvent::OperationStarted { operation: operation.name(), request_id: origin.id, remote };
         image.report(started);
-        let result = self.run_and_tell(operation).await;
+        let result = match self.run_and_tell(operation).await {
+            Err(error) => Err(self.failed(error).await),
+            done => done,
+        };
         let number = result.as_ref().map_or_else(|error| error.errno().result(), |()| 0);
         tracing::info!(result = number, "operation ended");
         let ended =
@@ -181,9 +187,9 @@ impl Run {
             |errno, why| Error::refused(errno, format!("{} of request {id}: {why}", operation.name()));
         Ok(match done::look_up(&image.io, &image.header, id).await? {
             Known::New => None,
-            Known::Ended => Some(Err(refused(Errno::ESTALE, "a late copy of a request that has ended"))),
-            Known::Committed(result) => {
-                tracing::info!(result, "a former owner has committed it");
+            Known::Forgotten => Some(Err(refused(Errno::ESTALE, "a late copy of a request that has ended"))),
+            Known::Ended(result) => {
+                tracing::info!(result, "it has ended at a former owner");
                 let result = rbd_protocol::op_result(result);
                 if result.is_ok() {
                     announce_header_update(image).await;
@@ -191,6 +197,21 @@ impl Run {
                 Some(result.map_err(|errno| refused(errno, "as recorded")))
             }
         })
+    }
+
+    /// An error that is final is recorded, or the next owner decides.
+    async fn failed(&self, error: Error) -> Error {
+        if matches!(error.errno(), Errno::ERESTART | Errno::EBLOCKLISTED | Errno::ESHUTDOWN) {
+            return error;
+        }
+        match self.record_failure(error.errno()).await {
+            Err(lost) if lost.errno() == Errno::ERESTART => lost,
+            Err(unrecorded) => {
+                tracing::warn!(image = self.image.name, %unrecorded, "a failure leaves no record");
+                error
+            }
+            Ok(()) => error,
+        }
     }
 
     /// A failed operation sends no HeaderUpdate (facts 6.8).
@@ -206,6 +227,15 @@ impl Run {
         }
         announce_header_update(&self.image).await;
         Ok(())
+    }
+
+    /// EROFS for the caller of an image that is not open for writing. An image that was set to a snapshot gives its lock away:
+    /// another client's operation is then the next owner's.
+    fn check_writable(&self) -> Result<()> {
+        match self.image.check_writable() {
+            Err(error) if self.is_forwarded && error.errno() == Errno::EROFS => Err(interrupted()),
+            checked => checked,
+        }
     }
 
     /// ERESTART when the operation is to stop.

@@ -4,7 +4,7 @@ use errno::Errno;
 use rados::ObjectOp;
 
 use super::Run;
-use crate::done::Record;
+use crate::done::{Record, Recorded};
 use crate::error::{Error, Result};
 use crate::header::{Header, with_header};
 use crate::lock_class;
@@ -21,26 +21,38 @@ impl Run {
     ///
     /// ERESTART when the lock is not held any more: then nothing has changed. Other errors are those of `change`.
     pub(super) async fn commit(&self, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
+        self.end_with(0, what, change).await
+    }
+
+    /// Leaves only the record that the operation has failed for good: a late copy of the request is not to run it at another
+    /// owner. Unrecorded operations leave none. ERESTART when the lock is not held any more.
+    pub(super) async fn record_failure(&self, errno: Errno) -> Result<()> {
+        match self.recorded {
+            Some(Recorded { id, .. }) => {
+                let what = format!("record the end of request {id}");
+                self.end_with(errno.result(), &what, ObjectOp::assert_exists).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn end_with(&self, result: i32, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
         let mut rounds = 0;
         let header = loop {
             rounds += 1;
-            let record = self.record().await?;
+            let record = self.record(result).await?;
             match change_header(&self.image, what, |op| record.write(change(op))).await {
                 Err(error) if error.errno() == Errno::ECANCELED && rounds < ROUNDS_MAX => {}
                 header => break header?,
             }
         };
-        if let Err(error) = self.image.install(header).await {
-            // It has happened all the same. The next I/O reads the header before it starts.
-            tracing::warn!(image = self.image.name, %error, "the state after a commit could not be loaded");
-            self.image.mark_stale();
-        }
+        self.image.install_or_mark_stale(header).await;
         Ok(())
     }
 
-    async fn record(&self) -> Result<Record> {
+    async fn record(&self, result: i32) -> Result<Record> {
         match self.recorded {
-            Some(request) => Record::of_success(&self.image.io, &self.image.header, request).await,
+            Some(request) => Record::of(&self.image.io, &self.image.header, request, result).await,
             None => Ok(Record::default()),
         }
     }

@@ -15,7 +15,7 @@ use crate::throttle::for_each_object;
 /// is missing; what there is stays as it is.
 pub(super) async fn run(run: &Run) -> Result<()> {
     let image = &run.image;
-    image.check_writable()?;
+    run.check_writable()?;
     image.refresh_if_stale().await?;
     let state = image.state();
     let Some(overlap) = head_parent(&state).and_then(|parent| parent.head_overlap) else {
@@ -32,7 +32,7 @@ pub(super) async fn run(run: &Run) -> Result<()> {
 /// The permit keeps a snapshot, a resize and a rollback from changing the image under the copy-up.
 async fn flatten_object(run: &Run, number: u64) -> Result<()> {
     let image = &run.image;
-    let _permit = image.enter().await?;
+    let _permit = image.enter_for_operation().await?;
     image.on_state(|state| async move { image.data.flatten_object(&state, number).await }).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::gate::Reason;
 /// EINVAL for a smaller size unless shrinking is allowed, and for one that needs too many objects.
 pub(super) async fn run(run: &Run, size: u64, allow_shrink: bool) -> Result<()> {
     let image = &run.image;
-    image.check_writable()?;
+    run.check_writable()?;
     image.refresh_if_stale().await?;
     run.check_cancelled()?;
     image.state().layout.check_image_size(size)?;

@@ -16,7 +16,7 @@ const IDS_MAX: usize = 64;
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
     names::check_snap_name(name)?;
-    image.check_writable()?;
+    run.check_writable()?;
     image.refresh_if_stale().await?;
     if image.state().snapshot_by_name(name).is_some() {
         return Err(Error::refused(

@@ -12,7 +12,7 @@ use crate::state::Protection;
 /// ENOENT for an unknown name; EBUSY for a protected snapshot and for one with children.
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
-    image.check_writable()?;
+    run.check_writable()?;
     image.refresh_if_stale().await?;
     run.check_cancelled()?;
     let _turn = image.queues.commit().await;

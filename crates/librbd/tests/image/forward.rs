@@ -6,6 +6,7 @@ use librbd::{CallOptions, Config, ImageEvent, OperationEvent};
 use prost::Message as _;
 use proto::rbd::v1::{self as wire, notify_message::Payload};
 
+use crate::faults::op;
 use crate::peer::{Peer, is_request, response};
 use crate::support::*;
 
@@ -340,4 +341,26 @@ async fn a_deadline_is_honoured() {
     })
     .await;
     assert_eq!(errno_of(result), Errno::ETIMEDOUT);
+}
+
+/// I3: an owner whose image is set to a snapshot gives the lock away: a request that it has accepted is the next owner's.
+#[tokio::test]
+async fn a_request_survives_that_its_owner_goes_to_a_snapshot() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, requester) = (open(&io, "img").await, open(&other, "img").await);
+    soon(owner.snap_create("s", CallOptions::default())).await.unwrap();
+    let held = cluster.hold_next(op("omap_get")).await;
+    let calling = requester.clone();
+    let resizing =
+        tokio::spawn(async move { calling.resize(8 * OBJECT, false, CallOptions::default()).await });
+    held.arrived().await;
+    let moving = owner.clone();
+    let moving = tokio::spawn(async move { moving.set_snapshot(Some("s")).await });
+    held.dwell().await;
+    held.let_go().await;
+    soon(moving).await.unwrap().unwrap();
+    soon(resizing).await.unwrap().unwrap();
+    assert_eq!(soon(requester.size()).await.unwrap(), 8 * OBJECT);
 }

@@ -244,3 +244,21 @@ async fn removing_an_image_finishes_what_its_snapshots_left() {
     soon(librbd::remove(&io, "child", &Config::ci(), quiet)).await.unwrap();
     assert_eq!(children_of_base(&io).await, 0);
 }
+
+/// I3: a request that has failed is not run by the next owner, to whom a copy of it comes late.
+#[tokio::test]
+async fn a_late_copy_of_a_request_that_failed_is_not_run() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("requester").await, cluster.client("a").await);
+    create(&io, "img", 4).await;
+    let mut requester = Peer::watch(io.clone(), "img").await;
+    let first = owner_of(&other, "img").await;
+    soon(first.snap_create("one", CallOptions::default())).await.unwrap();
+    let again = snap_create(request(&requester, 1, 1), "one");
+    assert_eq!(requester.call(again.clone(), 1).await, Errno::EEXIST.result());
+    soon(first.snap_remove("one", CallOptions::default())).await.unwrap();
+    soon(first.close()).await;
+    let next = owner_of(&cluster.client("b").await, "img").await;
+    assert_eq!(requester.call(again, 1).await, Errno::EEXIST.result(), "as recorded");
+    assert_eq!(snapshots(&next).await, [""; 0]);
+}
