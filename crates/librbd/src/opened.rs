@@ -49,6 +49,7 @@ pub(crate) struct OpenImage {
     /// While a resize shrinks the image: the size to be. I/O beyond it is refused.
     shrinking: AtomicU64,
     tokens: AtomicU64,
+    recorded: AtomicU64,
     owner: mpsc::UnboundedSender<owner::Event>,
     state: Mutex<Arc<ImageState>>,
     /// Serialises the making of states.
@@ -109,6 +110,7 @@ impl OpenImage {
             snapshot: AtomicU64::new(snapshot.unwrap_or(0)),
             shrinking: AtomicU64::new(u64::MAX),
             tokens: AtomicU64::new(0),
+            recorded: AtomicU64::new(0),
             state: Mutex::new(state),
             installing: tokio::sync::Mutex::default(),
             staleness: Staleness::default(),
@@ -242,6 +244,11 @@ impl OpenImage {
     /// Names a caller of the owner task.
     pub(crate) fn next_token(&self) -> Token {
         Token(self.tokens.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// An operation that leaves a record has ended; how many have.
+    pub(crate) fn count_recorded(&self) -> u64 {
+        self.recorded.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// A header update was heard of: the state in place may be out of date.

@@ -128,6 +128,10 @@ pub(crate) async fn execute(
         progress: Box::new(progress),
     };
     let result = run.once(operation, origin).await;
+    if run.recorded.is_some() && image.count_recorded().is_multiple_of(RECORDS_BETWEEN_CLEAN_UPS) {
+        let image = image.clone();
+        tokio::spawn(async move { forget_requesters(&image).await });
+    }
     drop(turn);
     Ended { result, _running: Some(running) }
 }
@@ -269,6 +273,9 @@ pub(crate) async fn announce_header_update(image: &OpenImage) {
     tracing::warn!(image = image.name, "peers were not told that the header changed: the OSD had no room");
 }
 
+/// Records that an owner leaves before it looks for those of requesters that have gone.
+const RECORDS_BETWEEN_CLEAN_UPS: u64 = 64;
+
 /// Each record that [`clean_up`] looks at has a key that starts with one of these.
 pub(crate) const LEFTOVERS: [&str; 3] = [reclaim::PREFIX, done::DONE, done::LOW];
 
@@ -277,7 +284,11 @@ pub(crate) async fn clean_up(image: &OpenImage) {
     if let Err(error) = reclaim::finish_all(&image.io, &image.id).await {
         tracing::warn!(image = image.name, %error, "removed snapshots are not cleaned up yet");
     }
+    forget_requesters(image).await;
+}
+
+async fn forget_requesters(image: &OpenImage) {
     if let Err(error) = done::forget_gone_sessions(&image.io, &image.header).await {
-        tracing::debug!(image = image.name, %error, "done records of ended sessions stay for the next owner");
+        tracing::debug!(image = image.name, %error, "records of requesters that have gone stay for the next time");
     }
 }

@@ -262,3 +262,27 @@ async fn a_late_copy_of_a_request_that_failed_is_not_run() {
     assert_eq!(requester.call(again, 1).await, Errno::EEXIST.result(), "as recorded");
     assert_eq!(snapshots(&next).await, [""; 0]);
 }
+
+/// I6: an owner that never gives the lock away does not collect the marks of all who ever came by.
+#[tokio::test]
+async fn the_marks_of_requesters_go_under_an_owner_that_stays() {
+    const REQUESTERS: usize = 70;
+    let cluster = Cluster::start();
+    let other = cluster.client("a").await;
+    create(&other, "img", 4).await;
+    let owner = owner_of(&other, "img").await;
+    for number in 1..=REQUESTERS {
+        let io = cluster.client("requester").await;
+        let requester = open(&io, "img").await;
+        soon(requester.resize(number as u64 * OBJECT, true, CallOptions::default())).await.unwrap();
+        soon(requester.close()).await;
+        io.rados().shutdown().await;
+    }
+    soon(async {
+        while records(&other, "img", "low_").await.len() > REQUESTERS / 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(soon(owner.is_lock_owner()).await.unwrap());
+}
