@@ -149,7 +149,7 @@ impl Removal<'_> {
 async fn ack_all(watch: &mut Watch) -> Infallible {
     loop {
         if let WatchEvent::Lost(_) = watch.next().await {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
