@@ -80,10 +80,10 @@ impl ExclusiveLock {
         if let Some(errno) = self.dead {
             self.finish(State::Unlocked, Err(errno), effects);
         } else if self.handle == 0 {
-            self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
+            self.settle(|waiter| waiter.purpose.is_none().then_some(Ok(())), effects);
             self.wait_or_stop(State::WaitingForRegister, now + self.config.retry_delay, false, effects);
         } else if let Some(until) = self.yielding.filter(|until| now < *until) {
-            self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
+            self.settle(|waiter| waiter.purpose.is_none().then_some(Ok(())), effects);
             self.wait_or_stop(State::WaitingForLock, until, false, effects);
         } else {
             self.yielding = None;
@@ -91,8 +91,16 @@ impl ExclusiveLock {
             self.queue.take(Kind::Reacquire);
             self.held = self.handle;
             self.enter(State::Acquiring, effects);
-            effects.push(Effect::Acquire { handle: self.held });
+            self.ask(Effect::Acquire { handle: self.held }, effects);
         }
+    }
+
+    /// For everybody who waits now; only the answer to the latest question counts.
+    fn ask(&mut self, question: Effect, effects: &mut Vec<Effect>) {
+        if let Some(action) = self.queue.active_mut() {
+            action.waiters.iter_mut().for_each(|waiter| waiter.is_asked_for = true);
+        }
+        effects.push(question);
     }
 
     pub(super) fn acquire_ended(&mut self, now: Millis, outcome: Outcome, effects: &mut Vec<Effect>) {
@@ -123,31 +131,47 @@ impl ExclusiveLock {
 
     /// Asks for the lock; looks at it again at `deadline` unless something is heard before.
     fn ask_owner(&mut self, deadline: Millis, effects: &mut Vec<Effect>) {
-        self.settle(|purpose| purpose.is_none().then_some(Ok(())), effects);
+        self.settle(|waiter| waiter.purpose.is_none().then_some(Ok(())), effects);
         self.wait_or_stop(State::WaitingForLock, deadline, false, effects);
         let from = self.me();
         if let Some(wait) = &mut self.wait {
             self.sends += 1;
             wait.send = Some(Token(self.sends));
-            effects.push(Effect::SendRequestLock { send: Token(self.sends), from });
+            self.ask(Effect::SendRequestLock { send: Token(self.sends), from }, effects);
         }
     }
 
-    /// Nobody answers for a manual lock: no RequestLock, a look after each `retry_delay`.
+    /// Fails those for whom the question was asked, and with them the lock's own wish; looks at the lock again for the others.
+    fn refuse(&mut self, now: Millis, errno: Errno, effects: &mut Vec<Effect>) {
+        let Some(action) = self.queue.active_mut() else { return };
+        if action.waiters.iter().all(|waiter| waiter.is_asked_for) {
+            return self.finish(State::Unlocked, Err(errno), effects);
+        }
+        action.own_wish = false;
+        self.settle(|waiter| waiter.is_asked_for.then_some(Err(errno)), effects);
+        self.begin_acquire(now, effects);
+    }
+
+    /// Nobody answers for a manual lock: no RequestLock, a look after each `retry_delay`, or at once for whoever does not wait
+    /// for it and came too late for this look.
     fn foreign(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let judge = |purpose| match purpose {
+        let refusal = |waiter: &Waiter| match waiter.purpose {
             None => Some(Err(Errno::EBUSY)),
             Some(Purpose::Operation | Purpose::Explicit) => Some(Err(Errno::EROFS)),
             Some(Purpose::Io) => None,
         };
-        self.settle(judge, effects);
+        self.settle(|waiter| refusal(waiter).filter(|_| waiter.is_asked_for), effects);
+        let came_late = |action: &Action| action.waiters.iter().any(|waiter| refusal(waiter).is_some());
+        if self.queue.active().is_some_and(came_late) && !self.is_shutting_down() {
+            return self.begin_acquire(now, effects);
+        }
         self.wait_or_stop(State::WaitingForLock, now + self.config.retry_delay, true, effects);
     }
 
     /// Completes the waiters of the active acquire that are not ready to wait.
-    fn settle(&mut self, judge: impl Fn(Option<Purpose>) -> Option<OpResult>, effects: &mut Vec<Effect>) {
+    fn settle(&mut self, judge: impl Fn(&Waiter) -> Option<OpResult>, effects: &mut Vec<Effect>) {
         let Some(action) = self.queue.active_mut() else { return };
-        action.waiters.retain(|waiter| match judge(waiter.purpose) {
+        action.waiters.retain(|waiter| match judge(waiter) {
             Some(result) => {
                 effects.push(Effect::Complete { token: waiter.token, result });
                 false
@@ -200,8 +224,8 @@ impl ExclusiveLock {
                 self.begin_acquire(now, effects);
             }
             RpcOutcome::NoOwner => wait.deadline = now + self.backoff.next_delay(),
-            RpcOutcome::Refused(Errno::EROFS) => self.fail(Errno::EROFS, effects),
-            RpcOutcome::TwoOwners { .. } if again => self.fail(Errno::EIO, effects),
+            RpcOutcome::Refused(Errno::EROFS) => self.refuse(now, Errno::EROFS, effects),
+            RpcOutcome::TwoOwners { .. } if again => self.refuse(now, Errno::EIO, effects),
             RpcOutcome::NotifyFailed(Errno::EBLOCKLISTED) => self.fail(Errno::EBLOCKLISTED, effects),
             RpcOutcome::TwoOwners { .. }
             | RpcOutcome::Undecodable

@@ -26,6 +26,7 @@ use crate::retry::Backoff;
 /// | ACQUIRING             | Locked                               | POST_ACQUIRING        | PostAcquire                          |
 /// |                       | OwnerAlive, only TryAcquire waits    | UNLOCKED              | completes Ok, without ownership      |
 /// |                       | OwnerAlive                           | WAITING_FOR_LOCK      | SendRequestLock, timer               |
+/// |                       | Foreign, others than I/O joined since it began | ACQUIRING   | Acquire; before: Try: EBUSY, others: EROFS |
 /// |                       | Foreign, I/O waits                   | WAITING_FOR_LOCK      | timer; Try: EBUSY, others: EROFS     |
 /// |                       | Foreign                              | UNLOCKED              | Try: EBUSY, others: EROFS            |
 /// |                       | Failed                               | UNLOCKED              | completes with the error             |
@@ -37,6 +38,7 @@ use crate::retry::Backoff;
 /// |                       | answer 0                             | -                     | timer (client_notify_timeout)        |
 /// |                       | answer: no owner                     | ACQUIRING or -        | first at once, then after a back-off |
 /// |                       | answer EROFS / two owners once more  | UNLOCKED              | completes EROFS / EIO                |
+/// |                       | the same, somebody joined since the question | ACQUIRING     | Acquire; before: completes EROFS / EIO |
 /// |                       | other answer                         | -                     | timer (retry_delay)                  |
 /// | WAITING_*             | ShutDown                             | SHUTDOWN              | completes ESHUTDOWN                  |
 /// |                       | Dead                                 | UNLOCKED              | completes with the errno             |
@@ -63,6 +65,9 @@ use crate::retry::Backoff;
 ///
 /// Other events find the lock in a transition and are queued (acquire, reacquire, release, shut down; one of each, all
 /// waiters of one complete together), or are late and ignored. Both waiting states always have a timer armed.
+///
+/// A refusal is for those who waited when the question was asked: the peer that gave it, or the foreign lock that was seen,
+/// may be gone since. Whoever joined later gets a look of its own.
 ///
 /// An owner that announced itself is asked at once, without an attempt to take the lock first. That it lives is known when it
 /// answers: a wrong belief costs one RequestLock that nobody answers, for at most `retry_delay`. A belief is spent by the
@@ -193,10 +198,10 @@ impl ExclusiveLock {
             Event::Initialized if self.state == State::Initializing => self.enter(State::Unlocked, effects),
             Event::Init | Event::Initialized => {}
             Event::TryAcquire { token } => {
-                self.request_acquire(now, Waiter { token, purpose: None }, effects);
+                self.request_acquire(now, Waiter::new(token, None), effects);
             }
             Event::Acquire { token, purpose } => {
-                self.request_acquire(now, Waiter { token, purpose: Some(purpose) }, effects);
+                self.request_acquire(now, Waiter::new(token, Some(purpose)), effects);
             }
             Event::Release { token } => self.request_release(token, effects),
             Event::ShutDown { token } => self.request_shut_down(token, effects),
@@ -303,7 +308,7 @@ impl ExclusiveLock {
             self.policy = configured_policy(&self.config);
             return effects.push(Effect::Complete { token, result: Ok(()) });
         }
-        self.queue.push(Kind::Release, Some(Waiter { token, purpose: None }));
+        self.queue.push(Kind::Release, Some(Waiter::new(token, None)));
     }
 
     fn request_shut_down(&mut self, token: Token, effects: &mut Vec<Effect>) {
@@ -312,7 +317,7 @@ impl ExclusiveLock {
         } else if !self.is_acquire_active() {
             complete(self.queue.take(Kind::Acquire), Err(Errno::ESHUTDOWN), effects);
         }
-        self.queue.push(Kind::ShutDown, Some(Waiter { token, purpose: None }));
+        self.queue.push(Kind::ShutDown, Some(Waiter::new(token, None)));
     }
 
     /// Everybody who waits for the lock fails; an owner gives up what it had.

@@ -20,6 +20,14 @@ pub(crate) struct Waiter {
     pub(crate) token: Token,
     /// None: does not wait for a peer.
     pub(crate) purpose: Option<Purpose>,
+    /// The latest question about the lock, a look or a RequestLock, was asked while it waited: a refusal is its answer too.
+    pub(crate) is_asked_for: bool,
+}
+
+impl Waiter {
+    pub(crate) fn new(token: Token, purpose: Option<Purpose>) -> Self {
+        Self { token, purpose, is_asked_for: false }
+    }
 }
 
 #[derive(Clone, Debug)]

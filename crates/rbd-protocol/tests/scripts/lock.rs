@@ -143,6 +143,24 @@ fn two_owners_fail_the_acquire() {
     trace::check("two_owners_fail_the_acquire", include_str!("two_owners_fail_the_acquire.txt"));
 }
 
+/// Facts 3.10: an answer is as old as its question, and the peer may have let go of the lock since.
+#[test]
+fn refusal_is_not_for_those_who_came_after_the_question() {
+    trace::check(
+        "refusal_is_not_for_those_who_came_after_the_question",
+        include_str!("refusal_is_not_for_those_who_came_after_the_question.txt"),
+    );
+}
+
+/// Facts 4.6: the manual lock that a look saw may have been removed since.
+#[test]
+fn foreign_lock_is_looked_for_again_for_those_who_came_after_the_look() {
+    trace::check(
+        "foreign_lock_is_looked_for_again_for_those_who_came_after_the_look",
+        include_str!("foreign_lock_is_looked_for_again_for_those_who_came_after_the_look.txt"),
+    );
+}
+
 /// Facts 3.10: RequestLock again in 1 s.
 #[test]
 fn other_answers_are_retried_after_the_retry_delay() {
