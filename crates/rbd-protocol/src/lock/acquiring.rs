@@ -4,7 +4,7 @@ use errno::Errno;
 
 use crate::acquire::Outcome;
 use crate::ids::{Millis, Token};
-use crate::lock::machine::{complete, ends_automatic_policy};
+use crate::lock::machine::{complete, configured_policy, ends_automatic_policy};
 use crate::lock::queue::{Action, Kind, Waiter};
 use crate::lock::{Effect, ExclusiveLock, Policy, Purpose, State};
 use crate::outcome::{OpResult, RpcOutcome};
@@ -48,6 +48,8 @@ impl ExclusiveLock {
                 let waiters = self.queue.finish_active();
                 self.acquired(waiters, effects);
             }
+            // A release that was asked for in the meantime ended the lock's own wish.
+            State::Unlocked if !self.is_wanted(State::Acquiring) => self.finish(self.state, Ok(()), effects),
             State::Unlocked => self.ask_or_acquire(now, effects),
             _ => self.finish(self.state, Err(Errno::ESHUTDOWN), effects),
         }
@@ -188,16 +190,21 @@ impl ExclusiveLock {
         if !self.is_wanted(state) {
             return self.finish(State::Unlocked, Ok(()), effects);
         }
-        complete(self.queue.take(Kind::Release), Ok(()), effects);
+        let releases = self.queue.take(Kind::Release);
+        if !releases.is_empty() {
+            self.policy = configured_policy(&self.config);
+        }
+        complete(releases, Ok(()), effects);
         self.queue.take(Kind::Reacquire);
         self.enter(state, effects);
         self.wait = Some(Wait { deadline, foreign, send: None });
     }
 
-    /// The lock's own wish to be owner again waits for a watch, but takes the lock from a peer only under the standard policy.
-    fn is_wanted(&self, state: State) -> bool {
+    /// In this state. The lock's own wish to be owner again waits for a watch, but takes the lock from a peer only under the
+    /// standard policy.
+    pub(super) fn is_wanted(&self, state: State) -> bool {
         self.queue.active().is_some_and(|action| {
-            let patient = state == State::WaitingForRegister || self.policy == Policy::Standard;
+            let patient = state != State::WaitingForLock || self.policy == Policy::Standard;
             !action.waiters.is_empty() || (action.own_wish && patient)
         })
     }

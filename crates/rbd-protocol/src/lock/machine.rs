@@ -43,6 +43,7 @@ use crate::retry::Backoff;
 /// | WAITING_*             | ShutDown                             | SHUTDOWN              | completes ESHUTDOWN                  |
 /// |                       | Dead                                 | UNLOCKED              | completes with the errno             |
 /// |                       | Release                              | -                     | completes Ok: there is nothing to give |
+/// |                       | the same, only the lock's own wish waits | UNLOCKED          | completes Ok                         |
 /// | LOCKED                | WatchRegistered, handle as before, fencing on | -            | Announce again                       |
 /// |                       | WatchRegistered                      | REACQUIRING           | SetCookie                            |
 /// |                       | reacquire without a handle           | PRE_RELEASING         | PreRelease, then acquire             |
@@ -75,7 +76,7 @@ use crate::retry::Backoff;
 ///
 /// A lock that was promised to a peer is left to it until something is heard of a new owner, but not longer than
 /// `retry_delay`: however many writes wait here, the peer is not overtaken by them. A Release that somebody asked for ends the
-/// standard policy, unless that was configured.
+/// standard policy, unless that was configured, and in every state the lock's own wish to be owner again.
 #[derive(Clone, Debug)]
 pub struct ExclusiveLock {
     pub(super) config: Config,
@@ -303,9 +304,14 @@ impl ExclusiveLock {
         first && !unused && !self.state.is_stable()
     }
 
+    /// Its user does not want the lock any more, whatever the lock itself wanted.
     fn request_release(&mut self, token: Token, effects: &mut Vec<Effect>) {
+        self.queue.end_own_wish();
         if self.state.is_waiting() {
             self.policy = configured_policy(&self.config);
+            if !self.is_wanted(self.state) {
+                self.finish(State::Unlocked, Ok(()), effects);
+            }
             return effects.push(Effect::Complete { token, result: Ok(()) });
         }
         self.queue.push(Kind::Release, Some(Waiter::new(token, None)));
@@ -390,7 +396,7 @@ impl ExclusiveLock {
 }
 
 /// Before an explicit acquire and after an explicit release.
-fn configured_policy(config: &Config) -> Policy {
+pub(super) fn configured_policy(config: &Config) -> Policy {
     if config.automatic_until_manual_request { Policy::Automatic } else { Policy::Standard }
 }
 

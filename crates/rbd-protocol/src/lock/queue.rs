@@ -74,6 +74,11 @@ impl Queue {
         self.actions.push_front(Action { kind, waiters, own_wish });
     }
 
+    /// The lock itself wants nothing any more; whoever waits goes on waiting.
+    pub(crate) fn end_own_wish(&mut self) {
+        self.actions.iter_mut().for_each(|action| action.own_wish = false);
+    }
+
     pub(crate) fn finish_active(&mut self) -> Vec<Waiter> {
         self.actions.pop_front().map(|action| action.waiters).unwrap_or_default()
     }

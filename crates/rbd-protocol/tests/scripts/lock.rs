@@ -424,3 +424,9 @@ fn release_while_waiting_has_nothing_to_give() {
         include_str!("release_while_waiting_has_nothing_to_give.txt"),
     );
 }
+
+/// Facts 3.10: whoever gave the lock away by hand does not take it back for itself, whatever a rewatch had lost.
+#[test]
+fn release_ends_the_locks_own_wish() {
+    trace::check("release_ends_the_locks_own_wish", include_str!("release_ends_the_locks_own_wish.txt"));
+}
