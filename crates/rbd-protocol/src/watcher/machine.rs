@@ -36,6 +36,7 @@ use crate::watcher::{Config, Effect, Event};
 /// | HeaderUpdate    |                                         | empty               | MarkStale                                |
 /// | AsyncProgress   | of an own request, from whoever accepted it | empty           | restarts its timer, Progress if further  |
 /// | AsyncComplete   | of an own request, from whoever accepted it | empty           | Complete                                 |
+/// |                 | of an own request, not yet acked        | empty               | 0: Complete. An error is kept: Complete when the ack names its sender |
 /// | Request         | at a non-owner                          | empty               |                                          |
 /// |                 | own (same gid and open)                 | ERESTART            |                                          |
 /// |                 | below the low-water mark of its open    | ESTALE              |                                          |
@@ -47,7 +48,8 @@ use crate::watcher::{Config, Effect, Event};
 /// | Unknown         | at the owner, elsewhere                 | EOPNOTSUPP, empty   |                                          |
 ///
 /// A message that names another client instance than the one that sent it is acked empty and changes nothing. A completion
-/// may come before the ack that says who accepted the request: then it counts, whoever sent it.
+/// may come before the ack that says who accepted the request. Then success counts, whoever sent it; an error may be a former
+/// owner's, of an attempt that ended, and is dropped unless the ack names its sender.
 /// The owner sends it after the progress notify that is under way.
 ///
 /// Every message is acked exactly once. An owner believes itself: late announcements of others do not change that.

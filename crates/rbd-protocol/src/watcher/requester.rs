@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use errno::Errno;
 
 use crate::ids::{ClientId, Millis, RequestId, Token};
-use crate::outcome::{OpOutcome, RpcOutcome, op_result};
+use crate::outcome::{OpOutcome, OpResult, RpcOutcome, op_result};
 use crate::watcher::Effect;
 
 #[derive(Clone, Debug)]
@@ -19,9 +19,13 @@ struct Entry {
     deadline: Millis,
     /// Highest offset of this attempt that the caller was told.
     offset: Option<u64>,
+    /// Errors that came while the owner was unknown, by the client instance that sent them, which the OSD vouches for. One may
+    /// be a former owner's, late; the ack says whose counts.
+    early_errors: BTreeMap<u64, Errno>,
 }
 
 impl Entry {
+    /// As far as it is known.
     fn is_run_by(&self, gid: u64) -> bool {
         self.owner.is_none_or(|owner| owner == gid)
     }
@@ -48,7 +52,14 @@ impl Requester {
         send: Token,
         effects: &mut Vec<Effect>,
     ) {
-        let entry = Entry { token, send, owner: None, deadline: now + self.timeout, offset: None };
+        let entry = Entry {
+            token,
+            send,
+            owner: None,
+            deadline: now + self.timeout,
+            offset: None,
+            early_errors: BTreeMap::new(),
+        };
         if let Some(replaced) = self.entries.insert(id, entry) {
             effects.push(Effect::Complete { token: replaced.token, outcome: OpOutcome::Interrupted });
         }
@@ -58,7 +69,7 @@ impl Requester {
         self.entries.retain(|_, entry| entry.token != token);
     }
 
-    /// The owner's ack. Some: an entry still waits, and this is its owner.
+    /// The owner's ack. Some: an entry waited for it, and this is its owner.
     pub(crate) fn answered(
         &mut self,
         id: RequestId,
@@ -71,7 +82,11 @@ impl Requester {
         let outcome = match outcome {
             RpcOutcome::Accepted { owner } => {
                 entry.owner = Some(owner.gid);
+                let early_error = entry.early_errors.remove(&owner.gid);
                 effects.push(Effect::Placed { token, owner });
+                if let Some(errno) = early_error {
+                    self.end(id, Err(errno), effects);
+                }
                 return Some(owner);
             }
             RpcOutcome::Refused(Errno::ERESTART) => OpOutcome::Interrupted,
@@ -98,13 +113,22 @@ impl Requester {
         }
     }
 
-    /// AsyncComplete. After success the own image is stale before the caller hears of it (facts 9.1 row 11).
+    /// AsyncComplete. While the owner is unknown success counts, whoever sent it: it has happened. An error may be that of an
+    /// earlier attempt elsewhere: it is kept until the ack names the owner, and ends with the entry.
     pub(crate) fn completed(&mut self, id: RequestId, notifier: u64, result: i32, effects: &mut Vec<Effect>) {
-        if !self.entries.get(&id).is_some_and(|entry| entry.is_run_by(notifier)) {
-            return;
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_run_by(notifier)) else { return };
+        match (op_result(result), entry.owner) {
+            (Err(errno), None) => {
+                entry.early_errors.insert(notifier, errno);
+            }
+            (result, _) => self.end(id, result, effects),
         }
+    }
+
+    /// After success the own image is stale before the caller hears of it (facts 9.1 row 11).
+    fn end(&mut self, id: RequestId, result: OpResult, effects: &mut Vec<Effect>) {
         let Some(entry) = self.entries.remove(&id) else { return };
-        let outcome = match op_result(result) {
+        let outcome = match result {
             Ok(()) => {
                 effects.push(Effect::MarkStale);
                 OpOutcome::Done

@@ -74,6 +74,15 @@ fn completion_before_the_ack_wins() {
     trace::check("completion_before_the_ack_wins", include_str!("completion_before_the_ack_wins.txt"));
 }
 
+/// 10.10 item 1: a former owner's error does not end what the new owner carries out.
+#[test]
+fn error_before_the_ack_counts_if_the_ack_names_its_sender() {
+    trace::check(
+        "error_before_the_ack_counts_if_the_ack_names_its_sender",
+        include_str!("error_before_the_ack_counts_if_the_ack_names_its_sender.txt"),
+    );
+}
+
 /// 10.10 item 13, facts 4.3: a watcher that never acks stops nobody.
 #[test]
 fn partial_answers_of_a_notify_that_timed_out_count() {
