@@ -49,9 +49,18 @@ struct Permits {
 #[derive(Debug, Default)]
 struct State {
     closed: BTreeMap<Reason, usize>,
-    waiting: VecDeque<oneshot::Sender<Result<Permit, Error>>>,
+    /// In the order of their numbers.
+    waiting: VecDeque<Waiter>,
+    /// Number of the latest that has waited; the first one's is 1.
+    newest_waiter: u64,
     /// Set once, when the image is dead or closed: everybody who waits or comes is told.
     failed: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    admit: oneshot::Sender<Result<Permit, Error>>,
 }
 
 /// Allows one op to write. It belongs to the op, not to its caller: it ends when the op has ended.
@@ -108,14 +117,16 @@ impl Gate {
             return Ok(Arrival::Inside(Permit::new(&self.shared)));
         }
         if state.waiting.len() >= waiting_max {
-            state.waiting.retain(|waiter| !waiter.is_closed());
+            state.waiting.retain(|waiter| !waiter.admit.is_closed());
         }
         if state.waiting.len() >= waiting_max {
             let text = format!("{waiting_max} writes wait for the gate already, which is the limit");
             return Err(Error::refused(Errno::EAGAIN, text));
         }
         let (admit, admitted) = oneshot::channel();
-        state.waiting.push_back(admit);
+        state.newest_waiter += 1;
+        let number = state.newest_waiter;
+        state.waiting.push_back(Waiter { number, admit });
         Ok(Arrival::Waiting(Waiting(admitted)))
     }
 
@@ -145,7 +156,7 @@ impl Gate {
             drop(state);
             for (waiter, permit) in admitted {
                 // A waiter that went away gives its permit back here.
-                let _gone = waiter.send(Ok(permit));
+                let _gone = waiter.admit.send(Ok(permit));
             }
         }
     }
@@ -156,17 +167,17 @@ impl Gate {
         let error = state.failed.get_or_insert_with(|| error.clone()).clone();
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        for waiter in waiting {
-            let _gone = waiter.send(Err(error.clone()));
-        }
+        tell_all(waiting, &error);
     }
 
-    /// Ends everybody who waits now with `error`; the gate stays as it is for those who come later.
-    pub(crate) fn turn_away(&self, error: &Error) {
-        let waiting = std::mem::take(&mut self.shared.lock().waiting);
-        for waiter in waiting {
-            let _gone = waiter.send(Err(error.clone()));
-        }
+    /// Ends everybody who waits and came no later than number `newest` with `error`; the gate stays as it is for all others.
+    pub(crate) fn turn_away(&self, newest: u64, error: &Error) {
+        let mut state = self.shared.lock();
+        let later = state.waiting.partition_point(|waiter| waiter.number <= newest);
+        let later = state.waiting.split_off(later);
+        let waiting = std::mem::replace(&mut state.waiting, later);
+        drop(state);
+        tell_all(waiting, error);
     }
 
     /// Whether `reason` closes the gate now.
@@ -174,9 +185,10 @@ impl Gate {
         self.shared.lock().closed.contains_key(&reason)
     }
 
-    /// Whether some op that still wants it waits for the gate.
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.shared.lock().waiting.iter().any(|waiter| !waiter.is_closed())
+    /// Number of the newest op that waits for the gate and still wants to.
+    pub(crate) fn newest_waiting(&self) -> Option<u64> {
+        let state = self.shared.lock();
+        state.waiting.iter().rev().find(|waiter| !waiter.admit.is_closed()).map(|waiter| waiter.number)
     }
 
     /// Waits until no permit is out. Meaningful while the gate is closed.
@@ -227,6 +239,12 @@ impl Drop for Permit {
         self.shared.permits.send_modify(|permits| {
             permits.out.remove(&self.number);
         });
+    }
+}
+
+fn tell_all(waiting: VecDeque<Waiter>, error: &Error) {
+    for waiter in waiting {
+        let _gone = waiter.admit.send(Err(error.clone()));
     }
 }
 
@@ -300,7 +318,7 @@ mod tests {
             let mut entering = Box::pin(gate.enter());
             assert!(entering.as_mut().now_or_never().is_none());
         }
-        assert!(!gate.has_waiting());
+        assert_eq!(gate.newest_waiting(), None);
         gate.open(Reason::Resize);
         gate.drained().now_or_never().expect("nobody is inside");
     }
@@ -325,6 +343,22 @@ mod tests {
         gate.fail(&Error::refused(Errno::EBLOCKLISTED, "fenced"));
         assert_eq!(entering.await.expect_err("failed").errno(), Errno::EBLOCKLISTED);
         assert_eq!(gate.enter().await.expect_err("failed").errno(), Errno::EBLOCKLISTED);
+    }
+
+    #[tokio::test]
+    async fn only_those_who_came_in_time_are_turned_away() {
+        let gate = Gate::new();
+        gate.close(Reason::NotOwner);
+        let mut earlier = Box::pin(gate.enter());
+        assert!(earlier.as_mut().now_or_never().is_none());
+        let newest = gate.newest_waiting().expect("one waits");
+        let mut later = Box::pin(gate.enter());
+        assert!(later.as_mut().now_or_never().is_none());
+        gate.turn_away(newest, &Error::refused(Errno::EROFS, "the owner keeps the lock"));
+        assert_eq!(earlier.await.expect_err("turned away").errno(), Errno::EROFS);
+        assert!(later.as_mut().now_or_never().is_none());
+        gate.open(Reason::NotOwner);
+        assert!(later.await.is_ok());
     }
 
     #[tokio::test]

@@ -122,8 +122,8 @@ struct Owner {
     tokens: u64,
     /// Who waits for the lock.
     callers: BTreeMap<Token, oneshot::Sender<Answer>>,
-    /// The acquire on behalf of all writes that wait at the gate.
-    write_acquire: Option<Token>,
+    /// Acquires on behalf of writes that wait at the gate: of all up to that number.
+    write_acquires: BTreeMap<Token, u64>,
     /// Read with the lock, until it is put in place.
     acquired: Option<Acquired>,
     acks: BTreeMap<Token, Ack>,
@@ -157,7 +157,7 @@ impl Owner {
             work: VecDeque::new(),
             tokens: 0,
             callers: BTreeMap::new(),
-            write_acquire: None,
+            write_acquires: BTreeMap::new(),
             acquired: None,
             acks: BTreeMap::new(),
             forwards: BTreeMap::new(),
@@ -349,14 +349,15 @@ impl Owner {
         work.rev().for_each(|work| self.work.push_front(work));
     }
 
-    /// Asks for the lock when writes wait for it and nobody has asked. Also finds those that came while it was released.
+    /// Asks for the lock when writes wait for it for which nobody has asked: what those before are answered is not for them.
+    /// Also finds those that came while it was released.
     fn takes_lock_for_writes(&mut self) -> bool {
         let gate = &self.image.gate;
-        if self.write_acquire.is_some() || !gate.is_closed_by(Reason::NotOwner) || !gate.has_waiting() {
-            return false;
-        }
+        let newest = gate.newest_waiting().filter(|_| gate.is_closed_by(Reason::NotOwner));
+        let asked_for = self.write_acquires.values().max().copied().unwrap_or(0);
+        let Some(newest) = newest.filter(|newest| *newest > asked_for) else { return false };
         let token = self.next_token();
-        self.write_acquire = Some(token);
+        self.write_acquires.insert(token, newest);
         self.queue_lock(lock::Event::Acquire { token, purpose: Purpose::Io });
         true
     }

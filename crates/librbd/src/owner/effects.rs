@@ -127,10 +127,9 @@ impl Owner {
     }
 
     fn complete(&mut self, token: Token, result: OpResult) {
-        if self.write_acquire == Some(token) {
-            self.write_acquire = None;
+        if let Some(newest) = self.write_acquires.remove(&token) {
             if let Err(errno) = result {
-                self.image.gate.turn_away(&no_lock_for_writes(&self.image, errno));
+                self.image.gate.turn_away(newest, &no_lock_for_writes(&self.image, errno));
             }
         } else if self.closing.as_ref().is_some_and(|closing| closing.is_shut_down(token)) {
             self.lock_is_shut_down();

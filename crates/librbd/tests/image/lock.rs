@@ -7,6 +7,7 @@ use errno::Errno;
 use futures_util::FutureExt;
 use librbd::{CallOptions, Config, Features, Image, ImageEvent, OpenOptions, locks};
 use proto::cls::rbd::v1 as cls;
+use proto::osd::v1::{FaultCondition, FaultDirection};
 use proto::rbd::v1::{self as wire, notify_message::Payload};
 use rados::ObjectOp;
 
@@ -477,4 +478,38 @@ async fn closing_fails_writes_that_wait_for_the_lock() {
     seen(&mut events, is_state("waiting_for_lock")).await;
     soon(image.close()).await;
     assert_eq!(errno_of(soon(writing).await), Errno::ESHUTDOWN);
+}
+
+/// A refusal is an answer to those who waited when the owner was asked; a write that began when the lock was free gets it.
+#[tokio::test]
+async fn a_late_refusal_does_not_end_a_write_that_began_after_the_release() {
+    const RELEASED_LOCK: u32 = 2;
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("keeper").await, cluster.client("writer").await);
+    create(&io, "img", 4).await;
+    let (keeper, writer) = (open(&io, "img").await, open(&other, "img").await);
+    soon(keeper.acquire_lock()).await.unwrap();
+    let to_writer = |direction: FaultDirection| FaultCondition {
+        direction: direction.into(),
+        gid: other.rados().gid(),
+        ..FaultCondition::default()
+    };
+    let answer = FaultCondition { op: "notify".to_owned(), ..to_writer(FaultDirection::Reply) };
+    let refusal = cluster.osd().hold(0, answer).await;
+    let news = FaultCondition { payload_field: RELEASED_LOCK, ..to_writer(FaultDirection::Notify) };
+    let released = cluster.osd().hold(0, news).await;
+
+    let mut early = Box::pin(writer.write(0, Bytes::from_static(b"early")));
+    tokio::select! {
+        biased;
+        result = &mut early => panic!("its refusal is held: {result:?}"),
+        () = refusal.arrived() => {}
+    }
+    soon(keeper.release_lock()).await.unwrap();
+    let mut late = Box::pin(writer.write(OBJECT, Bytes::from_static(b"late")));
+    assert!(late.as_mut().now_or_never().is_none());
+    refusal.let_go().await;
+    assert_eq!(errno_of(soon(early).await), Errno::EROFS);
+    soon(late).await.unwrap();
+    released.let_go_of_the_dead().await;
 }
