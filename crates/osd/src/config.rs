@@ -30,8 +30,8 @@ pub struct Config {
     pub pools_max: usize,
     /// Events that are kept; the oldest go first.
     pub events_kept_max: usize,
-    /// Payload bytes of the events that are kept; the oldest events go first.
-    pub event_payload_bytes_kept_max: usize,
+    /// Bytes of the names, details and payloads of the events that are kept; the oldest events go first.
+    pub event_bytes_kept_max: usize,
 }
 
 impl Default for Config {
@@ -50,7 +50,7 @@ impl Default for Config {
             fenced_instances_max: 1_000_000,
             pools_max: 1_000,
             events_kept_max: 100_000,
-            event_payload_bytes_kept_max: 64 << 20,
+            event_bytes_kept_max: 64 << 20,
         }
     }
 }

@@ -21,6 +21,13 @@ pub(crate) struct Refusal {
     pub(crate) rule: String,
 }
 
+/// Of a call that is not an op vector: the rule says all.
+impl From<Refusal> for OpError {
+    fn from(Refusal { errno, rule }: Refusal) -> Self {
+        Self { errno, failed_op: None, text: rule }
+    }
+}
+
 /// What an op or a class method gives.
 pub(crate) type Outcome<T> = Result<T, Refusal>;
 

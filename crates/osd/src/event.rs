@@ -7,7 +7,8 @@ use bytes::Bytes;
 use errno::Errno;
 
 use crate::Millis;
-use crate::limits::kept;
+use crate::limits::{DETAIL_BYTES_MAX, kept};
+use crate::text::{beginning, shown};
 
 macro_rules! kinds {
     ($($kind:ident = $name:literal;)*) => {
@@ -66,9 +67,9 @@ pub struct Event {
     pub gid: u64,
     /// The op's number in its session.
     pub tid: u64,
-    /// Pool name.
+    /// Pool name; of one that is too long the beginning.
     pub pool: String,
-    /// Object name.
+    /// Object name; of one that is too long the beginning.
     pub object: String,
     /// The object's version afterwards.
     pub version: u64,
@@ -105,7 +106,7 @@ impl Event {
     }
 
     pub(crate) fn on(self, pool: &str, object: &str) -> Self {
-        Self { pool: pool.to_owned(), object: object.to_owned(), ..self }
+        Self { pool: shown(pool).into_owned(), object: shown(object).into_owned(), ..self }
     }
 
     pub(crate) fn tid(self, tid: u64) -> Self {
@@ -128,12 +129,17 @@ impl Event {
         Self { error: Some(error), ..self }
     }
 
-    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..self }
+    pub(crate) fn detail(self, detail: impl AsRef<str>) -> Self {
+        Self { detail: beginning(detail.as_ref(), DETAIL_BYTES_MAX).into_owned(), ..self }
     }
 
     pub(crate) fn payload(self, payload: Bytes) -> Self {
         Self { payload, ..self }
+    }
+
+    /// What it costs to keep beyond its fixed size.
+    fn bytes(&self) -> usize {
+        self.pool.len() + self.object.len() + self.detail.len() + self.payload.len()
     }
 }
 
@@ -141,15 +147,16 @@ impl Event {
 #[derive(Debug)]
 pub(crate) struct EventLog {
     kept: VecDeque<Arc<Event>>,
-    payload_bytes: usize,
+    /// Of `kept`.
+    bytes: usize,
     newest: u64,
     kept_max: usize,
-    payload_bytes_max: usize,
+    bytes_max: usize,
 }
 
 impl EventLog {
-    pub(crate) fn new(kept_max: usize, payload_bytes_max: usize) -> Self {
-        Self { kept: VecDeque::new(), payload_bytes: 0, newest: 0, kept_max, payload_bytes_max }
+    pub(crate) fn new(kept_max: usize, bytes_max: usize) -> Self {
+        Self { kept: VecDeque::new(), bytes: 0, newest: 0, kept_max, bytes_max }
     }
 
     pub(crate) fn newest(&self) -> u64 {
@@ -158,12 +165,12 @@ impl EventLog {
 
     pub(crate) fn tell(&mut self, now: Millis, event: Event) {
         self.newest += 1;
-        self.payload_bytes += event.payload.len();
+        self.bytes += event.bytes();
         let payload = kept(event.payload);
         self.kept.push_back(Arc::new(Event { sequence: self.newest, time: now, payload, ..event }));
-        while self.kept.len() > self.kept_max || self.payload_bytes > self.payload_bytes_max {
+        while self.kept.len() > self.kept_max || self.bytes > self.bytes_max {
             let Some(oldest) = self.kept.pop_front() else { break };
-            self.payload_bytes -= oldest.payload.len();
+            self.bytes -= oldest.bytes();
         }
     }
 

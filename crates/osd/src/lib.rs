@@ -20,6 +20,7 @@ mod osd;
 pub mod pool;
 mod pools;
 mod session;
+pub mod text;
 mod time;
 pub mod trim;
 pub mod vector;

@@ -1,8 +1,11 @@
 //! What a client may ask for at most.
 
 use bytes::Bytes;
+use errno::Errno;
 
 use crate::Millis;
+use crate::error::{Outcome, refuse};
+use crate::text::beginning;
 
 /// Every limit of an OSD. Whoever meets one gets an error that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +49,30 @@ pub(crate) fn kept(value: Bytes) -> Bytes {
     if value.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(&value) } else { value }
 }
 
-/// Bytes of an object's name.
+/// Bytes of the name of a pool, an object, a client, a class, a method or an xattr.
 pub(crate) const NAME_BYTES_MAX: usize = 256;
+
+/// Bytes of an omap key.
+pub(crate) const OMAP_KEY_BYTES_MAX: usize = 1024;
+
+/// Bytes of what was attempted in an error's text, and as many of the rule that it broke. The text travels in the header of
+/// a reply.
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
+
+/// Bytes of an event's detail. It holds the names of all ops of a vector.
+pub(crate) const DETAIL_BYTES_MAX: usize = 4096;
+
+/// Bytes of a name that an error repeats when it is too long.
+const TOO_LONG_SHOWN_BYTES: usize = 32;
+
+/// ENAMETOOLONG beyond the limit; `what` says whose name it is: "a pool's name".
+pub(crate) fn check_name(what: &str, name: &str, bytes_max: usize) -> Outcome<()> {
+    if name.len() <= bytes_max {
+        return Ok(());
+    }
+    let shown = beginning(name, TOO_LONG_SHOWN_BYTES);
+    refuse(Errno::ENAMETOOLONG, format!("{what} has at most {bytes_max} bytes, unlike {shown}"))
+}
 
 impl Default for Limits {
     fn default() -> Self {

@@ -119,7 +119,7 @@ impl<S: Store> Osd<S> {
     }
 
     fn refuse(&mut self, request: &Request, refusal: OpError) -> Reply {
-        let event = event(Kind::Refused, request).error(refusal.errno).detail(refusal.text.clone());
+        let event = event(Kind::Refused, request).error(refusal.errno).detail(&refusal.text);
         self.step.tell(event);
         Err(refusal)
     }

@@ -41,7 +41,7 @@ impl<S: Store> Osd<S> {
     /// An OSD without pools. Client instances are numbered from `gid_base` + 1: runs with bases that are far apart never
     /// give the same gid to two instances.
     pub fn new(store: S, config: Config, gid_base: u64) -> Self {
-        let log = EventLog::new(config.events_kept_max, config.event_payload_bytes_kept_max);
+        let log = EventLog::new(config.events_kept_max, config.event_bytes_kept_max);
         Self {
             config,
             store,
@@ -298,7 +298,7 @@ impl<S: Store> Osd<S> {
             self.watches.close_stream(stream);
             self.step.effects.push(Effect::CutStream { stream, reason: reason.clone() });
         }
-        let event = Event::new(Kind::SessionEnded, gid).detail(reason.text.clone());
+        let event = Event::new(Kind::SessionEnded, gid).detail(&reason.text);
         let is_fence = reason.errno == Errno::EBLOCKLISTED;
         self.step.tell(if is_fence { event.error(reason.errno) } else { event });
         self.step.effects.push(Effect::SessionEnded { gid });

@@ -5,7 +5,7 @@ use store::{PoolId, Store, Totals};
 
 use crate::effect::Effect;
 use crate::event::{Event, Kind};
-use crate::limits::KEYS_PER_PAGE_MAX;
+use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, check_name};
 use crate::osd::{Osd, error};
 use crate::session::{Admission, Stored};
 use crate::{Millis, OpError, PoolInfo, trim};
@@ -22,12 +22,15 @@ pub struct PoolTotals {
 }
 
 impl<S: Store> Osd<S> {
-    /// Creates a pool; its number. EEXIST if the name is taken, EINVAL for an empty one, EAGAIN at the limit.
+    /// Creates a pool; its number. EEXIST if the name is taken, EINVAL for an empty one, ENAMETOOLONG above 256 bytes,
+    /// EAGAIN at the limit.
     pub fn create_pool(&mut self, now: Millis, name: &str) -> (Result<u64, OpError>, Vec<Effect>) {
         self.begin(now);
         let pools_max = self.config.pools_max;
         let refused = if name.is_empty() {
             Some((Errno::EINVAL, "a pool needs a name".to_owned()))
+        } else if let Err(refusal) = check_name("a pool's name", name, NAME_BYTES_MAX) {
+            Some((refusal.errno, refusal.rule))
         } else if self.pools.contains_key(name) {
             Some((Errno::EEXIST, format!("pool '{name}' exists already")))
         } else if self.pools.len() >= pools_max {
@@ -45,8 +48,9 @@ impl<S: Store> Osd<S> {
         self.done(Ok(id))
     }
 
-    /// The pool of that name; ENOENT if there is none.
+    /// The pool of that name; ENOENT if there is none, ENAMETOOLONG if there can be none.
     pub(crate) fn pool(&self, name: &str) -> Result<&PoolInfo, OpError> {
+        check_name("a pool's name", name, NAME_BYTES_MAX)?;
         let missing = || error(Errno::ENOENT, format!("there is no pool '{name}'"));
         self.pools.get(name).ok_or_else(missing)
     }

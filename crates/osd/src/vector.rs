@@ -10,9 +10,10 @@ use store::{Store, Transaction};
 
 use crate::cls;
 use crate::error::{OpError, Outcome, Refusal, refuse};
-use crate::limits::{Limits, NAME_BYTES_MAX};
+use crate::limits::{Limits, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::op::{Op, OpResult, Vector};
 use crate::pool::PoolInfo;
+use crate::text::{beginning, few, shown};
 use crate::time::Millis;
 use target::Target;
 
@@ -98,15 +99,18 @@ pub fn mutates(ops: &[Op]) -> bool {
     })
 }
 
+/// Ops that a summary names: a vector is summed up before its ops are counted, too.
+const OPS_NAMED_MAX: usize = 64;
+
 /// The ops in short, e.g. "lock.lock, rbd.get_header".
 pub fn summary(ops: &[Op]) -> String {
-    ops.iter().map(name).collect::<Vec<_>>().join(", ")
+    few(ops.iter().map(name), OPS_NAMED_MAX)
 }
 
 /// An op in short: "write", "rbd.get_header".
 pub fn name(op: &Op) -> String {
     match op {
-        Op::Exec { class, method, .. } => format!("{class}.{method}"),
+        Op::Exec { class, method, .. } => format!("{}.{}", shown(class), shown(method)),
         op => own_name(op).to_owned(),
     }
 }
@@ -210,6 +214,7 @@ fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
 fn describe(vector: &Vector, failed_op: Option<usize>, refusal: &Refusal) -> OpError {
     let Vector { pool, object, ops, .. } = vector;
     let attempted = failed_op.map_or_else(|| summary(ops), |index| name(&ops[index]));
-    let text = format!("{attempted} on {pool}/{object}: {}", refusal.rule);
+    let (attempted, rule) = (beginning(&attempted, TEXT_BYTES_MAX), beginning(&refusal.rule, TEXT_BYTES_MAX));
+    let text = format!("{attempted} on {}/{}: {rule}", shown(pool), shown(object));
     OpError { errno: refusal.errno, failed_op: failed_op.map(|index| index as u32), text }
 }

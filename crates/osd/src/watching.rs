@@ -6,7 +6,7 @@ use store::{ObjectId, Store};
 
 use crate::effect::{Effect, WatchEvent};
 use crate::event::{Event, Kind};
-use crate::limits::{NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX};
+use crate::limits::{NAME_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX, check_name};
 use crate::osd::{Osd, error};
 use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
 use crate::{Millis, OpError};
@@ -186,9 +186,11 @@ impl<S: Store> Osd<S> {
             .collect()
     }
 
-    /// ENOENT if there is no such pool.
+    /// ENOENT if there is no such pool, ENAMETOOLONG for a name that nothing can have.
     fn place(&self, pool: &str, object: &str) -> Result<Place, OpError> {
-        let id = ObjectId { pool: self.pool(pool)?.id, name: object.to_owned() };
+        let pool_id = self.pool(pool)?.id;
+        check_name("an object's name", object, NAME_BYTES_MAX)?;
+        let id = ObjectId { pool: pool_id, name: object.to_owned() };
         Ok(Place { id, pool: pool.to_owned() })
     }
 

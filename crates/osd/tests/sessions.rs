@@ -2,11 +2,12 @@
 
 mod whole;
 
+use bytes::Bytes;
 use errno::Errno;
 use osd::op::Op;
-use osd::{Config, Kind, Limits};
+use osd::{Config, Kind, Limits, WatchEvent};
 use proto::cls::{lock, rbd};
-use whole::{World, errno, exec, write};
+use whole::{World, errno, exec, register, write};
 
 /// Sends a vector, loses the answer, sends it again: it happened once and the first result is reported.
 fn happens_once(world: &mut World, gid: u64, tid: u64, object: &str, op: Op) {
@@ -278,4 +279,73 @@ fn stored_replies_have_a_limit_in_bytes_which_the_watermark_frees() {
     assert_eq!(refused.errno, Errno::EAGAIN);
     assert!(refused.text.contains("stored_reply_bytes_per_session_max = 1000"), "{}", refused.text);
     world.send(gid, 3, 3, "object", &large()).expect("the watermark has passed both");
+}
+
+/// Refusals are logged before anybody has shown a session: they must not let strangers fill the memory.
+#[test]
+fn the_log_shows_only_the_beginning_of_what_is_long() {
+    let mut world = World::new();
+    let long = "n".repeat(1 << 20);
+    let many = vec![Op::AssertExists; 100_000];
+    assert_eq!(errno(world.send(0, 0, 0, &long, &[Op::Stat])), Errno::ENAMETOOLONG);
+    assert_eq!(errno(world.send(999, 1, 0, &long, &many)), Errno::ENOTCONN);
+    assert_eq!(errno(world.send(0, 0, 0, "object", &many)), Errno::E2BIG);
+    let stranger = Op::Exec { class: long.clone(), method: long.clone(), input: Bytes::new() };
+    assert_eq!(errno(world.send(0, 0, 0, "object", &[stranger])), Errno::ENAMETOOLONG);
+    let notified = world.osd.notify(world.now, 999, (&long, &long), Bytes::new(), None);
+    assert_eq!(errno(notified.0), Errno::ENOTCONN);
+    let gid = world.connect();
+    let cookie = lock::v1::Lock { name: "l".to_owned(), r#type: 1, cookie: long, ..Default::default() };
+    world.must(gid, 1, "object", &[exec("lock", "lock", &cookie)]);
+    assert_eq!((world.count(Kind::Refused), world.count(Kind::Lock)), (5, 1));
+    for event in world.osd.events_after(0, usize::MAX) {
+        let bytes = event.pool.len() + event.object.len() + event.detail.len();
+        assert!(bytes < 5 << 10, "{bytes} bytes in a {} event", event.kind.name());
+    }
+}
+
+#[test]
+fn the_log_keeps_as_many_events_as_their_bytes_allow() {
+    let mut world = World::with(Config { event_bytes_kept_max: 1000, ..Config::default() });
+    for _ in 0..20 {
+        assert_eq!(errno(world.send(999, 1, 0, &"n".repeat(200), &[write("x")])), Errno::ENOTCONN);
+    }
+    let kept = world.osd.events_after(0, usize::MAX);
+    let bytes: usize = kept.iter().map(|event| event.object.len()).sum();
+    assert!((200..=1000).contains(&bytes), "{bytes} bytes in {} events", kept.len());
+    assert_eq!(kept.last().map(|event| event.sequence), Some(world.osd.newest_event()));
+}
+
+#[test]
+fn a_pool_or_an_object_whose_name_is_too_long_is_refused_by_the_limit() {
+    let mut world = World::new();
+    let long = "p".repeat(257);
+    let (gid, stream) = world.watcher("object", 1);
+    let (created, _) = world.osd.create_pool(world.now, &long);
+    let (allocated, _) = world.osd.allocate_snap_id(world.now, &long, 0, 0);
+    let (removed, _) = world.osd.remove_snap_id(world.now, &long, 1, 0);
+    let (notified, _) = world.osd.notify(world.now, gid, ("rbd", &long), Bytes::new(), None);
+    let (watchers, _) = world.osd.list_watchers(world.now, &long, "object");
+    world.down(stream);
+    world.up(stream, register(&long, 2, None));
+    let [WatchEvent::Result { cookie: 2, error: Some(watched) }] = &world.down(stream)[..] else {
+        panic!("a watch request is answered once")
+    };
+    let refusals = [
+        created.map(drop),
+        allocated.map(drop),
+        removed,
+        notified.map(drop),
+        watchers.map(drop),
+        world.osd.list_objects(&long, "", "", 0).map(drop),
+        Err(watched.clone()),
+    ];
+    for refusal in refusals {
+        let refusal = refusal.expect_err("no pool and no object can have this name");
+        assert_eq!(refusal.errno, Errno::ENAMETOOLONG, "{refusal}");
+        assert!(refusal.text.contains("at most 256 bytes"), "{refusal}");
+        assert!(refusal.text.len() < 200, "{refusal}");
+    }
+    let (created, _) = world.osd.create_pool(world.now, &long[1..]);
+    created.expect("256 bytes are allowed");
 }

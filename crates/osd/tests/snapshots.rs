@@ -179,6 +179,17 @@ fn an_invalid_snap_context_is_refused() {
 }
 
 #[test]
+fn an_invalid_snap_context_is_named_by_its_first_ids() {
+    let mut world = World::new();
+    world.pool.snap_seq = 5;
+    for (seq, rule) in [(5, "is not strictly descending, or has a 0"), (0, "has ids above seq 0")] {
+        world.context = SnapContext { seq, snaps: vec![1; 4101] };
+        let error = world.ops("a", [write(0, b"x")]).expect_err("it breaks a rule");
+        assert!(error.text.ends_with(&format!("1, 1, 1, 1, 1, 1, 1, 1 and 4093 more {rule}")), "{error}");
+    }
+}
+
+#[test]
 fn a_writer_that_has_not_heard_of_a_removal_preserves_nothing_for_it() {
     let mut world = World::new();
     world.must("a", [write(0, b"one")]);

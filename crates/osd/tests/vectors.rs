@@ -340,3 +340,50 @@ fn small_values_are_kept_without_the_message_that_brought_them() {
         assert_ne!(kept.as_ptr(), message.as_ptr());
     }
 }
+
+#[test]
+fn a_name_or_a_key_that_is_too_long_is_refused_by_the_limit() {
+    let mut world = World::new();
+    let (name, omap_key) = ("n".repeat(257), "k".repeat(1025));
+    let lock = Lock { name: name.clone(), r#type: LockType::Exclusive.into(), ..Lock::default() };
+    let ops = [
+        Op::SetXattr { name: name.clone(), value: Bytes::new() },
+        Op::CompareXattr { name: name.clone(), value: Bytes::new() },
+        Op::GetXattr { name: name.clone() },
+        Op::RemoveXattr { name: name.clone() },
+        Op::Exec { class: name.clone(), method: key("lock"), input: Bytes::new() },
+        Op::Exec { class: key("lock"), method: name.clone(), input: Bytes::new() },
+        exec("lock.lock", &lock),
+        Op::OmapSet { entries: [(omap_key.clone(), Bytes::new())].into() },
+        Op::OmapGet { keys: vec![omap_key.clone()] },
+        Op::OmapRemove { keys: vec![omap_key.clone()] },
+        Op::OmapCompare { key: omap_key.clone(), value: None },
+    ];
+    for op in ops {
+        let error = world.ops("a", [Op::Create { exclusive: false }, op]).expect_err("it is too long");
+        assert_eq!((error.errno, error.failed_op), (Errno::ENAMETOOLONG, Some(1)), "{error}");
+        assert!(error.text.contains("bytes, unlike"), "{error}");
+        assert!(!error.text.contains(&name) && !error.text.contains(&omap_key), "{error}");
+    }
+    world.must("a", [Op::SetXattr { name: name[1..].to_owned(), value: Bytes::new() }]);
+    world.must("a", [Op::OmapSet { entries: [(omap_key[1..].to_owned(), Bytes::new())].into() }]);
+}
+
+/// The text of an error travels in the header of a reply.
+#[test]
+fn an_error_stays_short_whatever_was_sent() {
+    let mut world = World::new();
+    let long = "x".repeat(1 << 20);
+    let lock =
+        Lock { name: key("l"), r#type: LockType::Exclusive.into(), cookie: long.clone(), ..Lock::default() };
+    world.must("a", [exec("lock.lock", &lock)]);
+    let cases = [
+        world.ops("a", [exec("lock.lock", &lock)]),
+        world.ops(&long, [Op::Stat]),
+        world.ops("a", vec![Op::Stat; 100_000]),
+    ];
+    for refused in cases {
+        let error = refused.expect_err("it breaks a rule");
+        assert!(error.text.len() < 4 << 10, "{} bytes", error.text.len());
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use errno::Errno;
 use osd::faults::{Action, Crossing, Direction, Listed, Rule, Verdict};
+use osd::text::shown;
 use osd::{Effect, Millis, OpError, StreamId, WatchEvent, WatchRequest};
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -272,7 +273,7 @@ impl State {
             Action::Drop => Fate::Lost,
             Action::Duplicate(after) => Fate::Twice(after),
             Action::Error(errno) => {
-                let text = format!("fault rule {rule}: {errno} on {pool}/{object}");
+                let text = format!("fault rule {rule}: {errno} on {}/{}", shown(pool), shown(object));
                 Fate::Refused(OpError { errno, failed_op: None, text })
             }
             Action::Disconnect => {

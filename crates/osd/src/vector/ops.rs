@@ -13,10 +13,11 @@ use super::Caller;
 use super::target::Target;
 use crate::cls;
 use crate::error::{Outcome, refuse};
-use crate::limits::{KEYS_PER_PAGE_MAX, kept};
+use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, OMAP_KEY_BYTES_MAX, check_name, kept};
 use crate::op::{Op, OpResult};
 
 pub(super) fn execute(target: &mut Target<'_>, caller: &Caller<'_>, op: &Op) -> Outcome<OpResult> {
+    check_names(op)?;
     match op {
         Op::Read { offset, length } => Ok(read(target.object()?, *offset, *length)),
         Op::SparseRead { offset, length } => Ok(sparse_read(target.object()?, *offset, *length)),
@@ -32,6 +33,29 @@ pub(super) fn execute(target: &mut Target<'_>, caller: &Caller<'_>, op: &Op) -> 
         }
         _ => check_or_change(target, op).map(|()| OpResult::Done),
     }
+}
+
+/// ENAMETOOLONG for a name or a key beyond its limit.
+fn check_names(op: &Op) -> Outcome<()> {
+    let mut keys = match op {
+        Op::GetXattr { name }
+        | Op::SetXattr { name, .. }
+        | Op::RemoveXattr { name }
+        | Op::CompareXattr { name, .. } => return check_name("an xattr's name", name, NAME_BYTES_MAX),
+        Op::Exec { class, method, .. } => {
+            check_name("a class's name", class, NAME_BYTES_MAX)?;
+            return check_name("a method's name", method, NAME_BYTES_MAX);
+        }
+        Op::OmapCompare { key, .. } => return check_key(key),
+        Op::OmapSet { entries } => return entries.keys().try_for_each(|key| check_key(key)),
+        Op::OmapGet { keys } | Op::OmapRemove { keys } => keys.iter(),
+        _ => return Ok(()),
+    };
+    keys.try_for_each(|key| check_key(key))
+}
+
+fn check_key(key: &str) -> Outcome<()> {
+    check_name("an omap key", key, OMAP_KEY_BYTES_MAX)
 }
 
 /// The ops without an answer.

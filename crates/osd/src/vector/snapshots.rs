@@ -6,6 +6,10 @@ use store::SnapSet;
 use crate::error::{Outcome, refuse};
 use crate::op::SnapContext;
 use crate::pool::PoolInfo;
+use crate::text::few;
+
+/// Snapshot ids that an error names.
+const SNAPS_NAMED_MAX: usize = 8;
 
 /// Where the state at a snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +49,19 @@ pub(super) fn check_context(pool: &PoolInfo, context: &SnapContext) -> Outcome<(
         );
     }
     if snaps.first().is_some_and(|first| first > seq) {
-        return refuse(Errno::EINVAL, format!("snap context: {snaps:?} has ids above seq {seq}"));
+        return refuse(Errno::EINVAL, format!("snap context: {} has ids above seq {seq}", named(snaps)));
     }
     if !snaps.is_sorted_by(|left, right| left > right) || snaps.contains(&0) {
         return refuse(
             Errno::EINVAL,
-            format!("snap context: {snaps:?} is not strictly descending, or has a 0"),
+            format!("snap context: {} is not strictly descending, or has a 0", named(snaps)),
         );
     }
     Ok(())
+}
+
+fn named(snaps: &[u64]) -> String {
+    few(snaps.iter(), SNAPS_NAMED_MAX)
 }
 
 /// Without the snapshots that were removed meanwhile: a writer that has not heard of it must not preserve anything for

@@ -6,6 +6,7 @@ use proto::cls::lock::v1::LockType;
 
 use crate::cls::stored;
 use crate::error::{Outcome, refuse};
+use crate::limits::{NAME_BYTES_MAX, check_name};
 use crate::time::Millis;
 use crate::vector::target::Target;
 
@@ -45,6 +46,7 @@ impl LockState {
         if name.is_empty() {
             return refuse(Errno::EINVAL, "a lock needs a name");
         }
+        check_name("a lock's name", name, NAME_BYTES_MAX - PREFIX.len())?;
         let key = format!("{PREFIX}{name}");
         let value = target.object().ok().and_then(|object| object.xattrs.get(&key));
         let mut state: Self = value.map_or(Ok(Self::default()), |value| stored(&key, value))?;
