@@ -10,6 +10,7 @@ use crate::agenda::{Agenda, Due};
 use crate::blocklist::Blocklist;
 use crate::effect::{Effect, Step};
 use crate::event::{Event, EventLog, Kind};
+use crate::limits::{NAME_BYTES_MAX, check_name};
 use crate::session::{Session, SessionInfo};
 use crate::watch::WatchTable;
 use crate::{Config, Millis, OpError, PoolInfo};
@@ -61,7 +62,8 @@ impl<S: Store> Osd<S> {
     }
 
     /// Starts a session; its gid and the address under which it is known. `peer` is where it comes from, `name` is for
-    /// people. EAGAIN at the limit.
+    /// people: it is repeated in lists of sessions and watchers. EINVAL for a name above 256 bytes, EAGAIN at the limit of
+    /// sessions.
     pub fn connect(
         &mut self,
         now: Millis,
@@ -69,6 +71,9 @@ impl<S: Store> Osd<S> {
         peer: &str,
     ) -> (Result<(u64, String), OpError>, Vec<Effect>) {
         self.begin(now);
+        if let Err(refusal) = check_name("a client's name", name, NAME_BYTES_MAX) {
+            return self.done(Err(error(Errno::EINVAL, refusal.rule)));
+        }
         let sessions_max = self.config.sessions_max;
         if self.sessions.len() >= sessions_max {
             return self.done(Err(error(

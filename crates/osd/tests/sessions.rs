@@ -316,6 +316,21 @@ fn the_log_keeps_as_many_events_as_their_bytes_allow() {
     assert_eq!(kept.last().map(|event| event.sequence), Some(world.osd.newest_event()));
 }
 
+/// Its name is repeated to everybody who lists sessions or watchers: the answers must fit into a message.
+#[test]
+fn a_client_whose_name_is_too_long_is_refused_by_the_limit() {
+    let mut world = World::new();
+    let long = "c".repeat(257);
+    let (refused, _) = world.osd.connect(world.now, &long, "127.0.0.1:1");
+    let refused = refused.expect_err("the name is too long");
+    assert_eq!(refused.errno, Errno::EINVAL);
+    assert!(refused.text.starts_with("a client's name has at most 256 bytes"), "{refused}");
+    assert!(refused.text.len() < 200, "{refused}");
+    assert_eq!(world.osd.sessions(), []);
+    let (connected, _) = world.osd.connect(world.now, &long[1..], "127.0.0.1:1");
+    connected.expect("256 bytes are allowed");
+}
+
 #[test]
 fn a_pool_or_an_object_whose_name_is_too_long_is_refused_by_the_limit() {
     let mut world = World::new();
