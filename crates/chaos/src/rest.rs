@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use check::{
-    AtRest, DoneRecord, FinalImage, FinalParent, FinalSnapshot, FinalState, ImageObjects, Lock, Opened,
+    AtRest, FinalImage, FinalParent, FinalSnapshot, FinalState, HeaderRecord, ImageObjects, Lock, Opened,
     Operation, Outcome, Watch, nothing_left_over,
 };
 use harness::osd::{POOL, header_of, spec};
@@ -99,7 +99,7 @@ pub async fn settle(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> R
         if left.is_empty() || Instant::now() > deadline {
             return Ok(rest);
         }
-        // Whoever takes the lock throws away the records of requesters that have gone.
+        // Whoever takes the lock throws away the records of requesters that have gone, and finishes the removals of snapshots.
         if let Some(seat) = stage.seats.last() {
             take_and_give_back(stage, seat).await?;
         }
@@ -127,11 +127,16 @@ async fn at_rest(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Resu
         for locker in cluster.lock(object).await?.lockers {
             rest.locks.push(Lock { object: object.clone(), gid: locker.gid, cookie: locker.cookie });
         }
-        for key in cluster.header_keys(object, "done_").await? {
-            rest.done_records.push(DoneRecord { object: object.clone(), key });
-        }
+        rest.done_records.extend(records(stage, object, "done_").await?);
+        rest.reclaim_records.extend(records(stage, object, "reclaim_").await?);
     }
     Ok(rest)
+}
+
+/// The records of a header whose keys start with `prefix`.
+async fn records(stage: &Stage, header: &str, prefix: &str) -> Result<Vec<HeaderRecord>> {
+    let keys = stage.cluster.header_keys(header, prefix).await?;
+    Ok(keys.into_iter().map(|key| HeaderRecord { object: header.to_owned(), key }).collect())
 }
 
 /// `rbd-client info --format json`.

@@ -20,7 +20,9 @@ pub struct AtRest {
     /// Held locks.
     pub locks: Vec<Lock>,
     /// done_ records in headers.
-    pub done_records: Vec<DoneRecord>,
+    pub done_records: Vec<HeaderRecord>,
+    /// reclaim_ records in headers.
+    pub reclaim_records: Vec<HeaderRecord>,
     /// Blocklist entries in force, by gid.
     pub blocklist: Vec<u64>,
 }
@@ -59,20 +61,20 @@ pub struct Lock {
     pub cookie: String,
 }
 
-/// A done_ record in a header.
+/// A record in a header's omap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DoneRecord {
+pub struct HeaderRecord {
     /// The header object.
     pub object: String,
-    /// `done_<gid>.<open>_<number>`.
+    /// `done_<gid>.<open>_<number>`: the result of a request; `reclaim_<snap id>`: what the removal of a snapshot has yet to do.
     pub key: String,
 }
 
 /// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
 /// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
-/// and none that took it back. And nothing is missing: each entry that the log says is in force is there, and whoever has an image
-/// open has a session and watches it.
+/// and none that took it back. A reclaim_ record has none: whoever takes the lock does what it says, and removes it. And nothing
+/// is missing: each entry that the log says is in force is there, and whoever has an image open has a session and watches it.
 pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let opened: BTreeSet<(u64, &str)> =
         rest.opened.iter().map(|open| (open.gid, open.header.as_str())).collect();
@@ -81,6 +83,7 @@ pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     found.extend(watches(rest, &opened));
     found.extend(locks(rest));
     found.extend(done_records(rest, &opened));
+    found.extend(reclaim_records(rest));
     found.extend(blocklist(log, rest));
     found
 }
@@ -140,7 +143,7 @@ fn locks(rest: &AtRest) -> Vec<Violation> {
 
 fn done_records(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for DoneRecord { object, key } in &rest.done_records {
+    for HeaderRecord { object, key } in &rest.done_records {
         match requester(key) {
             Some(gid) if opened.contains(&(gid, object.as_str())) => {}
             Some(gid) => {
@@ -152,6 +155,14 @@ fn done_records(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation>
         }
     }
     found
+}
+
+fn reclaim_records(rest: &AtRest) -> Vec<Violation> {
+    let unfinished = |HeaderRecord { object, key }: &HeaderRecord| {
+        let what = format!("{key} is there: nobody finished the removal of the snapshot");
+        Violation::new(Rule::LeftOver, object.clone(), [], what)
+    };
+    rest.reclaim_records.iter().map(unfinished).collect()
 }
 
 fn requester(key: &str) -> Option<u64> {
@@ -195,7 +206,8 @@ mod tests {
             sessions: vec![5],
             watches: vec![Watch { object: H.into(), gid: 5, cookie: 1 }],
             locks: vec![Lock { object: H.into(), gid: 5, cookie: "auto 1".into() }],
-            done_records: vec![DoneRecord { object: H.into(), key: "done_5.1_000000000000000a".into() }],
+            done_records: vec![HeaderRecord { object: H.into(), key: "done_5.1_000000000000000a".into() }],
+            reclaim_records: vec![],
             blocklist: vec![4],
         }
     }
@@ -250,6 +262,12 @@ mod tests {
         assert!(finds_one(|rest| rest.done_records[0].key = "done_6.1_0000000000000001".into()));
         assert!(finds_one(|rest| rest.done_records[0].object = "rbd_header.2".into()));
         assert!(finds_one(|rest| rest.done_records[0].key = "done_what".into()));
+    }
+
+    #[test]
+    fn a_removal_of_a_snapshot_that_nobody_finished_is_found() {
+        let unfinished = HeaderRecord { object: H.into(), key: "reclaim_0000000000000007".into() };
+        assert!(finds_one(|rest| rest.reclaim_records.push(unfinished)));
     }
 
     #[test]
