@@ -128,6 +128,7 @@ async fn at_rest(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Resu
             rest.locks.push(Lock { object: object.clone(), gid: locker.gid, cookie: locker.cookie });
         }
         rest.done_records.extend(records(stage, object, "done_").await?);
+        rest.low_records.extend(records(stage, object, "low_").await?);
         rest.reclaim_records.extend(records(stage, object, "reclaim_").await?);
     }
     Ok(rest)

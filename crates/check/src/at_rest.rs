@@ -21,6 +21,8 @@ pub struct AtRest {
     pub locks: Vec<Lock>,
     /// done_ records in headers.
     pub done_records: Vec<HeaderRecord>,
+    /// low_ records in headers.
+    pub low_records: Vec<HeaderRecord>,
     /// reclaim_ records in headers.
     pub reclaim_records: Vec<HeaderRecord>,
     /// Blocklist entries in force, by gid.
@@ -67,14 +69,16 @@ pub struct Lock {
 pub struct HeaderRecord {
     /// The header object.
     pub object: String,
-    /// `done_<gid>.<open>_<number>`: the result of a request; `reclaim_<snap id>`: what the removal of a snapshot has yet to do.
+    /// `done_<gid>.<open>_<number>`: the result of a request; `low_<gid>.<open>`: all requests with smaller numbers have ended;
+    /// `reclaim_<snap id>`: what the removal of a snapshot has yet to do.
     pub key: String,
 }
 
 /// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
-/// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
-/// and none that took it back. A reclaim_ record has none: whoever takes the lock does what it says, and removes it. And nothing
-/// is missing: each entry that the log says is in force is there, and whoever has an image open has a session and watches it.
+/// its holder on the same object; a done_ record a requester that has the image open; a low_ record a session of its requester;
+/// a blocklist entry an event that made it and none that took it back. A reclaim_ record has none: whoever takes the lock does
+/// what it says, and removes it. And nothing is missing: each entry that the log says is in force is there, and whoever has an
+/// image open has a session and watches it.
 pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let opened: BTreeSet<(u64, &str)> =
         rest.opened.iter().map(|open| (open.gid, open.header.as_str())).collect();
@@ -83,6 +87,7 @@ pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     found.extend(watches(rest, &opened));
     found.extend(locks(rest));
     found.extend(done_records(rest, &opened));
+    found.extend(low_records(rest));
     found.extend(reclaim_records(rest));
     found.extend(blocklist(log, rest));
     found
@@ -157,6 +162,26 @@ fn done_records(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation>
     found
 }
 
+fn low_records(rest: &AtRest) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for HeaderRecord { object, key } in &rest.low_records {
+        match marked(key) {
+            Some(gid) if rest.sessions.contains(&gid) => {}
+            Some(gid) => {
+                found.push(left(gid, format!("its mark {key} in {object} is there, but no session of its")));
+            }
+            None => found.push(left(0, format!("{key} in {object} names no requester"))),
+        }
+    }
+    found
+}
+
+fn marked(key: &str) -> Option<u64> {
+    let (gid, open) = key.strip_prefix("low_")?.split_once('.')?;
+    open.parse::<u64>().ok()?;
+    gid.parse().ok()
+}
+
 fn reclaim_records(rest: &AtRest) -> Vec<Violation> {
     let unfinished = |HeaderRecord { object, key }: &HeaderRecord| {
         let what = format!("{key} is there: nobody finished the removal of the snapshot");
@@ -207,6 +232,7 @@ mod tests {
             watches: vec![Watch { object: H.into(), gid: 5, cookie: 1 }],
             locks: vec![Lock { object: H.into(), gid: 5, cookie: "auto 1".into() }],
             done_records: vec![HeaderRecord { object: H.into(), key: "done_5.1_000000000000000a".into() }],
+            low_records: vec![HeaderRecord { object: H.into(), key: "low_5.1".into() }],
             reclaim_records: vec![],
             blocklist: vec![4],
         }
@@ -265,6 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_a_session_that_is_gone_is_found() {
+        assert!(finds_one(|rest| rest.low_records[0].key = "low_6.1".into()));
+        assert!(finds_one(|rest| rest.low_records[0].key = "low_5".into()));
+    }
+
+    /// The requester closed the image: the mark refuses late copies of its requests until its session ends.
+    #[test]
+    fn a_mark_of_a_live_session_that_closed_the_image_is_fine() {
+        let mut rest = explained();
+        rest.low_records[0].object = "rbd_header.2".into();
+        assert_eq!(judged(&rest), []);
+    }
+
+    #[test]
     fn a_removal_of_a_snapshot_that_nobody_finished_is_found() {
         let unfinished = HeaderRecord { object: H.into(), key: "reclaim_0000000000000007".into() };
         assert!(finds_one(|rest| rest.reclaim_records.push(unfinished)));
@@ -278,7 +318,7 @@ mod tests {
 
     #[test]
     fn an_open_image_without_a_session_or_a_watch_is_found() {
-        assert_eq!(judged(&AtRest { sessions: vec![], ..explained() }), [Rule::Missing]);
+        assert_eq!(judged(&AtRest { sessions: vec![], low_records: vec![], ..explained() }), [Rule::Missing]);
         let unwatched = AtRest { watches: vec![], locks: vec![], ..explained() };
         assert_eq!(judged(&unwatched), [Rule::Missing]);
     }
