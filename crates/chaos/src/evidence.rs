@@ -124,7 +124,7 @@ impl Evidence {
             "{calls} calls in {HISTORY}, {} were made",
             findings.calls
         );
-        let first = first.unwrap_or(0);
+        let first = first.with_context(|| format!("{EVENTS} has no event"))?;
         ensure!(first == 1, "{EVENTS} begins with event {first}: a log begins with event 1");
         let newest = log.newest();
         ensure!(

@@ -81,7 +81,10 @@ async fn run(command: &Command) -> Result<bool> {
             }
             Ok(passed)
         }
-        Command::Check { directory, format } => check(&Evidence::read(directory)?.judge()?, *format),
+        Command::Check { directory, format } => {
+            let judged = Evidence::read(directory)?.judge();
+            check(&judged.with_context(|| directory.display().to_string())?, *format)
+        }
     }
 }
 

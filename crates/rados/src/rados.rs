@@ -227,20 +227,38 @@ impl Rados {
     /// that cannot be reached therefore delays the end by no more than three times that.
     pub async fn shutdown(&self) {
         let session = self.session();
+        if session.ended().is_some() {
+            return;
+        }
         let silence_max = session.config.silence_max;
-        let cause =
-            Error::new(Errno::ESHUTDOWN, format!("session {}", session.gid), "the session is shut down");
-        session.close(&cause);
+        session.close(&self.is_shut_down());
         let drained = tokio::time::timeout(silence_max, session.drain()).await;
         let unwatched = tokio::time::timeout(silence_max, watch::close_all(session)).await;
+        if drained.is_err() || unwatched.is_err() {
+            tracing::warn!(gid = session.gid, "session shut down with ops or watches left");
+        }
+        self.disconnect().await;
+    }
+
+    /// Ends the session without waiting for anything on its way: what the OSD has not applied by then it never applies. An OSD
+    /// that cannot be reached delays the end by `Config::silence_max`; the session expires there.
+    pub async fn disconnect(&self) {
+        let session = self.session();
+        let cause = self.is_shut_down();
+        session.close(&cause);
         let request = wire::DisconnectRequest { gid: session.gid };
         let send = |mut client: Client| async move { client.disconnect(request).await };
-        let told = tokio::time::timeout(silence_max, self.calls().call("disconnect", send)).await;
-        if drained.is_err() || unwatched.is_err() || told.is_err() {
+        let telling = self.calls().call("disconnect", send);
+        if tokio::time::timeout(session.config.silence_max, telling).await.is_err() {
             tracing::warn!(gid = session.gid, "session shut down without the OSD's knowledge");
         }
         session.end(&cause);
         self.handle.tasks.wait().await;
+    }
+
+    fn is_shut_down(&self) -> Error {
+        let gid = self.session().gid;
+        Error::new(Errno::ESHUTDOWN, format!("session {gid}"), "the session is shut down")
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {

@@ -1,6 +1,10 @@
 //! What a verb prints: a report on standard output, as a table or as JSON. Messages and progress go to standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    ops::ControlFlow,
+};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -41,17 +45,23 @@ impl Console {
         match self.format {
             Format::Plain => match report.plain() {
                 text if text.is_empty() => Ok(()),
-                text => print_line(&text),
+                text => print_line(&text).map(drop),
             },
             Format::Json => self.json(report),
         }
     }
 
+    /// Prints one of many reports; `Break` when nobody reads them any more.
+    pub(crate) fn next(&self, report: &impl Report) -> Result<ControlFlow<()>, Failure> {
+        match self.format {
+            Format::Plain => print_line(&report.plain()),
+            Format::Json => print_line(&json(report)?),
+        }
+    }
+
     /// Prints `value` as one line of JSON on standard output, whatever the format.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text =
-            serde_json::to_string(value).map_err(|error| Failure::io("standard output", &error.into()))?;
-        print_line(&text)
+        print_line(&json(value)?).map(drop)
     }
 
     /// Whether progress can be drawn as a bar.
@@ -60,12 +70,22 @@ impl Console {
     }
 }
 
-fn print_line(text: &str) -> Result<(), Failure> {
+/// A message for people, on standard error. Nobody may listen: that ends no work.
+pub(crate) fn say(message: fmt::Arguments<'_>) {
+    let _nobody_listens = writeln!(io::stderr().lock(), "{message}");
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::io("standard output", &error.into()))
+}
+
+/// `Break`: the reader has seen enough, e.g. `rbd-client ls | head -1`.
+fn print_line(text: &str) -> Result<ControlFlow<()>, Failure> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // The reader has seen enough, e.g. `rbd-client ls | head -1`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| Failure::io("standard output", &error)),
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Failure::io("standard output", &error)),
     }
 }
 

@@ -44,9 +44,9 @@ pub async fn run(
     match work(&options, identity, interrupted).await {
         Ok(()) => 0,
         Err(failure) => {
-            eprintln!("rbd-client: {}: {failure}", options.verb.attempted(&options.pool));
+            console::say(format_args!("rbd-client: {}: {failure}", options.verb.attempted(&options.pool)));
             if let Some(advice) = options.verb.advice(&failure) {
-                eprintln!("rbd-client: what next: {advice}");
+                console::say(format_args!("rbd-client: what next: {advice}"));
             }
             failure.exit_status()
         }

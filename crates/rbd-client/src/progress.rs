@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use librbd::{OperationEvent, ProgressSink};
 
-use crate::console::Console;
+use crate::console::{Console, say};
 
 /// Lines are printed at these steps, so that a log of a long operation stays short.
 const LINE_STEP_PERCENT: u64 = 10;
@@ -60,7 +60,7 @@ impl Progress {
                 let mut last = lock(last);
                 if percent > *last && percent < 100 {
                     *last = percent;
-                    eprintln!("{}: {percent}% complete...", self.shared.label);
+                    say(format_args!("{}: {percent}% complete...", self.shared.label));
                 }
             }
         }
@@ -72,9 +72,9 @@ impl Progress {
             Appearance::Hidden => {}
             Appearance::Bar(bar) => {
                 bar.finish_and_clear();
-                eprintln!("{}: 100% complete...done.", self.shared.label);
+                say(format_args!("{}: 100% complete...done.", self.shared.label));
             }
-            Appearance::Lines(_) => eprintln!("{}: 100% complete...done.", self.shared.label),
+            Appearance::Lines(_) => say(format_args!("{}: 100% complete...done.", self.shared.label)),
         }
     }
 
@@ -84,9 +84,9 @@ impl Progress {
             Appearance::Hidden => {}
             Appearance::Bar(bar) => {
                 bar.abandon();
-                eprintln!("{}: failed.", self.shared.label);
+                say(format_args!("{}: failed.", self.shared.label));
             }
-            Appearance::Lines(_) => eprintln!("{}: failed.", self.shared.label),
+            Appearance::Lines(_) => say(format_args!("{}: failed.", self.shared.label)),
         }
     }
 
@@ -119,10 +119,10 @@ impl Progress {
         let line = format!("{}: {text}", self.shared.label);
         match &self.shared.style {
             Appearance::Hidden => {}
-            Appearance::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            Appearance::Bar(bar) => bar.suspend(|| say(format_args!("{line}"))),
             Appearance::Lines(last) => {
                 let _order = lock(last);
-                eprintln!("{line}");
+                say(format_args!("{line}"));
             }
         }
     }

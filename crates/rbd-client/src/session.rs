@@ -133,13 +133,22 @@ impl Session {
         progress: &Progress,
         work: impl AsyncFnOnce(&Image) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let image = self.open_image(spec, options).await?;
+        self.in_progress(self.open_image(spec, options).await?, progress, work).await
+    }
+
+    /// The same with an image that is open already.
+    pub(crate) async fn in_progress<T>(
+        &self,
+        image: Image,
+        progress: &Progress,
+        work: impl AsyncFnOnce(&Image) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let result = self.until_interrupted(work(&image)).await;
         close_image(&image).await;
         progress.ended(result)
     }
 
-    async fn open_image(&self, spec: &ImageSpec, options: OpenOptions) -> Result<Image, Failure> {
+    pub(crate) async fn open_image(&self, spec: &ImageSpec, options: OpenOptions) -> Result<Image, Failure> {
         let io = self.io(spec).await?;
         let opening = async { Ok(Image::open(&io, &spec.image, options, self.config.clone()).await?) };
         self.until_interrupted(opening).await

@@ -9,7 +9,7 @@ use errno::Errno;
 /// Layout and features of an image to be made. What is not given is librbd's default, or the parent's for a clone.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Shape {
-    /// Size of the image's objects, a power of two from 4K to 32M [default: 4M]
+    /// Size of the image's objects, a power of two from 4K to 32M; without it 4M, for a clone the parent's
     #[arg(long, value_name = "SIZE", value_parser = size::order_of_object_size, conflicts_with = "order")]
     object_size: Option<u32>,
 

@@ -65,6 +65,17 @@ impl ImageOrSnapSpec {
     }
 }
 
+/// The name of a pool to be made: one that an image spec can name.
+pub(crate) fn pool_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['/', '@']) || text.contains(char::is_control) {
+        return Err(format!(
+            "EINVAL: '{}' is not a pool's name: it has no '/', no '@' and no control characters",
+            text.escape_debug()
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 impl FromStr for ImageOrSnapSpec {
     type Err = SpecError;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     client_name,
     console::{Report, table},
-    duration::duration,
+    duration::some_milliseconds,
     failure::Failure,
     session::Session,
 };
@@ -40,7 +40,7 @@ pub(crate) struct BlocklistAdd {
     client: u64,
 
     /// How long the entry is listed; without it the OSD's mon_osd_blocklist_default_expire
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    #[arg(long, value_parser = some_milliseconds, value_name = "DURATION")]
     expire: Option<Duration>,
 }
 

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use librbd::{CallOptions, OpenOptions};
+use errno::Errno;
+use librbd::{CallOptions, Image, OpenOptions};
+use tokio::time::{Instant, timeout};
 
-use crate::{duration::duration, progress::Progress};
+use crate::{duration::duration, failure::Failure, progress::Progress, session::Session, spec::ImageSpec};
 
 /// Options of the maintenance operations: they run here when this client gets the lock, else at the lock's owner.
 #[derive(Args, Clone, Debug)]
@@ -27,13 +29,32 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// How the image is opened, at `snap` when one is named.
-    pub(super) fn open_options(&self, snap: Option<&str>) -> OpenOptions {
-        OpenOptions { read_only: self.read_only, snapshot: snap.map(str::to_owned) }
-    }
-
-    /// How the operation is called.
-    pub(super) fn options(&self, progress: &Progress) -> CallOptions {
-        CallOptions { attempts_max: self.attempts, deadline: self.timeout, progress: progress.sink() }
+    /// Opens the image, calls the operation and closes the image. The opening counts as part of `--timeout`.
+    pub(super) async fn call(
+        &self,
+        session: &Session,
+        (image, snap): (&ImageSpec, Option<&str>),
+        progress: &Progress,
+        operation: impl AsyncFnOnce(&Image, CallOptions) -> librbd::Result<()>,
+    ) -> Result<(), Failure> {
+        let open = OpenOptions { read_only: self.read_only, snapshot: snap.map(str::to_owned) };
+        let began = Instant::now();
+        let opened = session.open_image(image, open);
+        let opened = match self.timeout {
+            None => opened.await?,
+            Some(patience) => timeout(patience, opened).await.unwrap_or_else(|_| {
+                Err(Failure::new(
+                    Errno::ETIMEDOUT,
+                    format!("image {image} was not opened within {patience:?}"),
+                ))
+            })?,
+        };
+        let options = CallOptions {
+            attempts_max: self.attempts,
+            deadline: self.timeout.map(|patience| patience.saturating_sub(began.elapsed())),
+            progress: progress.sink(),
+        };
+        let work = async |image: &Image| Ok(operation(image, options).await?);
+        session.in_progress(opened, progress, work).await
     }
 }

@@ -24,9 +24,8 @@ pub(crate) struct Flatten {
 impl Flatten {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Image flatten", session.console);
-        let open = self.call.open_options(self.image.snap.as_deref());
-        let call = self.call.options(&progress);
-        let work = async |image: &librbd::Image| Ok(image.flatten(call).await?);
-        session.with_image_in_progress(&self.image.image, open, &progress, work).await
+        let image = (&self.image.image, self.image.snap.as_deref());
+        let flatten = async |image: &librbd::Image, options| image.flatten(options).await;
+        self.call.call(session, image, &progress, flatten).await
     }
 }

@@ -4,7 +4,6 @@ use bytes::{Bytes, BytesMut};
 use clap::Args;
 use errno::Errno;
 use librbd::{CallOptions, Image, OpenOptions};
-use rados::IoCtx;
 use tokio::{
     fs::File,
     io::{AsyncRead, AsyncReadExt},
@@ -14,7 +13,12 @@ use tokio::{
 
 use super::create::create_options;
 use crate::{
-    failure::Failure, progress::Progress, session::Session, shape::Shape, size, sparse::data_runs,
+    failure::Failure,
+    progress::Progress,
+    session::{Session, close_session},
+    shape::Shape,
+    size,
+    sparse::data_runs,
     spec::ImageSpec,
 };
 
@@ -73,7 +77,7 @@ impl Import {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        Err(remove_unfinished(&io, &spec, session, failure).await)
+        Err(remove_unfinished(io.pool(), &spec, session, failure).await)
     }
 
     fn spec(&self) -> Result<ImageSpec, Failure> {
@@ -112,16 +116,26 @@ impl Import {
 }
 
 /// Removes the image after `failure`, and says so when that fails too.
-async fn remove_unfinished(io: &IoCtx, spec: &ImageSpec, session: &Session, failure: Failure) -> Failure {
-    let nobody = CallOptions::default().progress;
-    let removal = timeout(REMOVAL_TIMEOUT, librbd::remove(io, &spec.image, &session.config, nobody));
-    let left = match removal.await {
+async fn remove_unfinished(pool: &str, spec: &ImageSpec, session: &Session, failure: Failure) -> Failure {
+    let left = match timeout(REMOVAL_TIMEOUT, remove(pool, spec, session)).await {
         Ok(Ok(())) => return failure,
-        Ok(Err(error)) => Failure::from(error).to_string(),
+        Ok(Err(error)) => error.to_string(),
         Err(_) => format!("it took more than {REMOVAL_TIMEOUT:?}"),
     };
     let text = format!("{failure}; the half-written image {spec} is left, it could not be removed: {left}");
     Failure::new(failure.errno(), text)
+}
+
+/// In a session of its own: the other one may have writes on their way still, and could not close the image. It ends first, so that
+/// none of them lands later.
+async fn remove(pool: &str, spec: &ImageSpec, session: &Session) -> Result<(), Failure> {
+    session.rados.disconnect().await;
+    let rados = session.connector.connect().await?;
+    let io = rados.io_ctx(pool).await?;
+    let nobody = CallOptions::default().progress;
+    let removed = librbd::remove(&io, &spec.image, &session.config, nobody).await;
+    close_session(&rados).await;
+    Ok(removed?)
 }
 
 /// The image while it is written.

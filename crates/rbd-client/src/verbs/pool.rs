@@ -1,7 +1,7 @@
 use clap::{Args, Subcommand};
 
 use super::ls::Names;
-use crate::{failure::Failure, session::Session};
+use crate::{failure::Failure, session::Session, spec};
 
 /// Pools of the OSD.
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,7 @@ pub(crate) struct PoolLs {}
 #[command(after_help = "Examples:\n  rbd-client pool create scratch")]
 pub(crate) struct PoolCreate {
     /// Name of the new pool
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", value_parser = spec::pool_name)]
     name: String,
 }
 

@@ -29,9 +29,9 @@ pub(crate) struct Resize {
 impl Resize {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Resizing image", session.console);
-        let open = self.call.open_options(self.image.snap.as_deref());
-        let call = self.call.options(&progress);
-        let work = async |image: &librbd::Image| Ok(image.resize(self.size, self.allow_shrink, call).await?);
-        session.with_image_in_progress(&self.image.image, open, &progress, work).await
+        let image = (&self.image.image, self.image.snap.as_deref());
+        let resize =
+            async |image: &librbd::Image, options| image.resize(self.size, self.allow_shrink, options).await;
+        self.call.call(session, image, &progress, resize).await
     }
 }

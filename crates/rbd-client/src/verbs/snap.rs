@@ -118,30 +118,25 @@ impl SnapVerb {
 impl SnapCreate {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Creating snap", session.console);
-        let call = self.call.options(&progress);
-        let open = self.call.open_options(None);
-        let work = async |image: &librbd::Image| Ok(image.snap_create(&self.snap.snap, call).await?);
-        session.with_image_in_progress(&self.snap.image, open, &progress, work).await
+        let create = async |image: &librbd::Image, options| image.snap_create(&self.snap.snap, options).await;
+        self.call.call(session, (&self.snap.image, None), &progress, create).await
     }
 }
 
 impl SnapRm {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Removing snap", session.console);
-        let call = self.call.options(&progress);
-        let open = self.call.open_options(None);
-        let work = async |image: &librbd::Image| Ok(image.snap_remove(&self.snap.snap, call).await?);
-        session.with_image_in_progress(&self.snap.image, open, &progress, work).await
+        let remove = async |image: &librbd::Image, options| image.snap_remove(&self.snap.snap, options).await;
+        self.call.call(session, (&self.snap.image, None), &progress, remove).await
     }
 }
 
 impl SnapRollback {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Rolling back to snapshot", session.console);
-        let call = self.call.options(&progress);
-        let open = self.call.open_options(None);
-        let work = async |image: &librbd::Image| Ok(image.snap_rollback(&self.snap.snap, call).await?);
-        session.with_image_in_progress(&self.snap.image, open, &progress, work).await
+        let rollback =
+            async |image: &librbd::Image, options| image.snap_rollback(&self.snap.snap, options).await;
+        self.call.call(session, (&self.snap.image, None), &progress, rollback).await
     }
 }
 

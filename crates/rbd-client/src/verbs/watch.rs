@@ -1,14 +1,17 @@
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use clap::Args;
 use prost::Message as _;
 use proto::rbd::v1 as wire;
 use rados::WatchEvent;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::{
-    console::{Console, Report},
+    console::{Console, Report, say},
     failure::Failure,
-    session::Session,
+    session::{CLOSE_TIMEOUT, Session},
     spec::ImageSpec,
 };
 
@@ -34,36 +37,51 @@ impl Watch {
         let header = librbd::names::header(&session.until_interrupted(finding).await?);
         let watching = async { Ok(io.watch(&header, session.config.osd_client_watch_timeout).await?) };
         let mut watch = session.until_interrupted(watching).await?;
-        eprintln!("Watching {} as watch {}; Ctrl-C ends it.", self.image.in_pool(io.pool()), watch.handle());
+        say(format_args!(
+            "Watching {} as watch {}; Ctrl-C ends it.",
+            self.image.in_pool(io.pool()),
+            watch.handle()
+        ));
         loop {
             let event = tokio::select! {
                 biased;
                 () = session.interrupted.cancelled() => break,
                 event = watch.next() => event,
             };
-            show(event, session.console)?;
+            if show(event, session.console)?.is_break() {
+                break;
+            }
         }
-        watch.unwatch().await?;
-        Ok(())
+        match timeout(CLOSE_TIMEOUT, watch.unwatch()).await {
+            Ok(unwatched) => Ok(unwatched?),
+            Err(_) => {
+                say(format_args!(
+                    "The OSD did not answer within {CLOSE_TIMEOUT:?}: the watch expires there."
+                ));
+                Ok(())
+            }
+        }
     }
 }
 
-/// Prints a notify and acks it as one who is not the lock's owner: with an empty payload.
-fn show(event: WatchEvent, console: Console) -> Result<(), Failure> {
+/// Prints a notify and acks it as one who is not the lock's owner: with an empty payload. `Break` when nobody reads it.
+fn show(event: WatchEvent, console: Console) -> Result<ControlFlow<()>, Failure> {
     match event {
         WatchEvent::Notify(notification) => {
             let line = Line::new(notification.notifier_gid, &notification.payload);
             notification.ack.send(Bytes::new());
-            console.report(&line)?;
+            return console.next(&line);
         }
-        WatchEvent::Interrupted => eprintln!("The connection is lost; it is being opened again."),
-        WatchEvent::Resumed => eprintln!("The watch goes on; nothing was missed."),
+        WatchEvent::Interrupted => say(format_args!("The connection is lost; it is being opened again.")),
+        WatchEvent::Resumed => {
+            say(format_args!("The watch goes on; notifies that timed out meanwhile were missed."));
+        }
         WatchEvent::Reregistered { new, .. } => {
-            eprintln!("The watch was registered anew as {new}; notifies may have been missed.");
+            say(format_args!("The watch was registered anew as {new}; notifies may have been missed."));
         }
         WatchEvent::Lost(error) => return Err(error.into()),
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// One notify.

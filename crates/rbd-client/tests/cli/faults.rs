@@ -1,7 +1,7 @@
 use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
-use crate::harness::{Lab, PATIENCE, ended};
+use crate::harness::{Lab, PATIENCE, ended, signal};
 
 fn breakable() -> Lab {
     Lab::with(osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() })
@@ -124,4 +124,44 @@ async fn an_option_that_would_narrow_nothing_is_refused() {
 async fn an_osd_without_faults_says_how_to_get_them() {
     let message = Lab::start().await.fails(&["fault", "ls"], 1).await;
     assert!(message.contains("--enable-faults"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_bounds_the_opening_of_the_image_too() {
+    let lab = breakable();
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    lab.ok(&["fault", "add", "request", "hold", "--op", "rbd.get_*"]).await;
+    let message = lab.fails(&["resize", "--size", "8M", "vm", "--timeout", "1s"], 110).await;
+    assert!(message.contains("resize rbd/vm: ETIMEDOUT: ") && message.contains("1s"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_writes_hang_leaves_nothing_when_it_is_interrupted() {
+    let lab = breakable();
+    lab.ok(&["fault", "add", "request", "hold", "--op", "write"]).await;
+    std::fs::write(lab.path("disk"), [1; 1 << 16]).expect("the file is written");
+    let import = lab.command(["import", "disk", "vm"]).spawn().expect("the program starts");
+    while lab.json(&["fault", "ls"]).await[0]["held"] == 0 {}
+    signal(&import, "INT").await;
+    let ended = ended(import).await;
+    assert_eq!(ended.status, 125, "{}", ended.err);
+    assert!(!ended.err.contains("is left"), "{}", ended.err);
+    lab.ok(&["fault", "reset"]).await;
+    assert_eq!(lab.ok(&["ls"]).await, "");
+    assert_eq!(lab.data_objects().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_when_nobody_listens_to_its_progress() {
+    let lab = breakable();
+    std::fs::write(lab.path("disk"), [1; 1 << 20]).expect("the file is written");
+    lab.ok(&["fault", "add", "request", "hold", "--op", "write", "--times", "1"]).await;
+    let arguments = ["import", "disk", "vm", "--object-size", "64K"];
+    let mut import = lab.command(arguments).spawn().expect("the program starts");
+    while lab.json(&["fault", "ls"]).await[0]["held"] == 0 {}
+    drop(import.stderr.take());
+    lab.ok(&["fault", "release"]).await;
+    let status = timeout(PATIENCE, import.wait()).await.expect("it ends in time").expect("it is our child");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(lab.json(&["info", "vm"]).await["size"], 1 << 20);
 }

@@ -2,6 +2,7 @@ use proto::rbd::v1 as wire;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    process::Child,
     time::timeout,
 };
 
@@ -107,4 +108,35 @@ async fn watch_prints_notifies_until_it_is_interrupted() {
     let status = timeout(PATIENCE, watch.wait()).await.expect("it ends in time").expect("it is our child");
     assert_eq!(status.code(), Some(0));
     assert_eq!(lab.json(&["status", "vm"]).await["watchers"], json!([]));
+}
+
+async fn watching(lab: &Lab) -> Child {
+    let mut watch = lab.command(["watch", "vm"]).spawn().expect("the program starts");
+    let mut err = BufReader::new(watch.stderr.take().expect("it is piped")).lines();
+    let first = timeout(PATIENCE, err.next_line()).await.expect("it watches in time");
+    assert!(first.expect("it can be read").expect("it says so").starts_with("Watching"));
+    watch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_ends_when_nobody_reads_what_it_prints() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let mut watch = watching(&lab).await;
+    drop(watch.stdout.take());
+    lab.ok(&["snap", "create", "vm@base"]).await;
+    let status = timeout(PATIENCE, watch.wait()).await.expect("it ends in time").expect("it is our child");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(lab.json(&["status", "vm"]).await["watchers"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_ends_when_it_is_interrupted_though_the_osd_has_gone() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let mut watch = watching(&lab).await;
+    drop(lab);
+    signal(&watch, "TERM").await;
+    let status = timeout(PATIENCE, watch.wait()).await.expect("it ends in time").expect("it is our child");
+    assert_eq!(status.code(), Some(0));
 }
