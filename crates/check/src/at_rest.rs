@@ -75,9 +75,9 @@ pub struct HeaderRecord {
 }
 
 /// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
-/// its holder on the same object; a done_ record a requester that has the image open; a low_ record a session of its requester;
-/// a blocklist entry an event that made it and none that took it back. A reclaim_ record has none: whoever takes the lock does
-/// what it says, and removes it. And nothing is missing: each entry that the log says is in force is there, and whoever has an
+/// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
+/// and none that took it back. Whoever takes the lock removes the low_ records of sessions that have ended, and does what the
+/// reclaim_ records say: in an image that somebody has open there are none. And nothing is missing: each entry that the log says is in force is there, and whoever has an
 /// image open has a session and watches it.
 pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let opened: BTreeSet<(u64, &str)> =
@@ -87,8 +87,9 @@ pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     found.extend(watches(rest, &opened));
     found.extend(locks(rest));
     found.extend(done_records(rest, &opened));
-    found.extend(low_records(rest));
-    found.extend(reclaim_records(rest));
+    let in_use: BTreeSet<&str> = rest.opened.iter().map(|open| open.header.as_str()).collect();
+    found.extend(low_records(rest, &in_use));
+    found.extend(reclaim_records(rest, &in_use));
     found.extend(blocklist(log, rest));
     found
 }
@@ -162,11 +163,11 @@ fn done_records(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation>
     found
 }
 
-fn low_records(rest: &AtRest) -> Vec<Violation> {
+fn low_records(rest: &AtRest, in_use: &BTreeSet<&str>) -> Vec<Violation> {
     let mut found = Vec::new();
     for HeaderRecord { object, key } in &rest.low_records {
         match marked(key) {
-            Some(gid) if rest.sessions.contains(&gid) => {}
+            Some(gid) if rest.sessions.contains(&gid) || !in_use.contains(object.as_str()) => {}
             Some(gid) => {
                 found.push(left(gid, format!("its mark {key} in {object} is there, but no session of its")));
             }
@@ -182,12 +183,13 @@ fn marked(key: &str) -> Option<u64> {
     gid.parse().ok()
 }
 
-fn reclaim_records(rest: &AtRest) -> Vec<Violation> {
+fn reclaim_records(rest: &AtRest, in_use: &BTreeSet<&str>) -> Vec<Violation> {
     let unfinished = |HeaderRecord { object, key }: &HeaderRecord| {
         let what = format!("{key} is there: nobody finished the removal of the snapshot");
         Violation::new(Rule::LeftOver, object.clone(), [], what)
     };
-    rest.reclaim_records.iter().map(unfinished).collect()
+    let in_use = |record: &&HeaderRecord| in_use.contains(record.object.as_str());
+    rest.reclaim_records.iter().filter(in_use).map(unfinished).collect()
 }
 
 fn requester(key: &str) -> Option<u64> {
@@ -308,6 +310,16 @@ mod tests {
     fn a_removal_of_a_snapshot_that_nobody_finished_is_found() {
         let unfinished = HeaderRecord { object: H.into(), key: "reclaim_0000000000000007".into() };
         assert!(finds_one(|rest| rest.reclaim_records.push(unfinished)));
+    }
+
+    /// The next who takes its lock looks after them.
+    #[test]
+    fn what_is_left_in_an_image_that_nobody_has_open_is_fine() {
+        let record = |key: &str| HeaderRecord { object: "rbd_header.2".into(), key: key.into() };
+        let mut rest = explained();
+        rest.low_records.push(record("low_6.1"));
+        rest.reclaim_records.push(record("reclaim_0000000000000007"));
+        assert_eq!(judged(&rest), []);
     }
 
     #[test]
