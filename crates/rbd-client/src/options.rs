@@ -94,6 +94,24 @@ pub(crate) enum LogFormat {
 mod tests {
     use super::*;
 
+    /// clap takes the option for the verb's own then, here or there.
+    #[test]
+    fn no_verb_has_an_argument_by_the_name_of_an_option_of_every_verb() {
+        fn check(command: &clap::Command, of_every_verb: &[String]) {
+            for verb in command.get_subcommands() {
+                for id in verb.get_arguments().map(|argument| argument.get_id().to_string()) {
+                    assert!(!of_every_verb.contains(&id), "{}: {id}", verb.get_name());
+                }
+                check(verb, of_every_verb);
+            }
+        }
+        let command = Options::command();
+        let globals = command.get_arguments().filter(|argument| argument.is_global_set());
+        let of_every_verb: Vec<_> = globals.map(|argument| argument.get_id().to_string()).collect();
+        assert!(of_every_verb.contains(&"pool".to_owned()));
+        check(&command, &of_every_verb);
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         Options::command().debug_assert();

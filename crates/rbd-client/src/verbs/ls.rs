@@ -13,7 +13,8 @@ use crate::{console::Report, failure::Failure, session::Session};
 )]
 pub(crate) struct Ls {
     /// The pool; without it that of --pool
-    #[arg(value_name = "POOL")]
+    // Not "pool": that is the option.
+    #[arg(id = "listed_pool", value_name = "POOL")]
     pub(super) pool: Option<String>,
 }
 

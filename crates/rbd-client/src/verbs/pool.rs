@@ -20,7 +20,8 @@ pub(crate) struct PoolLs {}
 #[command(after_help = "Examples:\n  rbd-client pool create scratch")]
 pub(crate) struct PoolCreate {
     /// Name of the new pool
-    #[arg(value_name = "POOL", value_parser = spec::pool_name)]
+    // Not "name": that is the client's.
+    #[arg(id = "new_pool", value_name = "POOL", value_parser = spec::pool_name)]
     name: String,
 }
 

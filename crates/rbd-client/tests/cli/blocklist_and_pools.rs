@@ -11,6 +11,8 @@ async fn a_pool_is_created_and_holds_images_of_its_own() {
     assert_eq!(lab.ok(&["ls"]).await, "");
     assert_eq!(lab.ok(&["ls", "scratch"]).await, "vm\n");
     assert_eq!(lab.ok(&["--pool", "scratch", "ls"]).await, "vm\n");
+    assert_eq!(lab.ok(&["ls", "--pool", "scratch"]).await, "vm\n");
+    assert_eq!(lab.ok(&["ls", "rbd", "--pool", "scratch"]).await, "");
     lab.fails(&["pool", "create", "scratch"], 17).await;
 }
 
@@ -39,4 +41,17 @@ async fn what_cannot_be_meant_is_refused_by_name() {
         let message = lab.fails(arguments, 22).await;
         assert!(message.contains("EINVAL") && message.contains(named), "{message}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_new_pool_and_that_of_the_client_are_two_things() {
+    let lab = Lab::start().await;
+    lab.ok(&["--name", "me", "pool", "create", "scratch"]).await;
+    assert_eq!(lab.json(&["pool", "ls"]).await, json!(["rbd", "scratch"]));
+    let long = "p".repeat(300);
+    let message = lab.fails(&["pool", "create", &long], 36).await;
+    assert!(
+        message.contains("ENAMETOOLONG") && message.contains("a pool's name has at most 256"),
+        "{message}"
+    );
 }
