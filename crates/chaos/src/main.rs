@@ -97,8 +97,10 @@ async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Repo
         Ok(report) => report,
         Err(error) => {
             place.stay();
-            let panics = panics(place.path())?.iter().fold(String::new(), |all, panic| all + ": " + panic);
-            return Err(error.context(format!("seed {seed}{panics}")));
+            // Logs that cannot be read do not hide what went wrong.
+            let panics = panics(place.path()).unwrap_or_default();
+            let told = panics.iter().fold(String::new(), |told, panic| told + ": " + panic);
+            return Err(error.context(format!("seed {seed}{told}")));
         }
     };
     if common.output.keep.is_some() || !report.passed() {

@@ -49,6 +49,7 @@ pub(crate) struct OpenImage {
     /// While a resize shrinks the image: the size to be. I/O beyond it is refused.
     shrinking: AtomicU64,
     tokens: AtomicU64,
+    /// Operations that have left a record.
     recorded: AtomicU64,
     owner: mpsc::UnboundedSender<owner::Event>,
     state: Mutex<Arc<ImageState>>,
