@@ -5,5 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    osd_sim::run(osd_sim::Options::parse())
+    let options = osd_sim::Options::parse();
+    if let Err(error) = planted::plant_from_environment() {
+        eprintln!("osd-sim: {error}");
+        return ExitCode::FAILURE;
+    }
+    osd_sim::run(options)
 }

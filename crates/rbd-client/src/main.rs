@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> anyhow::Result<ExitCode> {
+    planted::plant_from_environment().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "randomness is drawn here and handed down")]
     let identity = uuid::Uuid::new_v4();
     let interrupted = CancellationToken::new();
