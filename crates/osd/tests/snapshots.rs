@@ -301,17 +301,18 @@ impl Model {
     fn write(&mut self, offset: u64, data: &[u8]) {
         let head = self.head.get_or_insert_default();
         let end = offset as usize + data.len();
-        if !data.is_empty() {
-            head.resize(head.len().max(end), 0);
-            head[offset as usize..end].copy_from_slice(data);
-        }
+        head.resize(head.len().max(end), 0);
+        head[offset as usize..end].copy_from_slice(data);
     }
 
     fn zero(&mut self, offset: u64, length: u64) {
         if let Some(head) = &mut self.head {
-            let end = head.len().min((offset + length) as usize);
-            let start = end.min(offset as usize);
-            head[start..end].fill(0);
+            let end = (offset + length) as usize;
+            match head.len() {
+                size if length == 0 || offset as usize >= size => {}
+                size if end >= size => head.truncate(offset as usize),
+                _ => head[offset as usize..end].fill(0),
+            }
         }
     }
 
@@ -339,7 +340,9 @@ fn apply(step: &Step, world: &mut World, model: &mut Model) {
         }
         Step::Truncate(size) => {
             world.must("a", [Op::Truncate { size: *size }]);
-            model.head.get_or_insert_default().resize(*size as usize, 0);
+            if let Some(head) = &mut model.head {
+                head.resize(*size as usize, 0);
+            }
         }
         Step::Remove => {
             let removed = world.ops("a", [Op::Remove]);

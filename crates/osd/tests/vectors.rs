@@ -43,9 +43,11 @@ fn data_ops_change_what_they_say() {
         "a",
         [write(0, b"abcdef"), Op::Zero { offset: 1, length: 2 }, Op::Zero { offset: 5, length: 90 }],
     );
-    assert_eq!(world.read("a", None), Some(b"a\0\0de\0".to_vec()));
+    assert_eq!(world.read("a", None), Some(b"a\0\0de".to_vec()));
     world.must("a", [Op::Truncate { size: 1 }, Op::Truncate { size: 3 }]);
     assert_eq!(world.read("a", None), Some(b"a\0\0".to_vec()));
+    world.must("a", [write(5, b"")]);
+    assert_eq!(world.read("a", None), Some(b"a\0\0\0\0".to_vec()));
     world.must("a", [Op::WriteFull { data: Bytes::from_static(b"z") }]);
     assert_eq!(world.read("a", None), Some(b"z".to_vec()));
 }
@@ -64,8 +66,26 @@ fn zero_behind_the_end_changes_nothing() {
     let zero = |offset, length| [Op::Zero { offset, length }];
     assert_eq!(world.must("a", zero(3, 10)).transaction, None);
     assert_eq!(world.must("a", zero(1, 0)).transaction, None);
-    world.must("a", zero(1, u64::MAX));
-    assert_eq!(world.read("a", None), Some(b"a\0\0".to_vec()));
+    assert_eq!(world.read("a", None), Some(b"abc".to_vec()));
+}
+
+/// ceph-osd: a zero that reaches the end is a truncate.
+#[test]
+fn a_zero_that_reaches_the_end_cuts_the_object() {
+    let mut world = World::new();
+    world.must("a", [write(0, b"abc"), Op::Zero { offset: 1, length: u64::MAX }]);
+    assert_eq!(world.read("a", None), Some(b"a".to_vec()));
+    world.must("a", [Op::Zero { offset: 0, length: 1 }]);
+    assert_eq!(world.read("a", None), Some(b"".to_vec()));
+}
+
+#[test]
+fn truncate_leaves_a_missing_object_missing() {
+    let mut world = World::new();
+    let evaluated = world.must("a", [Op::Truncate { size: 10 }]);
+    assert_eq!((evaluated.version, evaluated.transaction), (0, None));
+    world.must("a", [Op::Create { exclusive: true }, Op::Truncate { size: 1 }]);
+    assert_eq!(world.read("a", None), Some(b"\0".to_vec()));
 }
 
 #[test]
@@ -108,8 +128,9 @@ fn assert_version_says_in_which_direction_it_differs() {
     let version = world.must("a", [write(0, b"2")]).version;
     let assert = |version| [Op::AssertVersion { version }];
     assert_eq!(world.must("a", assert(version)).version, version);
-    assert_eq!(world.errno("a", assert(version + 1)), Errno::ERANGE);
-    assert_eq!(world.errno("a", assert(version - 1)), Errno::EOVERFLOW);
+    assert_eq!(world.errno("a", assert(version - 1)), Errno::ERANGE);
+    assert_eq!(world.errno("a", assert(version + 1)), Errno::EOVERFLOW);
+    assert_eq!(world.errno("a", assert(0)), Errno::EINVAL);
 }
 
 #[test]
@@ -137,8 +158,24 @@ fn xattrs_are_set_compared_listed_and_removed() {
     assert_eq!(world.errno("a", [compare("x", b"w")]), Errno::ECANCELED);
     assert_eq!(world.errno("a", [compare("missing", b"w")]), Errno::ECANCELED);
     world.must("a", [Op::RemoveXattr { name: name.clone() }]);
-    assert_eq!(world.errno("a", [Op::RemoveXattr { name: name.clone() }]), Errno::ENODATA);
+    assert_eq!(world.must("a", [Op::RemoveXattr { name: name.clone() }]).transaction, None);
     assert_eq!(world.errno("a", [Op::GetXattr { name }]), Errno::ENODATA);
+}
+
+#[test]
+fn an_xattr_has_a_name() {
+    let mut world = World::new();
+    world.must("a", [Op::Create { exclusive: true }]);
+    let (name, value) = (String::new(), Bytes::new());
+    let ops = [
+        Op::GetXattr { name: name.clone() },
+        Op::SetXattr { name: name.clone(), value: value.clone() },
+        Op::RemoveXattr { name: name.clone() },
+        Op::CompareXattr { name, value },
+    ];
+    for op in ops {
+        assert_eq!(world.errno("a", [op.clone()]), Errno::EINVAL, "{op:?}");
+    }
 }
 
 #[test]
@@ -196,7 +233,7 @@ fn a_failing_vector_changes_nothing() {
         Op::AssertVersion { version: 1_000 },
     ];
     let error = world.ops("a", ops).expect_err("the version is lower");
-    assert_eq!((error.errno, error.failed_op), (Errno::ERANGE, Some(5)));
+    assert_eq!((error.errno, error.failed_op), (Errno::EOVERFLOW, Some(5)));
     assert_eq!(world.dump(), before);
 }
 

@@ -65,7 +65,7 @@ impl ObjectOp {
         self.then(Op::AssertExists(wire::AssertExists {}))
     }
 
-    /// ERANGE if the object's version is lower than `version`, EOVERFLOW if it is higher.
+    /// ERANGE if `version` is lower than the object's version, EOVERFLOW if it is higher, EINVAL if it is 0.
     pub fn assert_version(self, version: u64) -> Self {
         self.then(Op::AssertVersion(wire::AssertVersion { version }))
     }

@@ -42,7 +42,7 @@ class StockToolsTest(ClusterTest):
         xattr = osd_pb2.Op(get_xattr=osd_pb2.GetXattr(name="none"))
         self.assert_errno("ENODATA", 61, code.NOT_FOUND, stat, xattr, failed_op="1")
         newer = osd_pb2.Op(assert_version=osd_pb2.AssertVersion(version=version + 1))
-        self.assert_errno("ERANGE", 34, code.OUT_OF_RANGE, newer)
+        self.assert_errno("EOVERFLOW", 75, code.OUT_OF_RANGE, newer)
         unknown = osd_pb2.Op(exec=osd_pb2.Exec(**{"class": "nobody"}, method="knows"))
         self.assert_errno("EOPNOTSUPP", 95, code.UNIMPLEMENTED, unknown, gid=gid, tid=3)
         garbage = osd_pb2.Op(exec=osd_pb2.Exec(**{"class": "lock"}, method="lock", input=b"\xff\xff"))
@@ -64,7 +64,7 @@ class StockToolsTest(ClusterTest):
             offset = sum(map(len, pieces))
             ops = [osd_pb2.Op(read=osd_pb2.Read(offset=offset, length=MIB))]
             if version:
-                # EOVERFLOW if somebody wrote since the first piece was read.
+                # ERANGE if somebody wrote since the first piece was read.
                 ops.insert(0, osd_pb2.Op(assert_version=osd_pb2.AssertVersion(version=version)))
             reply = self.osd_stub.Operate(osd_pb2.OperateRequest(pool="rbd", object="large", ops=ops))
             version = reply.version
@@ -75,7 +75,7 @@ class StockToolsTest(ClusterTest):
         self.operate("large", change, gid=gid, tid=2)
         with self.assertRaises(grpc.RpcError) as torn:
             self.operate("large", ops[0], osd_pb2.Op(read=osd_pb2.Read(offset=0, length=MIB)))
-        self.assertEqual(error_info(torn.exception).reason, "EOVERFLOW")
+        self.assertEqual(error_info(torn.exception).reason, "ERANGE")
         with self.assertRaises(grpc.RpcError) as whole:
             self.operate("large", osd_pb2.Op(read=osd_pb2.Read()))
         self.assertEqual(whole.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED, "refused by this client itself")

@@ -35,13 +35,13 @@ pub(super) fn execute(target: &mut Target<'_>, caller: &Caller<'_>, op: &Op) -> 
     }
 }
 
-/// ENAMETOOLONG for a name or a key beyond its limit.
+/// ENAMETOOLONG for a name or a key beyond its limit, EINVAL for an xattr without a name.
 fn check_names(op: &Op) -> Outcome<()> {
     let mut keys = match op {
         Op::GetXattr { name }
         | Op::SetXattr { name, .. }
         | Op::RemoveXattr { name }
-        | Op::CompareXattr { name, .. } => return check_name("an xattr's name", name, NAME_BYTES_MAX),
+        | Op::CompareXattr { name, .. } => return check_xattr_name(name),
         Op::Exec { class, method, .. } => {
             check_name("a class's name", class, NAME_BYTES_MAX)?;
             return check_name("a method's name", method, NAME_BYTES_MAX);
@@ -52,6 +52,13 @@ fn check_names(op: &Op) -> Outcome<()> {
         _ => return Ok(()),
     };
     keys.try_for_each(|key| check_key(key))
+}
+
+fn check_xattr_name(name: &str) -> Outcome<()> {
+    if name.is_empty() {
+        return refuse(Errno::EINVAL, "an xattr has a name");
+    }
+    check_name("an xattr's name", name, NAME_BYTES_MAX)
 }
 
 fn check_key(key: &str) -> Outcome<()> {
@@ -70,11 +77,8 @@ fn check_or_change(target: &mut Target<'_>, op: &Op) -> Outcome<()> {
             target.truncate(0)?;
             target.write(0, data.clone())
         }
-        Op::Truncate { size } => target.truncate(*size),
-        Op::Zero { offset, length } => {
-            zero(target, *offset, *length);
-            Ok(())
-        }
+        Op::Truncate { size } => truncate(target, *size),
+        Op::Zero { offset, length } => zero(target, *offset, *length),
         Op::Create { exclusive } => create(target, *exclusive),
         Op::Remove => target.remove(),
         Op::SetXattr { name, value } => {
@@ -82,8 +86,9 @@ fn check_or_change(target: &mut Target<'_>, op: &Op) -> Outcome<()> {
             Ok(())
         }
         Op::RemoveXattr { name } => {
-            get_xattr(target.object()?, name)?;
-            target.remove_xattr(name);
+            if target.object()?.xattrs.contains_key(name) {
+                target.remove_xattr(name);
+            }
             Ok(())
         }
         Op::OmapSet { entries } => {
@@ -114,20 +119,31 @@ fn sparse_read(object: &Object, offset: u64, length: u64) -> OpResult {
 
 fn assert_version(object: &Object, expected: u64) -> Outcome<()> {
     let version = object.version;
-    match version.cmp(&expected) {
-        Ordering::Less => refuse(Errno::ERANGE, format!("version {version} is lower than {expected}")),
-        Ordering::Greater => refuse(Errno::EOVERFLOW, format!("version {version} is higher than {expected}")),
+    match expected.cmp(&version) {
+        _ if expected == 0 => refuse(Errno::EINVAL, "no object has version 0"),
+        Ordering::Less => refuse(Errno::ERANGE, format!("{expected} is lower than version {version}")),
+        Ordering::Greater => refuse(Errno::EOVERFLOW, format!("{expected} is higher than version {version}")),
         Ordering::Equal => Ok(()),
     }
 }
 
-/// Never grows the object, and leaves a missing one missing.
-fn zero(target: &mut Target<'_>, offset: u64, length: u64) {
-    let Ok(object) = target.object() else { return };
-    let length = length.min(object.size.saturating_sub(offset));
-    if length > 0 {
-        Arc::make_mut(&mut target.object_mut().data).zero(offset, length);
+/// Leaves a missing object missing.
+fn truncate(target: &mut Target<'_>, size: u64) -> Outcome<()> {
+    target.check_size(size)?;
+    if target.exists() { target.truncate(size) } else { Ok(()) }
+}
+
+/// Never grows the object, and leaves a missing one missing. A range that reaches the end is cut off.
+fn zero(target: &mut Target<'_>, offset: u64, length: u64) -> Outcome<()> {
+    let Ok(object) = target.object() else { return Ok(()) };
+    if length == 0 || offset >= object.size {
+        return Ok(());
     }
+    if length >= object.size - offset {
+        return target.truncate(offset);
+    }
+    Arc::make_mut(&mut target.object_mut().data).zero(offset, length);
+    Ok(())
 }
 
 fn create(target: &mut Target<'_>, exclusive: bool) -> Outcome<()> {

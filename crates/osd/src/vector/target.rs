@@ -97,10 +97,8 @@ impl<'a> Target<'a> {
         let end = offset.saturating_add(data.len() as u64);
         self.check_size(end)?;
         let object = self.object_mut();
-        if !data.is_empty() {
-            Arc::make_mut(&mut object.data).write(offset, data);
-            object.size = object.size.max(end);
-        }
+        object.size = object.size.max(end);
+        Arc::make_mut(&mut object.data).write(offset, data);
         Ok(())
     }
 
@@ -227,7 +225,8 @@ impl<'a> Target<'a> {
         self.store.newest().0 + 1
     }
 
-    fn check_size(&self, size: u64) -> Outcome<()> {
+    /// EFBIG beyond `object_bytes_max`.
+    pub(super) fn check_size(&self, size: u64) -> Outcome<()> {
         let max = self.limits.object_bytes_max;
         if size > max {
             return refuse(Errno::EFBIG, format!("{size} bytes are more than object_bytes_max = {max}"));
