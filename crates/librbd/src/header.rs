@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::names;
 use crate::parent;
-use crate::state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot};
+use crate::state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, Times};
 use crate::striping::Layout;
 
 /// What class `rbd` method `get_header` answers.
@@ -39,6 +39,8 @@ pub struct Header {
     pub flags: u64,
     /// Version of the header object that was read.
     pub version: u64,
+    /// When the image was created, last read and last written, as far as that is recorded.
+    pub times: Times,
 }
 
 impl From<wire::Header> for Header {
@@ -58,6 +60,11 @@ impl From<wire::Header> for Header {
             op_features: header.op_features,
             flags: header.flags,
             version: header.version,
+            times: Times {
+                created_unix_ms: header.created_unix_ms,
+                accessed_unix_ms: header.accessed_unix_ms,
+                modified_unix_ms: header.modified_unix_ms,
+            },
         }
     }
 }
@@ -148,5 +155,6 @@ pub async fn load_state(
         parent,
         op_features: header.op_features,
         flags: header.flags,
+        times: header.times,
     }))
 }

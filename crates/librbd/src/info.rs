@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::images::entry_by_id;
 use crate::opened::{Held, OpenImage};
-use crate::state::{ParentLink, Snapshot};
+use crate::state::{ParentLink, Snapshot, Times};
 
 /// What is known about an open image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ pub struct Info {
     pub stripe_count: u64,
     /// Start of the data objects' names.
     pub object_prefix: String,
+    /// Operation features (Ceph's bits).
+    pub op_features: u64,
+    /// Ceph's flags.
+    pub flags: u64,
+    /// When it was created, last read and last written.
+    pub times: Times,
 }
 
 /// An image's parent, by names as far as they are known.
@@ -94,6 +100,9 @@ impl Info {
             stripe_unit: state.layout.stripe_unit(),
             stripe_count: state.layout.stripe_count(),
             object_prefix: state.object_prefix.clone(),
+            op_features: state.op_features,
+            flags: state.flags,
+            times: state.times,
         })
     }
 }

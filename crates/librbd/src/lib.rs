@@ -51,5 +51,5 @@ pub use images::{
 pub use info::{Info, LockOwner, ParentInfo};
 pub use parent::ParentImage;
 pub use progress::{CallOptions, OperationEvent, ProgressSink};
-pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, View};
+pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, Times, View};
 pub use striping::{Extent, Layout, ObjectExtent};

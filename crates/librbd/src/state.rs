@@ -37,6 +37,19 @@ pub struct ImageState {
     pub op_features: u64,
     /// Ceph's flags.
     pub flags: u64,
+    /// When it was created, last read and last written.
+    pub times: Times,
+}
+
+/// Moments of an image's life by the OSD's wall clock, in milliseconds of Unix time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When it was created.
+    pub created_unix_ms: u64,
+    /// When it was last read, as far as that is recorded.
+    pub accessed_unix_ms: u64,
+    /// When it was last written, as far as that is recorded.
+    pub modified_unix_ms: u64,
 }
 
 /// One snapshot of an image.
@@ -52,7 +65,7 @@ pub struct Snapshot {
     pub protection: Protection,
     /// Bytes from the start that may come from the parent; `None` = it has no parent.
     pub parent_overlap: Option<u64>,
-    /// Wall clock of the creating client, Unix time in milliseconds; 0 = unknown.
+    /// When it was taken, by the OSD's wall clock, in milliseconds of Unix time.
     pub created_unix_ms: u64,
     /// Registered clones.
     pub child_count: u32,

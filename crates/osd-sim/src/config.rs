@@ -32,6 +32,9 @@ pub struct Config {
     pub events_file: Option<PathBuf>,
     /// Whether service osd.v1.Faults may be used.
     pub enable_faults: bool,
+    /// Wall clock at the start, in milliseconds of Unix time, by which images and snapshots are stamped. The program reads it
+    /// once; a test that does not care has 0.
+    pub started_unix_ms: u64,
     /// What every time above goes by; a manual one is advanced with [`Server::clock`](crate::Server::clock).
     pub clock: Clock,
 }
@@ -52,6 +55,7 @@ impl Default for Config {
             pools: Vec::new(),
             events_file: None,
             enable_faults: false,
+            started_unix_ms: 0,
             clock: Clock::Real,
         }
     }
@@ -83,6 +87,7 @@ impl Config {
             osd_default_notify_timeout: millis(self.osd_default_notify_timeout),
             mon_osd_blocklist_default_expire: millis(self.mon_osd_blocklist_default_expire),
             osd_client_session_timeout: millis(self.osd_client_session_timeout),
+            started_unix_ms: self.started_unix_ms,
             limits: self.limits,
             events_kept_max: self.events_kept_max,
             ..osd::Config::default()

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::{self, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use rpc::{Address, Network};
@@ -13,6 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tracing_subscriber::EnvFilter;
 
+use crate::Config;
 use crate::options::{Command, LogFormat, Options, Serve};
 use crate::server::{Prepared, listen};
 
@@ -43,7 +44,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 async fn serve_until_signal(options: &Serve) -> Result<()> {
     log_to_stderr(options.log_format);
-    let config = options.config();
+    let config = Config { started_unix_ms: unix_ms(), ..options.config() };
     let listener = listen(&config).with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?.to_string();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -76,6 +77,13 @@ fn seed() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "drawn once, at the edge of the program")]
     let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
     seed
+}
+
+/// Wall clock in milliseconds of Unix time; 0 before 1970.
+fn unix_ms() -> u64 {
+    #[allow(clippy::disallowed_methods, reason = "read once, at the edge of the program")]
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn log_to_stderr(format: LogFormat) {

@@ -15,6 +15,8 @@ pub struct Config {
     pub mon_osd_blocklist_default_expire: Millis,
     /// How long a session lives that has neither a stream nor a call.
     pub osd_client_session_timeout: Millis,
+    /// Wall clock at [`Millis`] 0, in milliseconds of Unix time: what happens at `now` is stamped with `started_unix_ms + now`.
+    pub started_unix_ms: u64,
     /// What one client may ask for.
     pub limits: Limits,
     /// Live sessions (EAGAIN).
@@ -35,7 +37,7 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Ceph's constants with a grace of 500 ms.
+    /// Ceph's constants with a grace of 500 ms, started at the beginning of Unix time.
     fn default() -> Self {
         Self {
             osd_client_watch_timeout: Millis(30_000),
@@ -43,6 +45,7 @@ impl Default for Config {
             osd_default_notify_timeout: Millis(30_000),
             mon_osd_blocklist_default_expire: Millis(3_600_000),
             osd_client_session_timeout: Millis(600_000),
+            started_unix_ms: 0,
             limits: Limits::default(),
             sessions_max: 10_000,
             stored_replies_per_session_max: 100_000,

@@ -84,7 +84,9 @@ impl<S: Store> Osd<S> {
         let &Request { gid, ref vector, .. } = request;
         let pool = self.pool(&vector.pool)?;
         let address = self.sessions.get(&gid).map_or("", |session| session.address.as_str());
-        let caller = Caller { gid, address, now: self.step.now };
+        let now = self.step.now;
+        let unix_ms = self.config.started_unix_ms.saturating_add(now.0);
+        let caller = Caller { gid, address, now, unix_ms };
         let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
         Ok((evaluated, ObjectId { pool: pool.id, name: vector.object.clone() }))
     }

@@ -26,6 +26,8 @@ pub struct Caller<'a> {
     pub address: &'a str,
     /// For locks that expire.
     pub now: Millis,
+    /// Wall clock of the step in milliseconds of Unix time, for what is stamped with it.
+    pub unix_ms: u64,
 }
 
 /// A vector that succeeded.

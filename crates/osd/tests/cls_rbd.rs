@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{World, exec, write};
+use common::{STARTED_UNIX_MS, World, exec, write};
 use errno::Errno;
+use osd::Millis;
 use osd::op::Op;
 use prost::Message;
 use proto::cls::rbd::v1::{
@@ -79,6 +80,9 @@ fn a_created_image_has_the_given_header() {
         features: LAYERING | EXCLUSIVE_LOCK,
         object_prefix: "rbd_data.1".into(),
         version,
+        created_unix_ms: STARTED_UNIX_MS,
+        accessed_unix_ms: STARTED_UNIX_MS,
+        modified_unix_ms: STARTED_UNIX_MS,
         ..Header::default()
     };
     assert_eq!(header(&mut world), expected);
@@ -156,7 +160,16 @@ fn snapshots_are_listed_newest_first() {
     let Header { snap_seq, snapshots, .. } = header(&mut world);
     let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect();
     assert_eq!((snap_seq, names), (17, vec!["b", "a"]));
-    assert_eq!(snapshots[1].created_unix_ms, 7);
+}
+
+#[test]
+fn a_snapshot_is_stamped_by_the_osd_whatever_the_client_says() {
+    let mut world = image(0);
+    world.now = Millis(5_000);
+    add(&mut world, 2, "a").expect("the name is free");
+    let Header { created_unix_ms, snapshots, .. } = header(&mut world);
+    assert_eq!(created_unix_ms, STARTED_UNIX_MS);
+    assert_eq!(snapshots[0].created_unix_ms, STARTED_UNIX_MS + 5_000);
 }
 
 /// Catalogue row 206: snapshots.

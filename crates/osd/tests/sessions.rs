@@ -4,8 +4,9 @@ mod whole;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::Op;
-use osd::{Config, Kind, Limits, WatchEvent};
+use osd::op::{Op, OpResult};
+use osd::{Config, Kind, Limits, Millis, WatchEvent};
+use prost::Message;
 use proto::cls::{lock, rbd};
 use whole::{World, errno, exec, register, write};
 
@@ -47,6 +48,18 @@ fn snapshot_add(world: &mut World) -> Op {
     let allocated = world.osd.allocate_snap_id(world.now, "rbd", 0, 0);
     let id = world.keep(allocated).expect("the pool exists");
     exec("rbd", "snapshot_add", &rbd::v1::SnapshotAdd { id, name: "s".to_owned(), created_unix_ms: 0 })
+}
+
+#[test]
+fn what_happens_is_stamped_with_the_start_and_the_time_since() {
+    let mut world = World::with(Config { started_unix_ms: 1_800_000_000_000, ..Config::default() });
+    let gid = world.connect();
+    world.now = Millis(7_000);
+    image(&mut world, gid);
+    let reply = world.must(gid, 2, "rbd_header.1", &[exec("rbd", "get_header", &())]);
+    let OpResult::Exec { output } = &reply.results[0] else { panic!("not a class call's result") };
+    let header = rbd::v1::Header::decode(output.clone()).expect("it is one");
+    assert_eq!(header.created_unix_ms, 1_800_000_007_000);
 }
 
 #[test]

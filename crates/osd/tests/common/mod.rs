@@ -9,6 +9,9 @@ use osd::{Limits, Millis, OpError, PoolInfo, trim::trim};
 use prost::Message;
 use store::{MemoryStore, PoolId, Store};
 
+/// Wall clock at the beginning.
+pub(crate) const STARTED_UNIX_MS: u64 = 1_800_000_000_000;
+
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) pool: PoolInfo,
@@ -31,7 +34,8 @@ impl World {
 
     /// Runs a vector and submits what it made.
     pub(crate) fn run(&mut self, gid: u64, vector: &Vector) -> Result<Evaluated, OpError> {
-        let caller = Caller { gid, address: "127.0.0.1:1/1", now: self.now };
+        let unix_ms = STARTED_UNIX_MS + self.now.0;
+        let caller = Caller { gid, address: "127.0.0.1:1/1", now: self.now, unix_ms };
         let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
         if let Some(transaction) = &evaluated.transaction {
             self.store.submit(transaction.clone());

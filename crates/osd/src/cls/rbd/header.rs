@@ -18,7 +18,7 @@ const FEATURES_INTERNAL: u64 = feature::OPERATIONS;
 /// What is appended to the prefix in a data object's name: a dot and 16 digits.
 const SUFFIX_BYTES: usize = 17;
 
-pub(super) fn create(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
+pub(super) fn create(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let request: Create = decode(input)?;
     if record::value(target, record::OBJECT_PREFIX).is_some() {
         return refuse(Errno::EEXIST, "the object is an image's header already");
@@ -33,6 +33,9 @@ pub(super) fn create(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     if request.stripe_count > 0 {
         record::set_number(target, record::STRIPE_UNIT, request.stripe_unit);
         record::set_number(target, record::STRIPE_COUNT, request.stripe_count);
+    }
+    for time in [record::CREATED, record::ACCESSED, record::MODIFIED] {
+        record::set_number(target, time, caller.unix_ms);
     }
     done()
 }
@@ -79,6 +82,9 @@ pub(super) fn get_header(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outc
         op_features: record::number(target, record::OP_FEATURES)?,
         flags: record::number(target, record::FLAGS)?,
         version: target.version(),
+        created_unix_ms: record::number(target, record::CREATED)?,
+        accessed_unix_ms: record::number(target, record::ACCESSED)?,
+        modified_unix_ms: record::number(target, record::MODIFIED)?,
     })
 }
 

@@ -22,6 +22,10 @@ pub(super) const SNAP_LIMIT: &str = "snap_limit";
 pub(super) const PARENT: &str = "parent";
 pub(super) const OP_FEATURES: &str = "op_features";
 pub(super) const FLAGS: &str = "flags";
+/// Times in milliseconds of Unix time, by the OSD's clock.
+pub(super) const CREATED: &str = "create_timestamp";
+pub(super) const ACCESSED: &str = "access_timestamp";
+pub(super) const MODIFIED: &str = "modify_timestamp";
 const SNAPSHOT: &str = "snapshot_";
 
 /// Ceph's feature bits, as far as an image here may have them.

@@ -22,8 +22,8 @@ pub(super) fn get_snapcontext(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) ->
     reply(&GetSnapcontextReply { seq: record::number(target, record::SNAP_SEQ)?, snaps })
 }
 
-pub(super) fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let SnapshotAdd { id, name, created_unix_ms } = decode(input)?;
+pub(super) fn add(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
+    let SnapshotAdd { id, name, .. } = decode(input)?;
     record::check_image(target)?;
     let newest = record::number(target, record::SNAP_SEQ)?;
     if id <= newest {
@@ -38,6 +38,7 @@ pub(super) fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Out
     let parent_overlap = record::parent(target)?.and_then(|parent| parent.head_overlap);
     let size = record::number(target, record::SIZE)?;
     let protection = Protection::Unprotected.into();
+    let created_unix_ms = caller.unix_ms;
     let snapshot = Snapshot { id, name, size, protection, parent_overlap, created_unix_ms, child_count: 0 };
     record::set_snapshot(target, &snapshot);
     record::set_number(target, record::SNAP_SEQ, id);
