@@ -5,8 +5,8 @@ use rados::ObjectOp;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::features::Features;
 use crate::parent::detach_child;
+use crate::reclaim;
 use crate::state::{ImageState, ParentLink};
 use crate::throttle::for_each_object;
 
@@ -42,27 +42,28 @@ fn head_parent(state: &ImageState) -> Option<&ParentLink> {
     state.parent.as_ref().filter(|parent| parent.head_overlap.is_some())
 }
 
-/// Index first, header last: the header is the commit point, and a re-run repairs what a crash in between leaves.
+/// Header first, with the intent to take the child out of its parent's list: a child that is not in it could lose its parent,
+/// an entry too many is only in the way until somebody looks.
 async fn commit(run: &Run) -> Result<()> {
     let image = &run.image;
     let _turn = image.queues.commit().await;
     image.refresh_if_stale().await?;
     let state = image.state();
+    let intent = head_parent(&state).map(|parent| reclaim::detach_intent(&parent.spec)).unwrap_or_default();
     if let Some(parent) = head_parent(&state)
-        && !snapshots_need_parent(&state)
+        && planted::is(planted::Mistake::DetachIndexFirst)
     {
         detach_child(&image.io, &image.id, &parent.spec).await?;
     }
     let what = format!("detach the parent of image {}", image.name);
-    match run.commit(&what, |op| op.exec_empty("rbd", "parent_detach")).await {
-        // Flattened already: only the result remains to be recorded.
-        Err(error) if error.errno() == Errno::ENOENT => run.commit(&what, ObjectOp::assert_exists).await,
-        result => result,
+    let detach = |op: ObjectOp| op.exec_empty("rbd", "parent_detach").omap_set(intent.clone());
+    match run.commit(&what, detach).await {
+        // Flattened already: only the result remains to be recorded, and perhaps the other end to be detached.
+        Err(error) if error.errno() == Errno::ENOENT => {
+            run.commit(&what, |op| op.assert_exists().omap_set(intent.clone())).await?;
+        }
+        result => result?,
     }
-}
-
-/// Decided by the snapshots that exist at the commit: without deep-flatten they keep the parent.
-fn snapshots_need_parent(state: &ImageState) -> bool {
-    !state.features.contains(Features::DEEP_FLATTEN)
-        && state.snapshots.iter().any(|snapshot| snapshot.parent_overlap.is_some())
+    reclaim::finish_after_commit(image).await;
+    Ok(())
 }

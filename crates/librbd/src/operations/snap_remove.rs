@@ -33,9 +33,6 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
         op.exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id }).omap_set(intent.clone())
     };
     run.commit(&what, remove).await?;
-    // The snapshot has gone, whatever happens here.
-    if let Err(error) = reclaim::finish_all(&image.io, &image.id).await {
-        tracing::warn!(image = image.name, %error, "what removed snapshots left stays for the next owner");
-    }
+    reclaim::finish_after_commit(image).await;
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The two ends of a clone come apart: the entry in the parent's list of children first, the header last (facts 6.7).
+//! The two ends of a clone come apart: the header first, with the intent to remove the entry in the parent's list of children,
+//! which follows.
 
 use errno::Errno;
-use librbd::CallOptions;
+use librbd::{CallOptions, Config};
 use proto::cls::rbd::v1 as cls;
 use rados::{IoCtx, ObjectOp};
 
@@ -10,7 +11,7 @@ use crate::story::assert_in_order;
 use crate::support::*;
 
 const CHILD_DETACH: &str = "header: assert_exists, rbd.child_detach";
-const PARENT_DETACH: &str = "header: lock.assert_locked, rbd.parent_detach, rbd.get_header";
+const PARENT_DETACH: &str = "header: lock.assert_locked, rbd.parent_detach, omap_set, rbd.get_header";
 
 async fn header_of(io: &IoCtx, name: &str) -> String {
     librbd::names::header(&librbd::image_id(io, name).await.unwrap())
@@ -18,6 +19,14 @@ async fn header_of(io: &IoCtx, name: &str) -> String {
 
 async fn flatten(image: &librbd::Image) -> Result<(), librbd::Error> {
     soon(image.flatten(CallOptions::default())).await
+}
+
+/// As the parent's header has them, right or wrong.
+async fn entries_at_parent(io: &IoCtx) -> usize {
+    let snap_id = soon(open(io, "parent").await.snapshots()).await.unwrap()[0].id;
+    let op = ObjectOp::new().exec("rbd", "children_list", &cls::ChildrenList { snap_id });
+    let reply = io.operate(&header_of(io, "parent").await, op).await.unwrap();
+    reply.exec::<cls::ChildrenListReply>(0).unwrap().children.len()
 }
 
 async fn assert_independent(io: &IoCtx, image: &librbd::Image) {
@@ -28,9 +37,9 @@ async fn assert_independent(io: &IoCtx, image: &librbd::Image) {
     assert_eq!(content(image).await, pattern(4), "without the parent");
 }
 
-/// Catalogue rows 123 and 129: the child's entry goes from the parent's header, then the parent from the child's.
+/// Catalogue rows 123 and 129: the parent goes from the child's header, then the child's entry from the parent's.
 #[tokio::test]
-async fn a_flatten_detaches_the_child_first_and_the_parent_last() {
+async fn a_flatten_lets_the_parent_go_first_and_the_childs_entry_last() {
     let cluster = Cluster::start();
     let io = cluster.client("a").await;
     clone(&io, 4).await;
@@ -40,7 +49,13 @@ async fn a_flatten_detaches_the_child_first_and_the_parent_last() {
     let story = cluster.story(before).await.all();
     assert_in_order(
         &story,
-        &["data 3: rbd.copyup", CHILD_DETACH, PARENT_DETACH, "header: notify header_update"],
+        &[
+            "data 3: rbd.copyup",
+            PARENT_DETACH,
+            CHILD_DETACH,
+            "header: assert_exists, omap_remove",
+            "header: notify header_update",
+        ],
     );
     assert_independent(&io, &image).await;
 }
@@ -61,7 +76,7 @@ async fn a_child_that_its_parent_does_not_list_is_flattened() {
     let before = cluster.now().await;
     flatten(&image).await.unwrap();
     let story = cluster.story(before).await.all();
-    assert_in_order(&story, &["header: ENOENT rbd.child_detach", PARENT_DETACH]);
+    assert_in_order(&story, &[PARENT_DETACH, "header: ENOENT rbd.child_detach"]);
     assert_independent(&io, &image).await;
 }
 
@@ -98,30 +113,60 @@ async fn a_parent_that_was_detached_meanwhile_is_no_failure() {
     let before = cluster.now().await;
     flatten(&image).await.unwrap();
     let story = cluster.story(before).await.all();
-    assert_in_order(&story, &[CHILD_DETACH, "header: ENOENT rbd.parent_detach"]);
+    assert_in_order(&story, &["header: ENOENT rbd.parent_detach", CHILD_DETACH]);
     assert_eq!(children_of_base(&io).await, 0);
     assert!(soon(image.info()).await.unwrap().parent.is_none());
     assert_eq!(read(&image, 3).await, pattern(4).slice(3 * OBJECT as usize..));
 }
 
-/// Catalogue row 128: the child's entry cannot be removed: the image keeps its parent, and the next flatten ends it.
+/// Catalogue row 128: the child's entry cannot be removed: the flatten has happened, and the next owner ends it.
 #[tokio::test]
-async fn a_child_that_cannot_be_detached_keeps_its_parent() {
+async fn a_flatten_whose_childs_entry_stays_is_ended_by_the_next_owner() {
     let cluster = Cluster::start();
-    let io = cluster.client("a").await;
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
     clone(&io, 4).await;
     let image = open(&io, "child").await;
     cluster.refuse_next(op("rbd.child_detach"), Errno::EIO).await;
-    let before = cluster.now().await;
-    assert_eq!(errno_of(flatten(&image).await), Errno::EIO);
-    let story = cluster.story(before).await.all();
-    assert!(!story.iter().any(|line| line.contains("parent_detach")), "{story:#?}");
-    assert!(!story.iter().any(|line| line.contains("header_update")), "a failure is no news: {story:#?}");
-    assert_eq!(children_of_base(&io).await, 1);
-    assert!(soon(image.info()).await.unwrap().parent.is_some());
-    assert_eq!(content(&image).await, pattern(4));
     flatten(&image).await.unwrap();
-    assert_independent(&io, &image).await;
+    assert!(soon(image.info()).await.unwrap().parent.is_none());
+    assert_eq!(entries_at_parent(&io).await, 1);
+    soon(image.close()).await;
+    let since = cluster.now().await;
+    let next = open(&other, "child").await;
+    write(&next, 0, 7).await;
+    let detached = |event: &proto::osd::v1::Event| event.detail.contains("rbd.child_detach");
+    cluster.osd().until(since, detached).await;
+    assert_eq!(entries_at_parent(&io).await, 0);
+}
+
+/// I2: an owner that dies between the two ends: the parent still knows its child, or the child does not need the parent.
+#[tokio::test]
+async fn a_flatten_that_is_cut_between_the_two_ends_never_orphans_the_child() {
+    for step in ["rbd.parent_detach", "rbd.child_detach"] {
+        let cluster = Cluster::start();
+        let io = cluster.client("b").await;
+        clone(&io, 4).await;
+        let mortal = cluster.mortal("a").await;
+        let owner = mortal.open("child", Config::ci()).await;
+        let held = cluster.hold_next(op(step)).await;
+        let flattening = owner.clone();
+        drop(mortal.spawn(async move { flattening.flatten(CallOptions::default()).await }));
+        held.arrived().await;
+        mortal.kill().await;
+        drop(owner);
+        held.let_go_of_the_dead().await;
+        let image = open(&io, "child").await;
+        assert_eq!(entries_at_parent(&io).await, 1, "{step}: an entry too many at most");
+        assert_eq!(content(&image).await, pattern(4), "{step}");
+        let since = cluster.now().await;
+        soon(image.write(0, pattern(1))).await.unwrap();
+        if soon(image.info()).await.unwrap().parent.is_some() {
+            flatten(&image).await.unwrap();
+        }
+        let detached = |event: &proto::osd::v1::Event| event.detail.contains("rbd.child_detach");
+        cluster.osd().until(since, detached).await;
+        assert_independent(&io, &image).await;
+    }
 }
 
 /// Catalogue row 130: ParentDetachError: the image keeps its parent, and the next flatten ends it.

@@ -259,7 +259,7 @@ async fn an_operation_of_an_image_that_is_set_to_a_snapshot_does_not_commit_with
     clone(&io, 4).await;
     let image = open(&io, "child").await;
     soon(image.snap_create("s", CallOptions::default())).await.unwrap();
-    let held = cluster.hold_next(op("rbd.child_detach")).await;
+    let held = cluster.hold_next(op("rbd.parent_detach")).await;
     let calling = image.clone();
     let flattening = tokio::spawn(async move { calling.flatten(one_attempt()).await });
     held.arrived().await;
