@@ -154,11 +154,11 @@ async fn a_flatten_that_is_cut_between_the_two_ends_never_orphans_the_child() {
         held.arrived().await;
         mortal.kill().await;
         drop(owner);
+        assert_eq!(entries_at_parent(&io).await, 1, "{step}: an entry too many at most");
+        let since = cluster.now().await;
         held.let_go_of_the_dead().await;
         let image = open(&io, "child").await;
-        assert_eq!(entries_at_parent(&io).await, 1, "{step}: an entry too many at most");
         assert_eq!(content(&image).await, pattern(4), "{step}");
-        let since = cluster.now().await;
         soon(image.write(0, pattern(1))).await.unwrap();
         if soon(image.info()).await.unwrap().parent.is_some() {
             flatten(&image).await.unwrap();
