@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md names tests and rooms: they exist.
+//! ARCHITECTURE.md names tests and rooms: they exist. What it says of the bans is so.
 
 use std::{fs, path::Path};
 
@@ -26,4 +26,16 @@ fn exists(root: &Path, name: &str) -> bool {
     let path = if file.starts_with("tests/") { root.join(file) } else { root.join("crates").join(file) };
     let source = fs::read_to_string(path).unwrap_or_default();
     source.contains(&format!("fn {function}("))
+}
+
+#[test]
+fn crates_that_ban_more_ban_what_the_workspace_bans_too() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
+    let bans = fs::read_to_string(root.join("clippy.toml")).expect("it is part of the project");
+    for name in ["librbd", "rados"] {
+        let own =
+            fs::read_to_string(root.join("crates").join(name).join("clippy.toml")).expect("it bans more");
+        let missing: Vec<_> = bans.lines().filter(|line| !own.lines().any(|own| own == *line)).collect();
+        assert!(missing.is_empty(), "crates/{name}/clippy.toml lacks {missing:#?}");
+    }
 }

@@ -89,7 +89,8 @@ impl Copyups {
         table.running.insert(object_no, ended.clone());
         let part = part_of(state, object_no, table.shrinking_to);
         let (copyups, io, state) = (self.clone(), io.clone(), state.clone());
-        tokio::spawn(async move {
+        let executor = io.rados().executor().clone();
+        executor.spawn(async move {
             let result = copy_up(&io, &state, object_no, part, &copyups.window).await;
             copyups.table().running.remove(&object_no);
             report.send_replace(Some(result));

@@ -7,8 +7,8 @@ use errno::Errno;
 use rados::IoCtx;
 use rbd_protocol::Operation;
 use rbd_protocol::lock::Purpose;
+use tasks::Dropped;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::JoinError;
 
 use crate::config::Config;
 use crate::error::{Error, IoError, Result};
@@ -174,7 +174,7 @@ impl Image {
             let _permit = permit;
             image.on_state(|state| io(image.clone(), state)).await
         };
-        tokio::spawn(change).await.unwrap_or_else(|error| Err(task_failed(error)))
+        self.image().tasks.run(change).await.unwrap_or_else(|dropped| Err(task_dropped(dropped)))
     }
 
     /// Answered when every write that was acknowledged or under way before has ended.
@@ -325,10 +325,7 @@ fn snapshot_id(image: &str, state: &ImageState, name: &str) -> Result<u64> {
     found.ok_or_else(|| Error::refused(Errno::ENOENT, format!("image {image} has no snapshot {name}")))
 }
 
-/// A task of the image ended without a result: a panic goes on in the caller; otherwise the program is ending.
-pub(crate) fn task_failed(error: JoinError) -> Error {
-    match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => Error::refused(Errno::ESHUTDOWN, format!("the program is ending: {error}")),
-    }
+/// A task of the image ended without a result.
+pub(crate) fn task_dropped(Dropped: Dropped) -> Error {
+    Error::refused(Errno::ESHUTDOWN, "the program is ending")
 }

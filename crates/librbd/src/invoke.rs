@@ -149,7 +149,7 @@ impl<'a> Call<'a> {
         let progress = self.progress_of_attempt();
         let run = async move { execute(&image, &operation, &origin, &abandoned, progress).await.result };
         let run = tracing::Instrument::in_current_span(run);
-        tokio::spawn(run).await.unwrap_or_else(|error| Err(crate::image::task_failed(error)))
+        self.image.tasks.run(run).await.unwrap_or_else(|dropped| Err(crate::image::task_dropped(dropped)))
     }
 
     /// Sends it to the owner and waits for the end of the attempt.

@@ -8,6 +8,7 @@ use clock::Clock;
 use errno::Errno;
 use rados::IoCtx;
 use rbd_protocol::{ClientId, Token};
+use tasks::Tasks;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::config::Config;
@@ -40,6 +41,8 @@ pub(crate) struct OpenImage {
     /// Operations of one type run one after the other.
     pub(crate) queues: Queues,
     pub(crate) events: broadcast::Sender<ImageEvent>,
+    /// Everything that goes on for the image beside its callers and its owner task. Closing waits for their end.
+    pub(crate) tasks: Tasks,
     /// The exclusive lock as this client holds it; written by the owner task alone.
     pub(crate) held: watch::Sender<Held>,
     /// Of the watch now; 0 = none. Written by the owner task alone.
@@ -106,6 +109,7 @@ impl OpenImage {
             gate: Gate::new(),
             queues: Queues::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
+            tasks: Tasks::new(io.rados().executor().clone()),
             held: watch::Sender::new(Held::No),
             watch_handle: AtomicU64::new(watch_handle),
             snapshot: AtomicU64::new(snapshot.unwrap_or(0)),

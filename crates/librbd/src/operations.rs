@@ -130,7 +130,7 @@ pub(crate) async fn execute(
     let result = run.once(operation, origin).await;
     if run.recorded.is_some() && image.count_recorded().is_multiple_of(RECORDS_BETWEEN_CLEAN_UPS) {
         let image = image.clone();
-        tokio::spawn(async move { forget_requesters(&image).await });
+        run.image.tasks.spawn(async move { forget_requesters(&image).await });
     }
     drop(turn);
     Ended { result, _running: Some(running) }
@@ -279,10 +279,11 @@ const RECORDS_BETWEEN_CLEAN_UPS: u64 = 64;
 /// Each record that [`clean_up`] looks at has a key that starts with one of these.
 pub(crate) const LEFTOVERS: [&str; 3] = [reclaim::PREFIX, done::DONE, done::LOW];
 
-/// What a new owner finishes beside everything else: what removed snapshots left, and records of requesters that have gone.
+/// What a new owner finishes beside everything else: what removed snapshots left, and records of requesters that have gone. Its
+/// user did none of it: what cannot be finished is for the next owner, not for its user to hear of.
 pub(crate) async fn clean_up(image: &OpenImage) {
     if let Err(error) = reclaim::finish_all(&image.io, &image.id).await {
-        tracing::warn!(image = image.name, %error, "removed snapshots are not cleaned up yet");
+        tracing::info!(image = image.name, %error, "what removed snapshots left stays for the next owner");
     }
     forget_requesters(image).await;
 }

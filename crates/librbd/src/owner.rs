@@ -24,7 +24,6 @@ use rbd_protocol::{ClientId, Millis, OpOutcome, OpResult, Request, RequestId, To
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
 use crate::event::ImageEvent;
@@ -130,15 +129,13 @@ struct Owner {
     forwards: BTreeMap<Token, mpsc::UnboundedSender<Forwarded>>,
     operations: Operations,
     announcements: Announcements,
-    /// Effects under way.
-    tasks: TaskTracker,
     closing: Option<close::Closing>,
 }
 
 /// Starts the owner task of an image that is watched and has a state.
 pub(crate) fn spawn(image: Arc<OpenImage>, watch: Watch, mailbox: mpsc::UnboundedReceiver<Event>) {
-    let owner = Owner::new(image);
-    tokio::spawn(owner.run(watch, mailbox));
+    let executor = image.tasks.executor().clone();
+    executor.spawn(Owner::new(image).run(watch, mailbox));
 }
 
 impl Owner {
@@ -163,7 +160,6 @@ impl Owner {
             forwards: BTreeMap::new(),
             operations: Operations::default(),
             announcements: Announcements::new(),
-            tasks: TaskTracker::new(),
             closing: None,
         };
         owner.work.push_back(Work::LockEvent(lock::Event::Init));
@@ -192,7 +188,6 @@ impl Owner {
             }
             self.settle();
         }
-        self.tasks.close();
         self.image.watch_handle.store(0, Ordering::Relaxed);
         if let Err(error) = watch.unwatch().await {
             tracing::debug!(image = self.image.name, %error, "the watch was gone before the image was closed");

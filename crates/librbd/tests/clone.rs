@@ -1,5 +1,6 @@
 //! Clones: reads through the parent, copy-up, flatten's data part.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test is what the executor's runtime belongs to")]
 
 mod common;
 

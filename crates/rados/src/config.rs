@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clock::Clock;
+use tasks::Executor;
 
 /// How a session behaves. Every value is an input: the crate reads no clock and draws no randomness of its own.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub backoff_seed: u64,
     /// What pings, the silence of a watch stream and the timeouts of notifies go by, and those of whoever uses the session.
     pub clock: Clock,
+    /// Where the session's tasks run, and those of whoever uses the session.
+    pub executor: Executor,
 }
 
 impl Config {
@@ -33,6 +36,7 @@ impl Config {
             silence_max: Duration::from_secs(15),
             backoff_seed: 0,
             clock: Clock::Real,
+            executor: Executor::default(),
         }
     }
 

@@ -8,8 +8,8 @@
 //!   time limit of its own: a caller who wants one drops the future.
 //! * A session ends for good when the OSD answers EBLOCKLISTED (fenced) or ENOTCONN (not known any more), by
 //!   [`Rados::shutdown`], or when its last handle is dropped. Everything pending then fails with that error.
-//! * Runs unchanged in a simulation: connections come from [`rpc::Network`], jitter from [`Config::backoff_seed`], time from
-//!   [`Config::clock`], and from tokio what guards against broken connections.
+//! * Runs unchanged in a simulation: connections come from [`rpc::Network`], jitter from [`Config::backoff_seed`], tasks start
+//!   through [`Config::executor`], time is [`Config::clock`]'s, and tokio's where it guards against broken connections.
 
 mod backoff;
 mod calls;

@@ -4,8 +4,8 @@ use clock::Clock;
 use errno::Errno;
 use proto::osd::v1 as wire;
 use rpc::{Address, Network};
+use tasks::{Executor, Tasks};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
 
 use crate::{
     Config, Error, IoCtx,
@@ -28,7 +28,7 @@ pub struct Rados {
 struct Handle {
     session: Arc<Session>,
     calls: Calls,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 /// A live session of the OSD.
@@ -94,11 +94,10 @@ impl Rados {
             })?;
 
         let (watch_commands, commands) = mpsc::unbounded_channel();
+        let tasks = Tasks::new(config.executor.clone());
         let session = Arc::new(Session::new(reply, config, watch_commands));
-        let tasks = TaskTracker::new();
         tasks.spawn(op_stream::run(session.clone(), channel));
         tasks.spawn(watch::run(session.clone(), network, address, commands));
-        tasks.close();
         let calls = Calls::new(session.clone(), client);
         Ok(Self { handle: Arc::new(Handle { session, calls, tasks }) })
     }
@@ -116,6 +115,11 @@ impl Rados {
     /// What the session goes by, and who uses it.
     pub fn clock(&self) -> &Clock {
         &self.session().config.clock
+    }
+
+    /// Where tasks of whoever uses the session run.
+    pub fn executor(&self) -> &Executor {
+        &self.session().config.executor
     }
 
     /// Whether the OSD has answered a ping of the watch stream, which renews the watches; it may take for ever. `None` when
@@ -253,7 +257,7 @@ impl Rados {
             tracing::warn!(gid = session.gid, "session shut down without the OSD's knowledge");
         }
         session.end(&cause);
-        self.handle.tasks.wait().await;
+        self.handle.tasks.ended().await;
     }
 
     fn is_shut_down(&self) -> Error {

@@ -90,10 +90,10 @@ impl Owner {
                     let result = image.refresh_if_stale().await.map_err(|error| error.errno());
                     image.tell(Event::RefreshEnded { id, result });
                 };
-                self.tasks.spawn(refresh);
+                self.image.tasks.spawn(refresh);
             }
             watcher::Effect::StartOperation { request } => {
-                self.tasks.spawn(forwarded::run(self.image.clone(), request));
+                self.image.tasks.spawn(forwarded::run(self.image.clone(), request));
             }
             watcher::Effect::Placed { token, owner } => self.forwarded(token, Forwarded::Placed(owner)),
             watcher::Effect::Progress { token, offset, total } => {
@@ -165,7 +165,7 @@ impl Owner {
     {
         let image = self.image.clone();
         let effect = effect(image.clone());
-        self.tasks.spawn(async move {
+        self.image.tasks.spawn(async move {
             let event = effect.await;
             image.tell(event);
         });
@@ -177,8 +177,8 @@ async fn post_acquire(image: &Arc<OpenImage>, acquired: Option<Acquired>) -> OpR
     let Acquired { header, has_leftovers } = acquired.ok_or(Errno::EIO)?;
     image.install(header).await.map_err(|error| error.errno())?;
     if has_leftovers {
-        let image = image.clone();
-        tokio::spawn(async move { clean_up(&image).await });
+        let cleaning = image.clone();
+        image.tasks.spawn(async move { clean_up(&cleaning).await });
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Open images against a real OSD over gRPC on loopback: lock, forwarding, operations.
 #![allow(clippy::unwrap_used, clippy::large_futures, reason = "what tests share fails the test by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test is what the executor's runtime belongs to")]
 
 mod abandoned;
 mod detach;

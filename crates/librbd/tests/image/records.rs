@@ -212,6 +212,33 @@ async fn what_a_dead_owner_left_of_a_removed_snapshot_is_finished_by_the_next() 
     }
 }
 
+/// I6: closing waits for what the client has begun as the owner, so that a row of owners that have something else to do finish it.
+#[tokio::test]
+async fn closing_waits_until_what_a_removed_snapshot_left_is_finished() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    create(&io, "img", 4).await;
+    let image = open(&io, "img").await;
+    soon(image.snap_create("s", CallOptions::default())).await.unwrap();
+    cluster.refuse_next(op("remove_snap_id"), Errno::EIO).await;
+    soon(image.snap_remove("s", CallOptions::default())).await.unwrap();
+    soon(image.close()).await;
+    assert_eq!(records(&io, "img", "reclaim_").await.len(), 1);
+
+    let other = cluster.client("b").await;
+    let next = open(&other, "img").await;
+    let held = cluster.hold_next(op("remove_snap_id")).await;
+    write(&next, 0, 1).await;
+    held.arrived().await;
+    let closing = tokio::spawn(async move { next.close().await });
+    while !soon(librbd::locks::lock_list(&io, "img")).await.unwrap().lockers.is_empty() {}
+    held.dwell().await;
+    assert!(!closing.is_finished(), "the owner is not done");
+    held.let_go().await;
+    soon(closing).await.unwrap();
+    assert_eq!(records(&io, "img", "reclaim_").await, [""; 0]);
+}
+
 /// Catalogue row 143: RemoveChildError. I3: the commit decides; what is left to do outside the header is made up for by the next removal.
 #[tokio::test]
 async fn a_removed_snapshot_whose_child_entry_stays_is_removed_all_the_same() {

@@ -34,6 +34,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
+        planted::plant_from_environment().unwrap();
         let config = osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() };
         Self { server: osd_sim::Server::start(config) }
     }
@@ -113,7 +114,6 @@ impl Mortal {
     }
 
     /// Its threads have ended when this returns: not even the drop of an image that the test still holds closes it.
-    #[expect(clippy::disallowed_methods, reason = "the end of a runtime blocks; this is no simulation")]
     pub(crate) async fn kill(mut self) {
         let runtime = self.runtime.take().unwrap();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();

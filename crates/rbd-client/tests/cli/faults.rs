@@ -63,6 +63,28 @@ async fn a_rule_as_it_is_listed_is_accepted_again_and_means_the_same() {
     }
 }
 
+/// Whoever takes the lock next finishes what the removal of a snapshot left, also when it is a command that has something else
+/// to do, and its user hears nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_takes_the_lock_finishes_what_the_removal_of_a_snapshot_left() {
+    let lab = breakable();
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    lab.ok(&["snap", "create", "vm@s"]).await;
+    lab.ok(&["fault", "add", "request", "error=EIO", "--op", "remove_snap_id", "--times", "2"]).await;
+    lab.ok(&["snap", "rm", "vm@s"]).await;
+    lab.ok(&["fault", "add", "request", "delay=300ms", "--op", "omap_remove"]).await;
+    for size in ["8M", "12M", "16M"] {
+        let ended = lab.run(["resize", "--size", size, "vm"]).await;
+        assert_eq!((ended.status, ended.err.contains("WARN")), (0, false), "{size}: {}", ended.err);
+    }
+    let rados = lab.rados().await;
+    let io = rados.io_ctx("rbd").await.expect("the pool is there");
+    let header = librbd::names::header(&librbd::image_id(&io, "vm").await.expect("the image is there"));
+    let reply = io.operate(&header, rados::ObjectOp::new().omap_list("", "reclaim_", 0)).await;
+    let left = reply.and_then(|reply| reply.omap(0)).expect("the header is there");
+    assert!(left.entries.is_empty(), "{:?}", left.entries);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_fails_an_op_of_another_run_of_the_program() {
     let lab = breakable();
