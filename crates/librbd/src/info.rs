@@ -7,6 +7,7 @@ use crate::features::Features;
 use crate::images::entry_by_id;
 use crate::opened::{Held, OpenImage};
 use crate::state::{ParentLink, Snapshot, Times};
+use crate::striping::Layout;
 
 /// What is known about an open image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Info {
     pub size: u64,
     /// log2 of the object size.
     pub order: u32,
+    /// How its bytes lie in objects.
+    pub layout: Layout,
     /// What it can do.
     pub features: Features,
     /// Newest first.
@@ -35,10 +38,6 @@ pub struct Info {
     pub is_lock_owner: bool,
     /// Open read-only, or at a snapshot.
     pub read_only: bool,
-    /// Bytes.
-    pub stripe_unit: u64,
-    /// Objects.
-    pub stripe_count: u64,
     /// Start of the data objects' names.
     pub object_prefix: String,
     /// Operation features (Ceph's bits).
@@ -90,6 +89,7 @@ impl Info {
             id: image.id.clone(),
             size: state.size,
             order: state.order,
+            layout: state.layout,
             features: state.features,
             snapshots: state.snapshots.clone(),
             parent,
@@ -97,8 +97,6 @@ impl Info {
             watch_handle: image.watch_handle.load(Ordering::Relaxed),
             is_lock_owner: *image.held.borrow() != Held::No,
             read_only: !image.is_writable(),
-            stripe_unit: state.layout.stripe_unit(),
-            stripe_count: state.layout.stripe_count(),
             object_prefix: state.object_prefix.clone(),
             op_features: state.op_features,
             flags: state.flags,

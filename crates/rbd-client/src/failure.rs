@@ -19,7 +19,7 @@ impl Failure {
         Self { errno, text: text.into(), says_what_to_do: false }
     }
 
-    /// Ctrl-C or SIGTERM ended the verb.
+    /// Ctrl-C, SIGTERM or SIGHUP ended the verb.
     pub(crate) fn interrupted() -> Self {
         Self::new(Errno::ECANCELED, "interrupted by a signal")
     }

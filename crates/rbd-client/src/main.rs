@@ -22,16 +22,28 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn cancel_on_signals(interrupted: &CancellationToken) -> std::io::Result<()> {
+    let ends_on_hangup = !is_hangup_ignored();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let interrupted = interrupted.clone();
     tokio::spawn(async move {
         tokio::select! {
             biased;
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv(), if ends_on_hangup => {}
         }
         interrupted.cancel();
     });
     Ok(())
+}
+
+/// Whether whoever started this program wants it to outlive the terminal, as `nohup` does. Asked before a handler of ours
+/// takes the signal.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored >> (SignalKind::hangup().as_raw_value() - 1) & 1 == 1
 }

@@ -97,8 +97,8 @@ pub(super) fn info(info: librbd::Info) -> wire::InfoReply {
         watch_handle: info.watch_handle,
         is_lock_owner: info.is_lock_owner,
         read_only: info.read_only,
-        stripe_unit: info.stripe_unit,
-        stripe_count: info.stripe_count,
+        stripe_unit: info.layout.stripe_unit(),
+        stripe_count: info.layout.stripe_count(),
         object_prefix: info.object_prefix,
     }
 }

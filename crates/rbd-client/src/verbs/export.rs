@@ -1,14 +1,11 @@
-use std::{io::SeekFrom, path::PathBuf};
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use clap::Args;
 use errno::Errno;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use librbd::{Image, OpenOptions};
-use tokio::{
-    fs::File,
-    io::{AsyncSeekExt, AsyncWrite, AsyncWriteExt},
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -82,8 +79,8 @@ impl Export {
 }
 
 async fn to_file(exported: &Exported<'_>, path: &PathBuf) -> Result<(), Failure> {
-    let file = File::create_new(path).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::new(
+    let file = File::create_new(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
             Errno::EEXIST,
             format!("file '{}' exists: export writes a new file and does not overwrite", path.display()),
         ),
@@ -101,28 +98,38 @@ async fn to_file(exported: &Exported<'_>, path: &PathBuf) -> Result<(), Failure>
 /// Why an export stopped.
 enum Stopped {
     Reading(Failure),
-    Writing(std::io::Error),
+    Writing(io::Error),
 }
 
-impl From<std::io::Error> for Stopped {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
         Self::Writing(error)
     }
 }
 
-async fn write_file(exported: &Exported<'_>, mut file: File) -> Result<(), Stopped> {
-    file.set_len(exported.size).await?;
+/// The file is written by `std`, in threads that may wait: what `tokio` writes behind its caller's back fails with a kind of
+/// error, without its number.
+async fn write_file(exported: &Exported<'_>, file: File) -> Result<(), Stopped> {
+    file.set_len(exported.size)?;
+    let file = Arc::new(file);
     let mut pieces = pieces(exported);
     while let Some(piece) = pieces.try_next().await.map_err(Stopped::Reading)? {
-        for (offset, bytes) in &piece.extents {
-            for run in data_runs(bytes, HOLE_BYTES) {
-                file.seek(SeekFrom::Start(offset + run.start as u64)).await?;
-                file.write_all(&bytes[run]).await?;
-            }
-        }
-        exported.progress.at(piece.start + piece.length, exported.size);
+        let end = piece.start + piece.length;
+        let file = file.clone();
+        let writing = tokio::task::spawn_blocking(move || write_piece(&file, &piece));
+        writing.await.map_err(io::Error::other)??;
+        exported.progress.at(end, exported.size);
     }
-    Ok(file.flush().await?)
+    Ok(())
+}
+
+fn write_piece(file: &File, piece: &Piece) -> io::Result<()> {
+    for (offset, bytes) in &piece.extents {
+        for run in data_runs(bytes, HOLE_BYTES) {
+            file.write_all_at(&bytes[run.clone()], offset + run.start as u64)?;
+        }
+    }
+    Ok(())
 }
 
 async fn to_stdout(exported: &Exported<'_>) -> Result<(), Failure> {
@@ -148,7 +155,7 @@ async fn write_stream(exported: &Exported<'_>, out: &mut (impl AsyncWrite + Unpi
     Ok(out.flush().await?)
 }
 
-async fn write_zeros(out: &mut (impl AsyncWrite + Unpin), mut length: u64) -> std::io::Result<()> {
+async fn write_zeros(out: &mut (impl AsyncWrite + Unpin), mut length: u64) -> io::Result<()> {
     while length > 0 {
         let step = usize::try_from(length).unwrap_or(ZEROS.len()).min(ZEROS.len());
         out.write_all(&ZEROS[..step]).await?;
@@ -191,6 +198,22 @@ impl Drop for Unfinished<'_> {
             && let Err(error) = std::fs::remove_file(path)
         {
             tracing::warn!(path = %path.display(), %error, "the half-written file was not removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_enospc_whatever_the_piece() {
+        let full = File::options().write(true).open("/dev/full").expect("the device is there");
+        for length in [4096, 64 << 10, 32 << 20] {
+            let extents = vec![(0, Bytes::from(vec![1; length]))];
+            let error = write_piece(&full, &Piece { start: 0, length: length as u64, extents })
+                .expect_err("nothing fits");
+            assert_eq!(Failure::file(&PathBuf::from("out"), &error).errno(), Errno::ENOSPC, "{length}");
         }
     }
 }

@@ -107,7 +107,7 @@ impl Import {
         let metadata = file.metadata().await.map_err(failed)?;
         if metadata.is_dir() {
             let text = format!("'{}' is a directory: import reads a file or a device", self.path.display());
-            return Err(Failure::new(Errno::EINVAL, text));
+            return Err(Failure::new(Errno::EISDIR, text));
         }
         // The size of a device or a pipe is not in its metadata.
         let size = metadata.is_file().then_some(metadata.len());

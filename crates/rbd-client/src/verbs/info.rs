@@ -61,7 +61,7 @@ impl ImageReport {
         let shown = snap.and_then(|name| info.snapshots.iter().find(|snapshot| snapshot.name == name));
         let size = shown.map_or(info.size, |snapshot| snapshot.size);
         Self {
-            objects: size.div_ceil(object_size),
+            objects: info.layout.object_count(size),
             object_size,
             snapshot_count: info.snapshots.len(),
             format: 2,
@@ -80,8 +80,8 @@ impl ImageReport {
             size,
             order: info.order,
             block_name_prefix: info.object_prefix,
-            stripe_unit: info.stripe_unit,
-            stripe_count: info.stripe_count,
+            stripe_unit: info.layout.stripe_unit(),
+            stripe_count: info.layout.stripe_count(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     after_help = "Offers service rbd.v1.RbdClient (and clock.v1.Clock) with health and reflection: read, write, discard, flush, flatten, resize, snapshots, \
 the lock, a stream of events, and reopen. When it serves it prints one line of JSON on standard output:
   {\"program\":\"rbd-client\",\"address\":\"127.0.0.1:41235\",\"pid\":71,\"gid\":4107,\"image\":\"rbd/vm\"}
-It ends on SIGTERM or Ctrl-C: open streams end, the lock and the watch are given back. A client that was fenced stays up \
+It ends on SIGTERM, SIGHUP or Ctrl-C: open streams end, the lock and the watch are given back. A client that was fenced stays up \
 and answers EBLOCKLISTED until Reopen.
 
 Examples:

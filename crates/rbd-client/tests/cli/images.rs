@@ -54,6 +54,18 @@ async fn a_plain_size_is_in_mebibytes_and_layout_options_are_taken() {
     assert_eq!(info["features"], json!(["layering", "striping", "exclusive-lock"]));
 }
 
+/// A stripe unit of 64 KiB goes to each of the four objects before the first gets its second.
+#[tokio::test(flavor = "multi_thread")]
+async fn info_counts_the_objects_of_a_striped_image() {
+    let lab = Lab::start().await;
+    let striping = ["--image-feature", "layering,striping", "--stripe-unit", "64K", "--stripe-count", "4"];
+    for (size, objects) in [("4M", 4), ("64K", 1), ("65K", 2), ("16M", 4), ("17M", 8)] {
+        lab.ok(&[&["create", "--size", size, "vm"], &striping[..]].concat()).await;
+        assert_eq!(lab.json(&["info", "vm"]).await["objects"], objects, "{size}");
+        lab.ok(&["rm", "vm"]).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_grows_and_shrinks_only_when_that_is_allowed() {
     let lab = Lab::start().await;

@@ -105,15 +105,21 @@ async fn import_leaves_an_image_of_the_same_name_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_import_leaves_no_image() {
     let lab = Lab::start().await;
+    for name in ["INT", "TERM", "HUP"] {
+        interrupt_import(&lab, name).await;
+    }
+}
+
+async fn interrupt_import(lab: &Lab, name: &str) {
     let mut command = lab.command(["import", "-", "vm", "--object-size", "64K"]);
     let mut import = command.stdin(Stdio::piped()).spawn().expect("the program starts");
     let mut stdin = import.stdin.take().expect("it is piped");
     stdin.write_all(&[1; 4 * OBJECT]).await.expect("the program reads its input");
     // Each look is a run of the program; the last one sees that the import is in the middle of its work.
     while lab.data_objects().await.is_empty() {}
-    signal(&import, "INT").await;
+    signal(&import, name).await;
     let ended = ended(import).await;
-    assert_eq!(ended.status, 125, "{}", ended.err);
+    assert_eq!(ended.status, 125, "{name}: {}", ended.err);
     assert!(ended.err.contains("rbd-client: import -: ECANCELED: "), "{}", ended.err);
     assert_eq!(lab.ok(&["ls"]).await, "");
     assert_eq!(lab.data_objects().await, [""; 0]);
@@ -131,4 +137,51 @@ async fn a_snapshot_is_exported_as_it_was_taken() {
     lab.ok(&["export", "vm@base", "out"]).await;
     let read = |name| std::fs::read(lab.path(name)).expect("the file is there");
     assert!(read("out") == read("disk"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_export_leaves_no_file() {
+    let lab = Lab::with(osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() });
+    let disk = sparse_disk();
+    std::fs::write(lab.path("disk.raw"), &disk).expect("the file is written");
+    lab.ok(&["import", "disk.raw", "vm", "--object-size", "64K"]).await;
+    // The first read never gets its answer, so that the export is in the middle of its work.
+    lab.ok(&["fault", "add", "reply", "drop", "--op", "sparse_read"]).await;
+    for name in ["INT", "TERM", "HUP"] {
+        let export = lab.command(["export", "vm", "out.raw"]).spawn().expect("the program starts");
+        while !lab.path("out.raw").exists() {
+            tokio::task::yield_now().await;
+        }
+        signal(&export, name).await;
+        let ended = ended(export).await;
+        assert_eq!(ended.status, 125, "{name}: {}", ended.err);
+        assert!(!lab.path("out.raw").exists(), "{name}");
+    }
+}
+
+/// As `nohup` starts a program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_that_its_starter_ignores_does_not_end_an_import() {
+    let lab = Lab::start().await;
+    let script = format!(
+        "trap '' HUP; exec {} import - vm --object-size 64K --osd {}",
+        env!("CARGO_BIN_EXE_rbd-client"),
+        lab.address()
+    );
+    let mut import = tokio::process::Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the shell starts");
+    let mut stdin = import.stdin.take().expect("it is piped");
+    stdin.write_all(&[1; 4 * OBJECT]).await.expect("the program reads its input");
+    while lab.data_objects().await.is_empty() {}
+    signal(&import, "HUP").await;
+    drop(stdin);
+    let ended = ended(import).await;
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    assert_eq!(lab.json(&["info", "vm"]).await["size"], 4 * OBJECT);
 }

@@ -1,4 +1,4 @@
-use crate::harness::Lab;
+use crate::harness::{Lab, ended};
 
 /// Runs each line and checks its exit status, and that the message says what was attempted, the errno and the input.
 async fn refused(lab: &Lab, arguments: &[&str], status: i32, message: &[&str]) {
@@ -111,6 +111,38 @@ async fn an_image_that_is_open_or_has_snapshots_is_not_removed() {
     refused(&lab, &["rm", "vm"], 16, &["rm rbd/vm: EBUSY: ", "snapshots"]).await;
     lab.ok(&["snap", "rm", "vm@base"]).await;
     lab.ok(&["rm", "vm"]).await;
+}
+
+/// As `rbd` does: the number of the operating system is the exit status, and its name is in the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_the_operating_system_keep_their_number_and_name() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    std::fs::write(lab.path("file"), b"").expect("the file is written");
+    std::os::unix::fs::symlink("loop", lab.path("loop")).expect("the link is made");
+    std::fs::create_dir(lab.path("directory")).expect("the directory is made");
+    refused(&lab, &["export", "vm", "file/out"], 20, &["ENOTDIR: file 'file/out'"]).await;
+    refused(&lab, &["export", "vm", "loop/out"], 40, &["ELOOP: file 'loop/out'"]).await;
+    refused(&lab, &["export", "vm", "nowhere/out"], 2, &["ENOENT: file 'nowhere/out'"]).await;
+    refused(&lab, &["import", "file/disk", "disk"], 20, &["ENOTDIR: file 'file/disk'"]).await;
+    refused(&lab, &["import", "directory", "disk"], 21, &["EISDIR", "'directory'"]).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    refused(&lab, &["serve", "vm", "--listen", &address], 98, &["EADDRINUSE", &address]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_nobody_reads_is_epipe_and_one_that_does_not_fit_enospc() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "32M", "vm"]).await;
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("the device is there");
+    let export = lab.command(["export", "vm", "-"]).stdout(full).spawn().expect("the program starts");
+    let told = ended(export).await;
+    assert!(told.status == 28 && told.err.contains("ENOSPC: standard output"), "{}", told.err);
+    let mut export = lab.command(["export", "vm", "-"]).spawn().expect("the program starts");
+    drop(export.stdout.take());
+    let told = ended(export).await;
+    assert!(told.status == 32 && told.err.contains("EPIPE: standard output"), "{}", told.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
