@@ -17,6 +17,7 @@ mod event;
 mod features;
 mod gate;
 mod header;
+mod held_lock;
 mod image;
 mod images;
 mod info;

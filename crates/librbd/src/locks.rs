@@ -4,7 +4,7 @@
 use errno::Errno;
 use rados::{IoCtx, ObjectOp};
 use rbd_protocol::break_lock::Outcome;
-use rbd_protocol::locker::{LockInfo, LockKind, LockerInfo, get_locker};
+use rbd_protocol::locker::{LockInfo, LockKind, Locker as Owner, LockerInfo, get_locker};
 
 use crate::breaking::Breaking;
 use crate::config::Config;
@@ -62,19 +62,25 @@ pub async fn lock_add(io: &IoCtx, image: &str, cookie: &str, shared_tag: Option<
     io.operate(&header, op).await.map(drop).map_err(Error::osd(attempted))
 }
 
-/// Takes the lock by hand from one holder. ENOENT if (gid, cookie) does not hold it; EBUSY for the automatic lock, whose
-/// owner must be fenced: see [`lock_break`].
-pub async fn lock_remove(io: &IoCtx, image: &str, gid: u64, cookie: &str) -> Result<()> {
-    let id = image_id(io, image).await?;
-    let list = info(io, &id).await?;
-    if list.tag == AUTOMATIC_TAG && !list.lockers.is_empty() {
-        let text = format!("image {}/{image} has the automatic lock, which can only be broken", io.pool());
-        return Err(Error::refused(Errno::EBUSY, text));
+/// Takes the lock from one holder, dead or alive. Whoever has the automatic lock is fenced first, unless
+/// `rbd_blocklist_on_break_lock` is off. ENOENT if (gid, cookie) does not hold it; EINVAL this client itself would be fenced.
+pub async fn lock_remove(io: &IoCtx, image: &str, gid: u64, cookie: &str, config: &Config) -> Result<()> {
+    let subject = format!("remove lock {cookie:?} of client.{gid} from image {}/{image}", io.pool());
+    let header = names::header(&image_id(io, image).await?);
+    let seen = lock_class::info(io, &header).await.map_err(Error::osd(subject.clone()))?;
+    match get_locker(&seen) {
+        Ok(owner) if (owner.client.gid, &*owner.cookie) == (gid, cookie) => {
+            match break_lock(io, &header, owner, true, config, &subject).await {
+                Err(error) if error.errno() == Errno::EAGAIN => Err(Error::refused(Errno::ENOENT, subject)),
+                broken => broken,
+            }
+        }
+        // By hand, or somebody else's: the class knows.
+        _ => {
+            let op = lock_class::break_lock(ObjectOp::new(), gid, cookie);
+            io.operate(&header, op).await.map(drop).map_err(Error::osd(subject))
+        }
     }
-    break_lock(io, &id, gid, cookie).await.map_err(Error::osd(format!(
-        "remove lock {cookie:?} of client.{gid} from image {}/{image}",
-        io.pool()
-    )))
 }
 
 /// Breaks the exclusive lock of an owner that no longer watches the image (facts 3.4): fences it first, unless
@@ -85,16 +91,28 @@ pub async fn lock_break(io: &IoCtx, image: &str, force: bool, config: &Config) -
     let refused = |errno, why: String| Err(Error::refused(errno, format!("{subject}: {why}")));
     let header = names::header(&image_id(io, image).await?);
     let seen = lock_class::info(io, &header).await.map_err(Error::osd(subject.clone()))?;
-    let owner = match get_locker(&seen) {
-        Ok(owner) => owner,
-        Err(Errno::ENOENT) => return refused(Errno::ENOENT, "nobody holds it".to_owned()),
+    match get_locker(&seen) {
+        Ok(owner) => break_lock(io, &header, owner, force, config, &subject).await,
+        Err(Errno::ENOENT) => refused(Errno::ENOENT, "nobody holds it".to_owned()),
         Err(_) if seen.kind == LockKind::Shared => {
-            return refused(Errno::EOPNOTSUPP, format!("it is shared by {} clients", seen.lockers.len()));
+            refused(Errno::EOPNOTSUPP, format!("it is shared by {} clients", seen.lockers.len()))
         }
-        Err(errno) => return refused(errno, "it was taken by hand; `lock rm` takes it away".to_owned()),
-    };
+        Err(errno) => refused(errno, "it was taken by hand; `lock rm` takes it away".to_owned()),
+    }
+}
+
+/// `subject` says what is attempted, in errors.
+async fn break_lock(
+    io: &IoCtx,
+    header: &str,
+    owner: Owner,
+    force: bool,
+    config: &Config,
+    subject: &str,
+) -> Result<()> {
+    let refused = |errno, why: String| Err(Error::refused(errno, format!("{subject}: {why}")));
     let gid = owner.client.gid;
-    let mut breaking = Breaking::new(io, &header, config);
+    let mut breaking = Breaking::new(io, header, config);
     match breaking.run(owner, force).await {
         Outcome::Broken => Ok(()),
         Outcome::OwnerAlive => refused(Errno::EBUSY, format!("its owner client.{gid} is alive")),
@@ -103,21 +121,9 @@ pub async fn lock_break(io: &IoCtx, image: &str, force: bool, config: &Config) -
             refused(Errno::EINVAL, "its owner is this client, which does not fence itself".to_owned())
         }
         Outcome::Failed(errno) => Err(match breaking.failure {
-            Some(source) => Error::Osd { attempted: subject, source },
+            Some(source) => Error::Osd { attempted: subject.to_owned(), source },
             None => Error::refused(errno, subject),
         }),
-    }
-}
-
-async fn break_lock(io: &IoCtx, id: &str, gid: u64, cookie: &str) -> Result<(), rados::Error> {
-    io.operate(&names::header(id), lock_class::break_lock(ObjectOp::new(), gid, cookie)).await.map(drop)
-}
-
-/// Gives a lock of this client back as far as that is possible; used on the way out of a failure.
-pub(crate) async fn unlock(io: &IoCtx, id: &str, cookie: &str) {
-    let op = lock_class::unlock(ObjectOp::new(), cookie);
-    if let Err(error) = io.operate(&names::header(id), op).await {
-        tracing::debug!(id, %error, "the lock was not given back");
     }
 }
 

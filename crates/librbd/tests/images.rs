@@ -150,7 +150,9 @@ fn an_image_that_is_locked_by_hand_is_busy() {
         let image = cluster.create("img", OBJECT, 12).await;
         librbd::locks::lock_add(&cluster.io, "img", "mine", None).await.unwrap();
         assert_eq!(image.remove().await.unwrap_err().errno(), Errno::EBUSY);
-        librbd::locks::lock_remove(&cluster.io, "img", cluster.rados.gid(), "mine").await.unwrap();
+        librbd::locks::lock_remove(&cluster.io, "img", cluster.rados.gid(), "mine", &Config::ci())
+            .await
+            .unwrap();
         image.remove().await.unwrap();
     });
 }

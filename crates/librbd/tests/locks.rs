@@ -31,9 +31,9 @@ fn an_exclusive_lock_keeps_others_out_until_it_is_removed() {
         assert_eq!((list.lockers[0].gid, &*list.lockers[0].cookie), (cluster.rados.gid(), "a"));
         assert_eq!(locks::lock_add(&cluster.io, "img", "a", None).await.unwrap_err().errno(), Errno::EEXIST);
         assert_eq!(locks::lock_add(&other, "img", "b", None).await.unwrap_err().errno(), Errno::EBUSY);
-        let gone = locks::lock_remove(&other, "img", cluster.rados.gid(), "other").await;
+        let gone = locks::lock_remove(&other, "img", cluster.rados.gid(), "other", &Config::ci()).await;
         assert_eq!(gone.unwrap_err().errno(), Errno::ENOENT);
-        locks::lock_remove(&other, "img", cluster.rados.gid(), "a").await.unwrap();
+        locks::lock_remove(&other, "img", cluster.rados.gid(), "a", &Config::ci()).await.unwrap();
         locks::lock_add(&other, "img", "b", None).await.unwrap();
     });
 }
@@ -58,17 +58,26 @@ fn a_shared_lock_is_shared_by_its_tag() {
 
 /// I1: the automatic lock is never taken away without its owner being fenced.
 #[test]
-fn the_automatic_lock_cannot_be_removed_only_broken() {
+fn removing_the_automatic_lock_fences_its_owner_dead_or_alive() {
     with_cluster(|cluster| async move {
         let image = cluster.create("img", 1, 12).await;
-        let owner = cluster.client().await;
-        take_automatic_lock(&owner, &image.id, 1).await;
-        let removed = locks::lock_remove(&cluster.io, "img", owner.rados().gid(), "auto 1").await;
-        assert_eq!(removed.unwrap_err().errno(), Errno::EBUSY);
-        locks::lock_break(&cluster.io, "img", false, &Config::ci()).await.unwrap();
-        assert!(locks::lock_list(&cluster.io, "img").await.unwrap().lockers.is_empty());
-        let write = owner.operate("any", ObjectOp::new().create(false)).await;
-        assert_eq!(write.unwrap_err().errno(), Errno::EBLOCKLISTED);
+        for is_alive in [false, true] {
+            let owner = cluster.client().await;
+            let gid = owner.rados().gid();
+            let watch = owner.watch(&names::header(&image.id), None).await.unwrap();
+            let handle = watch.handle();
+            let cookie = locks::automatic_cookie(handle);
+            take_automatic_lock(&owner, &image.id, handle).await;
+            if !is_alive {
+                watch.unwatch().await.unwrap();
+            }
+            let other = locks::lock_remove(&cluster.io, "img", gid, "auto 99", &Config::ci()).await;
+            assert_eq!(other.unwrap_err().errno(), Errno::ENOENT, "alive: {is_alive}");
+            locks::lock_remove(&cluster.io, "img", gid, &cookie, &Config::ci()).await.unwrap();
+            assert!(locks::lock_list(&cluster.io, "img").await.unwrap().lockers.is_empty());
+            let write = owner.operate("any", ObjectOp::new().create(false)).await;
+            assert_eq!(write.unwrap_err().errno(), Errno::EBLOCKLISTED, "alive: {is_alive}");
+        }
     });
 }
 
@@ -111,7 +120,7 @@ fn a_lock_by_hand_is_removed_and_never_broken() {
         assert_eq!(broken.errno(), Errno::EBUSY);
         assert!(broken.to_string().contains("lock rm"), "{broken}");
         other.operate("any", ObjectOp::new().create(false)).await.unwrap();
-        locks::lock_remove(&cluster.io, "img", other.rados().gid(), "mine").await.unwrap();
+        locks::lock_remove(&cluster.io, "img", other.rados().gid(), "mine", &Config::ci()).await.unwrap();
     });
 }
 

@@ -8,7 +8,7 @@ use crate::locker::{LockInfo, Locker, get_locker};
 /// What is done next for a break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// List the header's watchers; answer with [`Event::Watchers`].
+    /// List the header's watchers, at once: what is done next depends on who watches now. Answer with [`Event::Watchers`].
     GetWatchers,
     /// `lock.get_info`; answer with [`Event::Locker`].
     GetLocker,
@@ -33,7 +33,7 @@ pub enum Step {
 pub enum Outcome {
     /// The lock is broken, or somebody was faster.
     Broken,
-    /// The owner has its watch. Ceph: EAGAIN.
+    /// The owner's instance watches the image. Ceph: EAGAIN, if it is the watch of the cookie.
     OwnerAlive,
     /// Another client owns it by now, or a foreign lock stands. Ceph: EAGAIN.
     OwnerChanged,
@@ -63,7 +63,7 @@ pub struct Options {
     pub gid: u64,
     /// `rbd_blocklist_on_break_lock`: fence before the lock is broken.
     pub blocklist_on_break_lock: bool,
-    /// Break although the owner has a watch (`lock break`, asked for by name).
+    /// Break although the owner lives (`lock break`, `lock rm`: asked for by name).
     pub forced: bool,
 }
 
@@ -72,17 +72,28 @@ pub struct Options {
 /// | state        | result                                       | next                                  |
 /// |--------------|----------------------------------------------|---------------------------------------|
 /// | (start)      | the owner is me, and is to be fenced         | finish OwnerIsSelf                    |
-/// | GET_WATCHERS | error                                        | finish with it                        |
-/// |              | a watcher has the owner's gid and handle     | finish OwnerAlive, unless forced      |
+/// |              | forced                                       | GET_LOCKER                            |
+/// |              | else                                         | LOOK                                  |
+/// | LOOK         | error                                        | finish with it                        |
+/// |              | the owner's instance watches                 | finish OwnerAlive                     |
 /// |              | else                                         | GET_LOCKER                            |
 /// | GET_LOCKER   | nobody                                       | finish Broken: somebody was faster    |
 /// |              | foreign, or another than the one to break    | finish OwnerChanged                   |
 /// |              | other error                                  | finish with it                        |
-/// |              | the same                                     | BLOCKLIST, or BREAK_LOCK without fence |
+/// |              | the same                                     | LOOK_AGAIN; forced: as if nobody watches |
+/// | LOOK_AGAIN   | error                                        | finish with it                        |
+/// |              | the owner's instance watches                 | finish OwnerAlive                     |
+/// |              | else                                         | BLOCKLIST, or BREAK_LOCK without fence |
 /// | BLOCKLIST    | error                                        | finish with it, nothing is broken     |
 /// |              | Ok                                           | BREAK_LOCK                            |
 /// | BREAK_LOCK   | Ok or ENOENT                                 | finish Broken                         |
 /// |              | other error                                  | finish with it                        |
+///
+/// Any watch of the owner's instance on the header means that it lives, whatever handle its cookie names: a watch that was
+/// registered anew has another one until the cookie is changed, also when the lock was being taken meanwhile. The watch may
+/// be that of another open of the image; then RequestLock decides, and a lock whose open has gone is given back by its
+/// session. Both looks are needed: the first one keeps a live owner's lock from being read in vain, the second one is for a
+/// breaker that stood still in between.
 ///
 /// There is no WAIT_FOR_OSD_MAP: there is one OSD, and its answer to the blocklist request means that the entry is in
 /// force for every op that it applies from then on.
@@ -90,71 +101,102 @@ pub struct Options {
 pub struct BreakRequest {
     options: Options,
     locker: Locker,
-    expected: Option<Step>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    Look,
+    GetLocker,
+    LookAgain,
+    Blocklist,
+    BreakLock,
+    Finished(Outcome),
 }
 
 impl BreakRequest {
     /// For the owner that was read before the own attempt to lock.
     pub fn new(options: Options, locker: Locker) -> Self {
-        Self { options, locker, expected: None }
+        Self { options, locker, state: State::Start }
     }
 
     /// The first step.
     pub fn start(&mut self) -> Step {
         let is_self = self.locker.client.gid == self.options.gid;
-        let fences_itself = is_self && self.options.blocklist_on_break_lock;
-        self.enter(if fences_itself { Step::Finished(Outcome::OwnerIsSelf) } else { Step::GetWatchers })
+        self.enter(if is_self && self.options.blocklist_on_break_lock {
+            State::Finished(Outcome::OwnerIsSelf)
+        } else if self.options.forced {
+            State::GetLocker
+        } else {
+            State::Look
+        })
     }
 
     /// The step after this end of the last one. An event that the last step did not ask for repeats the step.
     pub fn step(&mut self, event: Event) -> Step {
-        let next = match (self.expected.clone(), event) {
-            (Some(Step::GetWatchers), Event::Watchers(watchers)) => self.judge_watchers(watchers),
-            (Some(Step::GetLocker), Event::Locker(info)) => self.judge_locker(info),
-            (Some(Step::Blocklist { .. }), Event::Blocklisted(Ok(()))) => self.break_lock(),
-            (Some(Step::Blocklist { .. }), Event::Blocklisted(Err(errno))) => failed(errno),
-            (Some(Step::BreakLock { .. }), Event::Broken(Ok(()) | Err(Errno::ENOENT))) => {
-                Step::Finished(Outcome::Broken)
+        let next = match (self.state, event) {
+            (State::Start, _) => return self.start(),
+            (State::Look, Event::Watchers(watchers)) => self.judge_watchers(watchers, State::GetLocker),
+            (State::GetLocker, Event::Locker(info)) => self.judge_locker(info),
+            (State::LookAgain, Event::Watchers(watchers)) => self.judge_watchers(watchers, self.first_blow()),
+            (State::Blocklist, Event::Blocklisted(Ok(()))) => State::BreakLock,
+            (State::Blocklist, Event::Blocklisted(Err(errno))) => failed(errno),
+            (State::BreakLock, Event::Broken(Ok(()) | Err(Errno::ENOENT))) => {
+                State::Finished(Outcome::Broken)
             }
-            (Some(Step::BreakLock { .. }), Event::Broken(Err(errno))) => failed(errno),
-            (Some(step), _) => step,
-            (None, _) => return self.start(),
+            (State::BreakLock, Event::Broken(Err(errno))) => failed(errno),
+            (state, _) => state,
         };
         self.enter(next)
     }
 
-    fn enter(&mut self, step: Step) -> Step {
-        self.expected = Some(step.clone());
-        step
+    fn enter(&mut self, state: State) -> Step {
+        self.state = state;
+        let gid = self.locker.client.gid;
+        match state {
+            State::Start | State::Look | State::LookAgain => Step::GetWatchers,
+            State::GetLocker => Step::GetLocker,
+            State::Blocklist => Step::Blocklist { gid },
+            State::BreakLock => Step::BreakLock { gid, cookie: self.locker.cookie.clone() },
+            State::Finished(outcome) => Step::Finished(outcome),
+        }
     }
 
-    fn judge_watchers(&self, watchers: Result<Vec<ClientId>, Errno>) -> Step {
+    fn judge_watchers(&self, watchers: Result<Vec<ClientId>, Errno>, nobody: State) -> State {
         match watchers {
             Err(errno) => failed(errno),
-            Ok(watchers) if watchers.contains(&self.locker.client) && !self.options.forced => {
-                Step::Finished(Outcome::OwnerAlive)
+            Ok(watchers) if watchers.iter().any(|watcher| self.is_owners(watcher)) => {
+                State::Finished(Outcome::OwnerAlive)
             }
-            Ok(_) => Step::GetLocker,
+            Ok(_) => nobody,
         }
     }
 
-    /// The window between "no watcher" and the fence: the owner may have registered its watch anew and changed its cookie.
-    fn judge_locker(&self, info: Result<LockInfo, Errno>) -> Step {
+    fn is_owners(&self, watcher: &ClientId) -> bool {
+        if planted::is(planted::Mistake::FenceByCookie) {
+            return *watcher == self.locker.client;
+        }
+        watcher.gid == self.locker.client.gid
+    }
+
+    /// The owner may have given the lock away, or changed its cookie, since it was read.
+    fn judge_locker(&self, info: Result<LockInfo, Errno>) -> State {
         match info.and_then(|info| get_locker(&info)) {
-            Ok(locker) if locker != self.locker => Step::Finished(Outcome::OwnerChanged),
-            Ok(_) if self.options.blocklist_on_break_lock => Step::Blocklist { gid: self.locker.client.gid },
-            Ok(_) => self.break_lock(),
-            Err(Errno::ENOENT) => Step::Finished(Outcome::Broken),
-            Err(Errno::EBUSY) => Step::Finished(Outcome::OwnerChanged),
+            Ok(locker) if locker != self.locker => State::Finished(Outcome::OwnerChanged),
+            Ok(_) if self.options.forced => self.first_blow(),
+            Ok(_) => State::LookAgain,
+            Err(Errno::ENOENT) => State::Finished(Outcome::Broken),
+            Err(Errno::EBUSY) => State::Finished(Outcome::OwnerChanged),
             Err(errno) => failed(errno),
         }
     }
 
-    fn break_lock(&self) -> Step {
-        Step::BreakLock { gid: self.locker.client.gid, cookie: self.locker.cookie.clone() }
+    fn first_blow(&self) -> State {
+        if self.options.blocklist_on_break_lock { State::Blocklist } else { State::BreakLock }
     }
 }
 
-fn failed(errno: Errno) -> Step {
-    Step::Finished(Outcome::Failed(errno))
+fn failed(errno: Errno) -> State {
+    State::Finished(Outcome::Failed(errno))
 }

@@ -9,6 +9,7 @@ use super::directory::image_id;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::header::{Header, read_header};
+use crate::held_lock::HeldLock;
 use crate::lock_class;
 use crate::locks;
 use crate::names;
@@ -56,11 +57,15 @@ impl Removal<'_> {
     }
 
     async fn remove_watched(&self, handle: u64, progress: &ProgressSink) -> Result<()> {
-        let cookie = locks::automatic_cookie(handle);
-        self.lock(handle, &cookie).await?;
-        let removed = self.remove_locked(&cookie, progress).await;
-        if removed.is_err() {
-            locks::unlock(self.io, self.id, &cookie).await;
+        let lock = HeldLock::new(self.io, &names::header(self.id), handle, self.config);
+        if let Err(error) = self.lock(handle, lock.cookie()).await {
+            lock.is_gone();
+            return Err(error);
+        }
+        let removed = self.remove_locked(lock.cookie(), progress).await;
+        match &removed {
+            Ok(()) => lock.is_gone(),
+            Err(_) => lock.give_back().await,
         }
         removed
     }

@@ -100,6 +100,11 @@ impl Breakable {
         Held { osd: self.clone(), rule, since }
     }
 
+    /// When the next of these passes, the watches of its client on the object expire.
+    pub(crate) async fn expire_watch_at(&self, when: wire::FaultCondition) {
+        self.add_rule(0, when, Action::ExpireWatch(wire::FaultExpireWatch {})).await;
+    }
+
     /// Waits for an event after event number `after`, and gives it.
     pub(crate) async fn until(&self, after: u64, wanted: impl Fn(&wire::Event) -> bool) -> wire::Event {
         let mut osd = OsdClient::new(self.channel().await);

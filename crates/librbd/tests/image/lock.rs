@@ -103,7 +103,7 @@ async fn io_waits_for_a_manual_lock_and_goes_on_when_it_is_removed() {
     assert!(writing.as_mut().now_or_never().is_none() && discarding.as_mut().now_or_never().is_none());
     seen(&mut events, is_state("waiting_for_lock")).await;
     assert!(writing.as_mut().now_or_never().is_none() && discarding.as_mut().now_or_never().is_none());
-    locks::lock_remove(&io, "img", io.rados().gid(), "mine").await.unwrap();
+    locks::lock_remove(&io, "img", io.rados().gid(), "mine", &Config::ci()).await.unwrap();
     soon(writing).await.unwrap();
     soon(discarding).await.unwrap();
 }

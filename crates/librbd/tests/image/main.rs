@@ -18,6 +18,7 @@ mod peer;
 mod records;
 mod remove;
 mod resize;
+mod rewatch;
 mod rollback;
 mod snap_steps;
 mod snapshots;

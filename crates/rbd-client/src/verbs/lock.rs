@@ -54,14 +54,16 @@ pub(crate) struct LockAdd {
     shared: Option<String>,
 }
 
-/// Remove a lock that was taken by hand, whoever holds it
+/// Remove a lock from an image, whoever holds it
 #[derive(Args, Debug)]
 #[command(
     visible_alias = "remove",
-    after_help = "The exclusive lock that a client took by itself is not removed (EBUSY): `lock break` fences its owner first.
+    after_help = "A client that took the exclusive lock by itself (the id begins with \"auto \") is fenced first, dead or alive, unless \
+--rbd-blocklist-on-break-lock false: nothing that it sends is applied any more.
 
 Examples:
-  rbd-client lock rm vm maintenance client.4107"
+  rbd-client lock rm vm maintenance client.4107
+  rbd-client lock rm vm 'auto 1' client.4107"
 )]
 pub(crate) struct LockRm {
     /// [POOL/]IMAGE
@@ -141,7 +143,7 @@ impl LockRm {
         let image = &self.image.image;
         session
             .until_interrupted(async {
-                Ok(librbd::locks::lock_remove(&io, image, self.locker, &self.id).await?)
+                Ok(librbd::locks::lock_remove(&io, image, self.locker, &self.id, &session.config).await?)
             })
             .await
     }

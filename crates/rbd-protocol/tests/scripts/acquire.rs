@@ -8,7 +8,7 @@ fn free_lock_is_taken() {
     trace::check("free_lock_is_taken", include_str!("free_lock_is_taken.txt"));
 }
 
-/// Catalogue rows 4, 60, 64: read the owner, try, no watcher, read again, fence, break, lock.
+/// Catalogue rows 4, 60, 64: read the owner, try, no watcher, read again, still no watcher, fence, break, lock.
 #[test]
 fn dead_locker_is_fenced_and_broken() {
     trace::check("dead_locker_is_fenced_and_broken", include_str!("dead_locker_is_fenced_and_broken.txt"));
@@ -18,6 +18,21 @@ fn dead_locker_is_fenced_and_broken() {
 #[test]
 fn live_owner_is_left_alone() {
     trace::check("live_owner_is_left_alone", include_str!("live_owner_is_left_alone.txt"));
+}
+
+/// Any watch of the owner's instance means that it lives.
+#[test]
+fn owner_with_another_watch_is_alive() {
+    trace::check("owner_with_another_watch_is_alive", include_str!("owner_with_another_watch_is_alive.txt"));
+}
+
+/// The look is repeated right before the fence.
+#[test]
+fn owner_that_comes_back_before_the_fence_is_alive() {
+    trace::check(
+        "owner_that_comes_back_before_the_fence_is_alive",
+        include_str!("owner_that_comes_back_before_the_fence_is_alive.txt"),
+    );
 }
 
 /// Catalogue row 61.

@@ -1,16 +1,14 @@
 //! The exclusive lock at the OSD: class `lock` on the header object.
 
-use std::time::Duration;
-
 use errno::Errno;
 use rados::ObjectOp;
+use rbd_protocol::OpResult;
 use rbd_protocol::acquire::{self, AcquireRequest, Outcome, Step};
 use rbd_protocol::locker::{LockInfo, encode_cookie};
-use rbd_protocol::retry::Backoff;
-use rbd_protocol::{Millis, OpResult};
 
 use crate::breaking::Breaking;
 use crate::header::with_header;
+use crate::held_lock::Giver;
 use crate::lock_class;
 use crate::opened::OpenImage;
 use crate::operations::LEFTOVERS;
@@ -57,26 +55,14 @@ pub(super) async fn set_cookie(image: &OpenImage, old: u64, new: u64) -> OpResul
     Ok(())
 }
 
-/// Gives the lock back. Nobody may break the lock of a client that lives, so it is tried until the OSD has said that the
-/// lock is gone, or the session has ended.
+/// Gives the lock back.
 pub(super) async fn unlock(image: &OpenImage, handle: u64) -> OpResult {
-    let cookie = encode_cookie(handle);
-    let delay_max = millis(image.config.retry_delay);
-    let mut backoff = Backoff::new(Millis(delay_max.0 / 10), delay_max, seed(image));
-    loop {
-        let errno = match exec(image, lock_class::unlock(ObjectOp::new(), &cookie)).await {
-            Ok(()) => return Ok(()),
-            Err(errno @ (Errno::ENOENT | Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN)) => {
-                return Err(errno);
-            }
-            Err(errno) => errno,
-        };
-        let delay = Duration::from_millis(backoff.next_delay().0);
-        tracing::warn!(image = image.name, %errno, ?delay, "the exclusive lock could not be given back yet");
-        image.clock().sleep(delay).await;
-    }
-}
-
-async fn exec(image: &OpenImage, op: ObjectOp) -> OpResult {
-    image.io.operate(&image.header, op).await.map(drop).map_err(|error| error.errno())
+    let giver = Giver {
+        io: image.io.clone(),
+        header: image.header.clone(),
+        cookie: encode_cookie(handle),
+        retry_delay: millis(image.config.retry_delay),
+        seed: seed(image),
+    };
+    giver.give_back().await
 }
