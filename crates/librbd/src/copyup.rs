@@ -43,8 +43,20 @@ struct Table {
     shrinking_to: Option<u64>,
     /// Nobody else changes the image: reads may start copy-ups, and the parent is attached as long as the state says so.
     is_sole_writer: bool,
-    /// States of a lower generation were replaced.
+    /// How many keep reads from starting copy-ups: see [`Paused`].
+    pauses: usize,
+    /// In states of a lower generation HEAD has another part in the parent.
     generation: u64,
+}
+
+/// Keeps reads from starting copy-ups.
+#[derive(Debug)]
+pub(crate) struct Paused(Arc<Copyups>);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.table().pauses -= 1;
+    }
 }
 
 impl Copyups {
@@ -56,21 +68,36 @@ impl Copyups {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Copies an object up, or joins the copy-up of it that runs, and waits for its end.
+    /// Copies an object up, or joins the copy-up of it that runs, and waits for its end. Superseded: HEAD has another part in the parent
+    /// by now, so that the object may be missing because it was discarded since; nothing was written.
     pub(crate) async fn run(
         self: &Arc<Self>,
         io: &IoCtx,
         state: &Arc<ImageState>,
         object_no: u64,
     ) -> Result<Copyup, IoError> {
-        let ended = self.start(&mut self.table(), io, state, object_no);
-        wait(ended).await
+        loop {
+            self.check_current(state)?;
+            let ended = self.start(&mut self.table(), io, state, object_no);
+            match wait(ended).await {
+                // That of the I/O which was joined; the own state may be a newer one.
+                Err(IoError::Superseded) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn check_current(&self, state: &ImageState) -> Result<(), IoError> {
+        if self.is_superseded(state) && !planted::is(planted::Mistake::CommitUnderIo) {
+            return Err(IoError::Superseded);
+        }
+        Ok(())
     }
 
     /// Copy-on-read: begins a copy-up that nobody waits for, if reads may do so and the state is the current one.
     pub(crate) fn run_on_read(self: &Arc<Self>, io: &IoCtx, state: &Arc<ImageState>, object_no: u64) {
         let mut table = self.table();
-        if table.is_sole_writer && state.generation >= table.generation {
+        if table.is_sole_writer && table.pauses == 0 && state.generation >= table.generation {
             drop(self.start(&mut table, io, state, object_no));
         }
     }
@@ -91,7 +118,7 @@ impl Copyups {
         let (copyups, io, state) = (self.clone(), io.clone(), state.clone());
         let executor = io.rados().executor().clone();
         executor.spawn(async move {
-            let result = copy_up(&io, &state, object_no, part, &copyups.window).await;
+            let result = copyups.copy_up(&io, &state, object_no, part).await;
             copyups.table().running.remove(&object_no);
             report.send_replace(Some(result));
         });
@@ -114,6 +141,14 @@ impl Copyups {
         }
     }
 
+    /// Reads start no copy-ups until the result is dropped, and those that they started have ended when this returns.
+    pub(crate) async fn paused(self: &Arc<Self>) -> Paused {
+        self.table().pauses += 1;
+        let paused = Paused(self.clone());
+        self.drain().await;
+        paused
+    }
+
     pub(crate) fn set_sole_writer(&self, is_sole_writer: bool) {
         self.table().is_sole_writer = is_sole_writer;
     }
@@ -134,6 +169,39 @@ impl Copyups {
     pub(crate) fn is_superseded(&self, state: &ImageState) -> bool {
         state.generation < self.table().generation
     }
+
+    async fn copy_up(
+        &self,
+        io: &IoCtx,
+        state: &ImageState,
+        object_no: u64,
+        part: u64,
+    ) -> Result<Copyup, IoError> {
+        if part == 0 {
+            return Ok(Copyup::NoParent);
+        }
+        let whole = Extent { offset: 0, length: part };
+        let data = parent_data(state, object_no, whole, Detail::Sparse, &self.window).await?;
+        self.check_current(state)?;
+        let mut extents: Vec<_> =
+            data.into_iter().filter(|(_, data)| data.iter().any(|byte| *byte != 0)).collect();
+        if extents.is_empty() {
+            return Ok(Copyup::Hole);
+        }
+        for (offset, data) in &mut extents {
+            let here = state.layout.objects(Extent { offset: *offset, length: data.len() as u64 });
+            debug_assert!(
+                here.len() == 1 && here[0].object_no == object_no,
+                "parent data of one object stays in it"
+            );
+            *offset = here[0].offset;
+        }
+        extents.sort_by_key(|(offset, _)| *offset);
+        let name = names::data(&state.object_prefix, object_no);
+        let created = create(io, &name, extents, &self.window).await;
+        created.map_err(Error::osd(format!("copy up {name}")))?;
+        Ok(Copyup::Copied)
+    }
 }
 
 async fn wait(mut ended: Ended) -> Result<Copyup, IoError> {
@@ -150,37 +218,6 @@ async fn wait(mut ended: Ended) -> Result<Copyup, IoError> {
 fn part_of(state: &ImageState, object_no: u64, shrinking_to: Option<u64>) -> u64 {
     let bound = shrinking_to.filter(|_| state.snapshots.is_empty()).unwrap_or(u64::MAX);
     state.layout.object_bytes(object_no, state.head_overlap().min(bound))
-}
-
-async fn copy_up(
-    io: &IoCtx,
-    state: &ImageState,
-    object_no: u64,
-    part: u64,
-    window: &Window,
-) -> Result<Copyup, IoError> {
-    if part == 0 {
-        return Ok(Copyup::NoParent);
-    }
-    let whole = Extent { offset: 0, length: part };
-    let data = parent_data(state, object_no, whole, Detail::Sparse, window).await?;
-    let mut extents: Vec<_> =
-        data.into_iter().filter(|(_, data)| data.iter().any(|byte| *byte != 0)).collect();
-    if extents.is_empty() {
-        return Ok(Copyup::Hole);
-    }
-    for (offset, data) in &mut extents {
-        let here = state.layout.objects(Extent { offset: *offset, length: data.len() as u64 });
-        debug_assert!(
-            here.len() == 1 && here[0].object_no == object_no,
-            "parent data of one object stays in it"
-        );
-        *offset = here[0].offset;
-    }
-    extents.sort_by_key(|(offset, _)| *offset);
-    let name = names::data(&state.object_prefix, object_no);
-    create(io, &name, extents, window).await.map_err(Error::osd(format!("copy up {name}")))?;
-    Ok(Copyup::Copied)
 }
 
 /// Creates the object with an *empty* snap context, so that it looks as if it had existed before all snapshots: they see the

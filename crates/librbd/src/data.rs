@@ -6,16 +6,18 @@
 //!
 //! Calls work under the [`ImageState`] they are given. One that ends with [`IoError::Superseded`], [`IoError::StaleParent`] or
 //! [`IoError::StaleSize`] has found that state out of date. The caller then refreshes the state and asks
-//! [`IoError::redo_on`] whether the fresh one is worth another try; writes and discards may be made again as a whole.
+//! [`IoError::redo_on`] whether the fresh one is worth another try. What of a write or discard was made already is remembered in its
+//! [`Applied`] and not made again.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use errno::Errno;
 use rados::IoCtx;
 
 use crate::config::Config;
-use crate::copyup::Copyups;
+use crate::copyup::{Copyups, Paused};
 use crate::error::{Error, IoError, Result};
 use crate::header::read_header;
 use crate::object_io::{
@@ -29,6 +31,32 @@ use crate::striping::{Extent, ObjectExtent};
 pub struct DataIo {
     objects: ObjectWriter,
     copy_on_read: bool,
+}
+
+/// The parts of one write or discard that have been made, over all tries of it. They are not made again: others may have read them
+/// and written over them since.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// (object number, offset in the object).
+    parts: Mutex<BTreeSet<(u64, u64)>>,
+}
+
+impl Applied {
+    fn parts(&self) -> MutexGuard<'_, BTreeSet<(u64, u64)>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn once(
+        &self,
+        part: (u64, u64),
+        change: impl Future<Output = Result<Written, IoError>>,
+    ) -> Result<(), IoError> {
+        if !self.parts().contains(&part) {
+            change.await?;
+            self.parts().insert(part);
+        }
+        Ok(())
+    }
 }
 
 /// Bytes of one read, which are in memory at once.
@@ -147,11 +175,17 @@ impl DataIo {
     }
 
     /// Writes to HEAD. EINVAL unless all of it lies within the image.
-    pub async fn write(&self, state: &Arc<ImageState>, offset: u64, data: Bytes) -> Result<(), IoError> {
+    pub async fn write(
+        &self,
+        state: &Arc<ImageState>,
+        offset: u64,
+        data: Bytes,
+        applied: &Applied,
+    ) -> Result<(), IoError> {
         let extent = within(state, offset, data.len() as u64)?;
         let objects = state.layout.objects(extent).into_iter();
-        let writes = objects.map(|object| self.write_object(state, extent.offset, &data, object)).collect();
-        self.objects.window.run_all::<_, (), IoError>(writes).await?;
+        let write = |object| self.write_object(state, extent.offset, &data, object, applied);
+        self.objects.window.run_all::<_, (), IoError>(objects.map(write).collect()).await?;
         Ok(())
     }
 
@@ -161,6 +195,7 @@ impl DataIo {
         start: u64,
         data: &Bytes,
         object: ObjectExtent,
+        applied: &Applied,
     ) -> Result<(), IoError> {
         let mut data = gather(data, start, &object.image);
         let part = state.layout.object_bytes(object.object_no, state.head_overlap());
@@ -172,7 +207,9 @@ impl DataIo {
             let guard = if part == 0 || (hides_parent && is_whole) { Guard::None } else { Guard::CopyUp };
             let length = piece.len() as u64;
             let change = Change::Write { offset, data: piece };
-            self.objects.apply(state, object.object_no, &[change], guard).await?;
+            let changes = [change];
+            let write = self.objects.apply(state, object.object_no, &changes, guard);
+            applied.once((object.object_no, offset), write).await?;
             offset += length;
         }
         Ok(())
@@ -183,7 +220,7 @@ impl DataIo {
     pub async fn discard(&self, state: &Arc<ImageState>, offset: u64, length: u64) -> Result<(), IoError> {
         let mut rest = within(state, offset, length)?;
         while rest.length > 0 {
-            let done = self.discard_first(state, rest.offset, rest.length).await?;
+            let done = self.discard_first(state, rest.offset, rest.length, &Applied::default()).await?;
             rest = Extent { offset: rest.offset + done, length: rest.length - done };
         }
         Ok(())
@@ -196,12 +233,15 @@ impl DataIo {
         state: &Arc<ImageState>,
         offset: u64,
         length: u64,
+        applied: &Applied,
     ) -> Result<u64, IoError> {
         let extent = within(state, offset, length)?;
         let Some(batch) = state.layout.batches(extent).next() else { return Ok(0) };
         let objects = state.layout.objects(batch).into_iter();
-        let discards = objects.map(|object| self.discard_object(state, object)).collect();
-        self.objects.window.run_all::<_, Written, IoError>(discards).await?;
+        let discard = |object: ObjectExtent| {
+            applied.once((object.object_no, object.offset), self.discard_object(state, object))
+        };
+        self.objects.window.run_all::<_, (), IoError>(objects.map(discard).collect()).await?;
         Ok(batch.length)
     }
 
@@ -287,8 +327,9 @@ impl DataIo {
         }
     }
 
-    /// Says that states below this generation were replaced: parent data read under one of them is no longer returned
-    /// ([`IoError::Superseded`]). To be called when a new state is put in place, before I/O starts under it.
+    /// Says that states below this generation were replaced by one in which HEAD has another part in the parent: parent data read
+    /// under one of them is no longer returned, and no longer copied up ([`IoError::Superseded`]). To be called when a new state is put
+    /// in place, before I/O starts under it.
     pub fn supersede(&self, generation: u64) {
         self.objects.copyups.supersede(generation);
     }
@@ -304,6 +345,11 @@ impl DataIo {
     /// checked against the header.
     pub fn set_sole_writer(&self, is_sole_writer: bool) {
         self.objects.copyups.set_sole_writer(is_sole_writer);
+    }
+
+    /// Reads start no copy-ups until the result is dropped, and those that they started have ended when this returns.
+    pub(crate) async fn pause_copyups(&self) -> Paused {
+        self.objects.copyups.paused().await
     }
 
     /// Returns when every copy-up that runs now has ended. Before the lock is released and before a snapshot is rolled back:

@@ -55,8 +55,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// newer state, see [`IoError::redo_on`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum IoError {
-    /// The state was superseded while parent data was read under it: an object that it takes for missing may have been
-    /// copied up, written and discarded since.
+    /// HEAD has another part in the parent than the state under which parent data was read, or was to be copied up, says: an object
+    /// that it takes for missing may have been copied up, written and discarded since.
     #[error("the image changed while its parent was read")]
     Superseded,
     /// The parent snapshot that the state names has gone: the image was flattened meanwhile, or its parent is lost.

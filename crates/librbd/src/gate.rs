@@ -17,6 +17,8 @@ pub(crate) enum Reason {
     Snapshot,
     /// The size is being changed.
     Resize,
+    /// The parent is being detached.
+    Flatten,
     /// The image is being rolled back to a snapshot.
     Rollback,
 }

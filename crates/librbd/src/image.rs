@@ -11,6 +11,7 @@ use tasks::Dropped;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::config::Config;
+use crate::data::Applied;
 use crate::error::{Error, IoError, Result};
 use crate::event::ImageEvent;
 use crate::header::{load_state, read_header};
@@ -136,9 +137,10 @@ impl Image {
     /// unless all of it lies within the image; EROFS when the image is not writable or the lock's owner keeps it.
     pub async fn write(&self, offset: u64, data: Bytes) -> Result<()> {
         let length = data.len() as u64;
+        let applied = Arc::new(Applied::default());
         self.change(offset, length, move |image, state| {
-            let data = data.clone();
-            async move { image.data.write(&state, offset, data).await }
+            let (data, applied) = (data.clone(), applied.clone());
+            async move { image.data.write(&state, offset, data, &applied).await }
         })
         .await
     }
@@ -147,8 +149,10 @@ impl Image {
     /// the lock can be given away in between.
     pub async fn discard(&self, mut offset: u64, mut length: u64) -> Result<()> {
         loop {
-            let part = move |image: Arc<OpenImage>, state| async move {
-                image.data.discard_first(&state, offset, length).await
+            let applied = Arc::new(Applied::default());
+            let part = move |image: Arc<OpenImage>, state| {
+                let applied = applied.clone();
+                async move { image.data.discard_first(&state, offset, length, &applied).await }
             };
             let done = self.change(offset, length, part).await?;
             (offset, length) = (offset + done, length - done);

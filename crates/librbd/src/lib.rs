@@ -40,7 +40,7 @@ mod throttle;
 mod wire;
 
 pub use config::Config;
-pub use data::{DataIo, ObjectFlattened, READ_BYTES_MAX};
+pub use data::{Applied, DataIo, ObjectFlattened, READ_BYTES_MAX};
 pub use error::{Error, IoError, Result};
 pub use event::ImageEvent;
 pub use features::Features;

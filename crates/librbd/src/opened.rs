@@ -12,11 +12,12 @@ use tasks::Tasks;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::config::Config;
+use crate::copyup::Paused;
 use crate::data::DataIo;
 use crate::error::{Error, IoError, Result};
 use crate::event::ImageEvent;
 use crate::features::Features;
-use crate::gate::{Arrival, Gate, Permit, Reason};
+use crate::gate::{Arrival, Closed, Gate, Permit, Reason};
 use crate::header::{Header, load_state, read_header};
 use crate::operations::queue::Queues;
 use crate::owner;
@@ -227,6 +228,14 @@ impl OpenImage {
         }
     }
 
+    /// When this returns, nothing that changes data objects is under way, and until the result is dropped nothing of that kind begins
+    /// but what its holder does: the gate is closed for `reason` and drained, and so are copy-ups that reads began. Whoever commits what I/O
+    /// goes by (its size, its snapshots, its parent) holds it from before the commit until the state is in place: no I/O spans two.
+    pub(crate) async fn quiet(&self, reason: Reason) -> Quiet {
+        let gate = self.gate.closed_and_drained(reason).await;
+        Quiet { _copyups: self.data.pause_copyups().await, _gate: gate }
+    }
+
     /// Refuses I/O beyond `size`, and keeps copy-ups from bringing trimmed data back, until the result is dropped.
     pub(crate) fn shrinking_to(&self, size: u64) -> Shrinking<'_> {
         self.shrinking.store(size, Ordering::Release);
@@ -286,8 +295,8 @@ impl OpenImage {
         self.refresh_if_stale().await
     }
 
-    /// Puts the state of a header in place, unless the one in place was read later or says the same: I/O that runs under a
-    /// state is superseded only by another one.
+    /// Puts the state of a header in place, unless the one in place was read later or says the same. I/O under way is superseded only
+    /// by a state in which HEAD has another part in the parent.
     pub(crate) async fn install(&self, header: Header) -> Result<()> {
         let _turn = self.installing.lock().await;
         let previous = self.state();
@@ -299,22 +308,26 @@ impl OpenImage {
             return Ok(());
         }
         let mut place = self.lock_state();
-        self.data.supersede(state.generation);
+        if !state.has_same_head_parent(&previous) {
+            self.data.supersede(state.generation);
+        }
         *place = state;
         Ok(())
     }
 
     /// Puts the state of a header in place that was read by an op vector which has changed it. That has happened whatever
-    /// becomes of the state, which needs the parent's header too: the next I/O reads the header before it starts.
+    /// becomes of the state, which needs the parent's header too: the next I/O reads the header before it starts, and copy-ups
+    /// under the state in place stand back.
     pub(crate) async fn install_or_mark_stale(&self, header: Header) {
         if let Err(error) = self.install(header).await {
             tracing::warn!(image = self.name, %error, "the state after a change of the header could not be loaded");
             self.mark_stale();
+            self.data.supersede(self.state().generation + 1);
         }
     }
 
     /// Runs I/O on the current state, again on a newer one when it turns out to be out of date. Superseded I/O has its newer
-    /// state in place already; only I/O that lost its parent has to look for one.
+    /// state in place already, or is to read the header that was marked stale; only I/O that lost its parent has to look for one.
     pub(crate) async fn on_state<T, F, Fut>(&self, io: F) -> Result<T>
     where
         F: Fn(Arc<ImageState>) -> Fut,
@@ -328,14 +341,22 @@ impl OpenImage {
                 Err(IoError::Failed(error)) => return Err(error),
                 Err(error) => error,
             };
-            if !matches!(error, IoError::Superseded) {
-                self.refresh().await?;
+            match error {
+                IoError::Superseded => self.refresh_if_stale().await?,
+                _ => self.refresh().await?,
             }
             if !error.redo_on(&used, &self.state()) {
                 return Err(error.into());
             }
         }
     }
+}
+
+/// An image that is at rest for a commit.
+#[derive(Debug)]
+pub(crate) struct Quiet {
+    _copyups: Paused,
+    _gate: Closed,
 }
 
 /// An image that is being shrunk.

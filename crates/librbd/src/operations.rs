@@ -24,6 +24,7 @@ use crate::event::ImageEvent;
 use crate::opened::OpenImage;
 use crate::owner::{self, Running, notify};
 use crate::reclaim;
+use crate::state::ImageState;
 use crate::throttle::interrupted;
 pub(crate) use commit::is_confirmed;
 pub(crate) use protect::{protect, unprotect};
@@ -240,6 +241,16 @@ impl Run {
             Err(error) if self.is_forwarded && error.errno() == Errno::EROFS => Err(interrupted()),
             checked => checked,
         }
+    }
+
+    /// The header as it is. Operations decide by it and not by what this client last heard of it: a HeaderUpdate may be lost, and a
+    /// refusal is final and goes on record.
+    async fn look(&self) -> Result<Arc<ImageState>> {
+        match planted::is(planted::Mistake::DecideByCache) {
+            false => self.image.refresh().await?,
+            true => self.image.refresh_if_stale().await?,
+        }
+        Ok(self.image.state())
     }
 
     /// ERESTART when the operation is to stop.

@@ -142,6 +142,11 @@ impl ImageState {
         self.parent.as_ref().and_then(|parent| parent.head_overlap).unwrap_or(0).min(self.size)
     }
 
+    /// The relation of HEAD; none when only snapshots still need the parent.
+    pub(crate) fn head_parent(&self) -> Option<&ParentLink> {
+        self.parent.as_ref().filter(|parent| parent.head_overlap.is_some())
+    }
+
     /// By id.
     pub fn snapshot(&self, id: u64) -> Option<&Snapshot> {
         self.snapshots.iter().find(|snapshot| snapshot.id == id)
@@ -150,6 +155,13 @@ impl ImageState {
     /// By name.
     pub fn snapshot_by_name(&self, name: &str) -> Option<&Snapshot> {
         self.snapshots.iter().find(|snapshot| snapshot.name == name)
+    }
+
+    /// Whether HEAD has the same part in the same parent: what a missing object means, and what a copy-up of it brings.
+    pub(crate) fn has_same_head_parent(&self, other: &Self) -> bool {
+        let part =
+            |state: &Self| (state.head_overlap(), state.head_parent().map(|parent| parent.spec.clone()));
+        part(self) == part(other)
     }
 
     /// Whether the parents of two states are the same, all the way up, as they were read.

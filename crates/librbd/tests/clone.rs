@@ -6,10 +6,11 @@ mod common;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use common::faults::Requests;
 use common::{TestImage, pattern, with_cluster};
 use errno::Errno;
-use librbd::{CloneOptions, Config, Error, Features, IoError, ObjectFlattened, names};
+use librbd::{Applied, CloneOptions, Config, Error, Features, IoError, ObjectFlattened, names};
 use proptest::prelude::Strategy;
 use rados::ObjectOp;
 
@@ -235,6 +236,89 @@ fn parent_data_is_not_returned_under_a_state_that_was_replaced() {
         let error = child.data.read(&used, None, 0, 10).await.unwrap_err();
         assert!(matches!(error, IoError::Superseded), "{error}");
         assert!(error.redo_on(&used, &child.state));
+    });
+}
+
+/// I2: an object that such a state takes for missing may have been discarded since.
+#[test]
+fn nothing_is_copied_up_under_a_state_that_a_flatten_has_replaced() {
+    with_cluster(|cluster| async move {
+        let (_parent, mut child) = cluster.clone_of(&pattern(2 * OBJECT, 1), &options(12)).await;
+        let used = child.state.clone();
+        child.flatten().await;
+        child.discard(0, 2 * OBJECT as u64).await;
+        let write = child.data.write(&used, 7, b"late".as_slice().into(), &Applied::default()).await;
+        let error = write.unwrap_err();
+        assert!(matches!(error, IoError::Superseded), "{error}");
+        assert!(error.redo_on(&used, &child.state));
+        assert!(child.objects().await.is_empty(), "the parent's data came back");
+    });
+}
+
+/// The same of a copy-up that had read the parent.
+#[test]
+fn a_copy_up_stands_back_when_a_flatten_replaces_its_state_while_it_reads_the_parent() {
+    with_cluster(|cluster| async move {
+        let (parent, mut child) = cluster.clone_of(&pattern(2 * OBJECT, 1), &options(12)).await;
+        let used = child.state.clone();
+        let source = names::data(&parent.state.object_prefix, 0);
+        let held = cluster.osd().hold_next(Requests { op: "sparse_read", object: &source }).await;
+        let (data, state) = (child.data.clone(), used.clone());
+        let write = tokio::spawn(async move {
+            data.write(&state, 7, b"late".as_slice().into(), &Applied::default()).await
+        });
+        held.arrived().await;
+        // Another client of the image, which shares nothing with this one but the OSD.
+        let mut other = TestImage::open(&cluster.client().await, "child", &Config::ci()).await;
+        other.write(0, &[1; OBJECT]).await.unwrap();
+        other.flatten().await;
+        other.discard(0, OBJECT as u64).await;
+        child.refresh().await;
+        held.let_go().await;
+        let error = write.await.unwrap().unwrap_err();
+        assert!(matches!(error, IoError::Superseded), "{error}");
+        assert_eq!(child.objects().await, [1], "the parent's data came back");
+    });
+}
+
+/// I2: of a write that is made again only what was not made yet: others may have read the rest and written over it.
+#[test]
+fn a_write_that_is_made_again_leaves_what_was_written_over_it_meanwhile() {
+    with_cluster(|cluster| async move {
+        let (_parent, mut child) = cluster.clone_of(&pattern(3 * OBJECT, 1), &options(12)).await;
+        let used = child.state.clone();
+        child.flatten().await;
+        child.discard(OBJECT as u64, OBJECT as u64).await;
+        // Object 0 as a whole needs no parent, object 1 does.
+        let (data, applied) = (Bytes::from(vec![5; OBJECT + 10]), Applied::default());
+        let first = child.data.write(&used, 0, data.clone(), &applied).await;
+        assert!(matches!(first, Err(IoError::Superseded)), "{first:?}");
+        assert_eq!(child.read(0, OBJECT as u64).await, vec![5; OBJECT]);
+        child.write(0, &[6; 20]).await.unwrap();
+        child.data.write(&child.state, 0, data, &applied).await.unwrap();
+        let mut expected = vec![5; OBJECT + 10];
+        expected[..20].fill(6);
+        expected.resize(2 * OBJECT, 0);
+        assert_eq!(child.read(0, 2 * OBJECT as u64).await, expected);
+    });
+}
+
+/// The same of a discard.
+#[test]
+fn a_discard_that_is_made_again_leaves_what_was_written_over_it_meanwhile() {
+    with_cluster(|cluster| async move {
+        let (_parent, mut child) = cluster.clone_of(&pattern(3 * OBJECT, 1), &options(12)).await;
+        let used = child.state.clone();
+        child.flatten().await;
+        child.discard(OBJECT as u64, OBJECT as u64).await;
+        let (length, applied) = (OBJECT as u64 + 10, Applied::default());
+        let first = child.data.discard_first(&used, 0, length, &applied).await;
+        assert!(matches!(first, Err(IoError::Superseded)), "{first:?}");
+        child.write(0, &[6; 20]).await.unwrap();
+        child.data.discard_first(&child.state, 0, length, &applied).await.unwrap();
+        let mut expected = vec![0; 2 * OBJECT];
+        expected[..20].fill(6);
+        assert_eq!(child.read(0, 2 * OBJECT as u64).await, expected);
     });
 }
 

@@ -5,9 +5,9 @@ use rados::ObjectOp;
 
 use super::Run;
 use crate::error::{Error, Result};
+use crate::gate::Reason;
 use crate::parent::detach_child;
 use crate::reclaim;
-use crate::state::{ImageState, ParentLink};
 use crate::throttle::for_each_object;
 
 /// Checks in the order of facts 6.1, then objects, then the commit. Running it again from the first object is harmless: each
@@ -16,9 +16,8 @@ use crate::throttle::for_each_object;
 pub(super) async fn run(run: &Run) -> Result<()> {
     let image = &run.image;
     run.check_writable()?;
-    image.refresh_if_stale().await?;
-    let state = image.state();
-    let Some(overlap) = head_parent(&state).and_then(|parent| parent.head_overlap) else {
+    let state = run.look().await?;
+    let Some(overlap) = state.head_parent().and_then(|parent| parent.head_overlap) else {
         return Err(Error::refused(Errno::EINVAL, format!("flatten: image {} has no parent", image.name)));
     };
     let objects = state.layout.object_count(overlap.min(state.size));
@@ -37,20 +36,21 @@ async fn flatten_object(run: &Run, number: u64) -> Result<()> {
     Ok(())
 }
 
-/// The relation of HEAD; none when only snapshots still need the parent.
-fn head_parent(state: &ImageState) -> Option<&ParentLink> {
-    state.parent.as_ref().filter(|parent| parent.head_overlap.is_some())
-}
-
 /// Header first, with the intent to take the child out of its parent's list: a child that is not in it could lose its parent,
 /// an entry too many is only in the way until somebody looks.
+///
+/// No I/O that began while HEAD had a parent is under way: without one a discarded object goes, and a late copy-up would bring it back.
 async fn commit(run: &Run) -> Result<()> {
     let image = &run.image;
+    let quiet = match planted::is(planted::Mistake::CommitUnderIo) {
+        false => Some(image.quiet(Reason::Flatten).await),
+        true => None,
+    };
     let _turn = image.queues.commit().await;
     image.refresh_if_stale().await?;
     let state = image.state();
-    let intent = head_parent(&state).map(|parent| reclaim::detach_intent(&parent.spec)).unwrap_or_default();
-    if let Some(parent) = head_parent(&state)
+    let intent = state.head_parent().map(|parent| reclaim::detach_intent(&parent.spec)).unwrap_or_default();
+    if let Some(parent) = state.head_parent()
         && planted::is(planted::Mistake::DetachIndexFirst)
     {
         detach_child(&image.io, &image.id, &parent.spec).await?;
@@ -64,6 +64,7 @@ async fn commit(run: &Run) -> Result<()> {
         }
         result => result?,
     }
+    drop(quiet);
     reclaim::finish_after_commit(image).await;
     Ok(())
 }

@@ -10,10 +10,10 @@ use crate::gate::Reason;
 pub(super) async fn run(run: &Run, size: u64, allow_shrink: bool) -> Result<()> {
     let image = &run.image;
     run.check_writable()?;
-    image.refresh_if_stale().await?;
+    let state = run.look().await?;
     run.check_cancelled()?;
-    image.state().layout.check_image_size(size)?;
-    let old = image.state().size;
+    state.layout.check_image_size(size)?;
+    let old = state.size;
     if size < old && !allow_shrink {
         return Err(Error::invalid(format!(
             "resize of image {} from {old} to {size} bytes: shrinking must be allowed by name",
@@ -26,18 +26,18 @@ pub(super) async fn run(run: &Run, size: u64, allow_shrink: bool) -> Result<()> 
 /// I/O beyond the smaller size ends first and is refused from then on; then the objects go, then the header says so.
 async fn shrink(run: &Run, size: u64) -> Result<()> {
     let image = &run.image;
-    let closed = image.gate.closed_and_drained(Reason::Resize).await;
+    let quiet = image.quiet(Reason::Resize).await;
     let _shrinking = image.shrinking_to(size);
-    drop(closed);
+    drop(quiet);
     trim::run(run, size, trim::Entry::ByPermit).await?;
     run.check_cancelled()?;
     set_size(run, size).await
 }
 
-/// The state is swapped while the gate is closed.
+/// The state is swapped while no I/O is under way.
 pub(super) async fn set_size(run: &Run, size: u64) -> Result<()> {
     let image = &run.image;
-    let _closed = image.gate.closed_and_drained(Reason::Resize).await;
+    let _quiet = image.quiet(Reason::Resize).await;
     let _turn = image.queues.commit().await;
     let what = format!("set the size of image {} to {size} bytes", image.name);
     run.commit(&what, |op| op.exec("rbd", "set_size", &cls::SetSize { size })).await

@@ -3,6 +3,7 @@
 use errno::Errno;
 
 use super::{Run, resize, trim};
+use crate::data::Applied;
 use crate::error::{Error, IoError, Result};
 use crate::gate::Reason;
 use crate::state::{ImageState, Snapshot};
@@ -14,20 +15,14 @@ use std::sync::Arc;
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
     image.check_writable()?;
-    image.refresh_if_stale().await?;
-    let snapshot = image.state().snapshot_by_name(name).cloned().ok_or_else(|| {
+    let snapshot = run.look().await?.snapshot_by_name(name).cloned().ok_or_else(|| {
         Error::refused(Errno::ENOENT, format!("image {} has no snapshot {name}", image.name))
     })?;
-    let _closed = image.gate.closed_and_drained(Reason::Rollback).await;
-    // Reads begin no copy-ups meanwhile.
-    image.data.set_sole_writer(false);
-    image.data.drain_copyups().await;
-    let result = with_gate_closed(run, &snapshot).await;
-    image.data.set_sole_writer(true);
-    result
+    let _quiet = image.quiet(Reason::Rollback).await;
+    roll_back(run, &snapshot).await
 }
 
-async fn with_gate_closed(run: &Run, snapshot: &Snapshot) -> Result<()> {
+async fn roll_back(run: &Run, snapshot: &Snapshot) -> Result<()> {
     let image = &run.image;
     if snapshot.size < image.state().size {
         let _shrinking = image.shrinking_to(snapshot.size);
@@ -58,10 +53,11 @@ async fn roll_back_object(
     if layout.object_bytes(number, view.overlap) <= layout.object_bytes(number, state.head_overlap()) {
         return data.rollback_object(&state, number, snapshot.id).await;
     }
+    let applied = Applied::default();
     let bytes = layout.object_bytes(number, snapshot.size);
     for extent in layout.image_extents(number, 0, bytes) {
         let content = data.read(&state, Some(snapshot.id), extent.offset, extent.length).await?;
-        data.write(&state, extent.offset, content).await?;
+        data.write(&state, extent.offset, content, &applied).await?;
     }
     Ok(())
 }

@@ -17,15 +17,14 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
     names::check_snap_name(name)?;
     run.check_writable()?;
-    image.refresh_if_stale().await?;
-    if image.state().snapshot_by_name(name).is_some() {
+    if run.look().await?.snapshot_by_name(name).is_some() {
         return Err(Error::refused(
             Errno::EEXIST,
             format!("image {} has a snapshot {name} already", image.name),
         ));
     }
     run.check_cancelled()?;
-    let _closed = image.gate.closed_and_drained(Reason::Snapshot).await;
+    let _quiet = image.quiet(Reason::Snapshot).await;
     let _turn = image.queues.commit().await;
     let mut tried = 0;
     loop {

@@ -13,10 +13,9 @@ use crate::state::Protection;
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
     run.check_writable()?;
-    image.refresh_if_stale().await?;
     run.check_cancelled()?;
     let _turn = image.queues.commit().await;
-    let before = image.state();
+    let before = run.look().await?;
     let snapshot = before.snapshot_by_name(name).ok_or_else(|| {
         Error::refused(Errno::ENOENT, format!("image {} has no snapshot {name}", image.name))
     })?;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use librbd::{
-    CloneOptions, Config, CreateOptions, DataIo, Error, Features, ImageState, IoError, ObjectFlattened,
-    load_state, names, read_header,
+    Applied, CloneOptions, Config, CreateOptions, DataIo, Error, Features, ImageState, IoError,
+    ObjectFlattened, load_state, names, read_header,
 };
 use proto::cls::rbd::v1 as cls;
 use rados::{IoCtx, ObjectOp, Rados};
@@ -26,6 +26,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
+        planted::plant_from_environment().unwrap();
         let config = osd_sim::Config { enable_faults: true, ..osd_sim::Config::ci() };
         let server = osd_sim::Server::start(config);
         let rados = Self::connect(&server).await;
@@ -195,7 +196,8 @@ impl TestImage {
     }
 
     pub(crate) async fn write(&self, offset: u64, data: &[u8]) -> Result<(), IoError> {
-        self.data.write(&self.state, offset, Bytes::copy_from_slice(data)).await
+        let data = Bytes::copy_from_slice(data);
+        self.data.write(&self.state, offset, data, &Applied::default()).await
     }
 
     pub(crate) async fn discard(&self, offset: u64, length: u64) {

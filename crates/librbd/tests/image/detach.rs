@@ -99,19 +99,25 @@ async fn a_complete_child_is_flattened_without_its_parent() {
     assert_eq!(content(&orphan).await, expected);
 }
 
-/// Catalogue row 130: the header has lost its parent in the meantime.
+/// Catalogue row 130: the header has lost its parent while the objects were copied.
 #[tokio::test]
 async fn a_parent_that_was_detached_meanwhile_is_no_failure() {
     let cluster = Cluster::start();
     let io = cluster.client("a").await;
     clone(&io, 4).await;
     let image = open(&io, "child").await;
-    write(&image, 0, 1).await;
+    let copying = cluster.hold_next(op("rbd.copyup")).await;
+    let before = cluster.now().await;
+    let flattening = tokio::spawn({
+        let image = image.clone();
+        async move { flatten(&image).await }
+    });
+    copying.arrived().await;
     // Nobody is told: the image believes in its parent.
     let detach = ObjectOp::new().exec_empty("rbd", "parent_detach");
     io.operate(&header_of(&io, "child").await, detach).await.unwrap();
-    let before = cluster.now().await;
-    flatten(&image).await.unwrap();
+    copying.let_go().await;
+    soon(flattening).await.unwrap().unwrap();
     let story = cluster.story(before).await.all();
     assert_in_order(&story, &["header: ENOENT rbd.parent_detach", CHILD_DETACH]);
     assert_eq!(children_of_base(&io).await, 0);

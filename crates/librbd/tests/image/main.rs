@@ -25,4 +25,5 @@ mod snapshots;
 mod story;
 mod support;
 mod traces;
+mod under_io;
 mod valve;
