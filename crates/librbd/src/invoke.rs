@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use errno::Errno;
-use rbd_protocol::invoke::{Decision, Place, Rounds, place};
+use rbd_protocol::invoke::{Decision, Place, Rounds, Seen, is_reached, place};
 use rbd_protocol::lock::Purpose;
 use rbd_protocol::retry::Backoff;
 use rbd_protocol::{Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher};
@@ -90,6 +90,7 @@ impl<'a> Call<'a> {
     }
 
     async fn run(&mut self) -> Result<()> {
+        self.check_start().await?;
         loop {
             self.attempt += 1;
             let Undecided { decision, error } = match self.place().await? {
@@ -113,18 +114,43 @@ impl<'a> Call<'a> {
                     self.image.mark_stale();
                     return Ok(());
                 }
-                Decision::GiveUp => return Err(error),
+                Decision::GiveUp => return self.unless_reached(error).await,
                 Decision::AskForLock => self.asks_for_lock = true,
                 Decision::RestartAfter(_) => {}
             }
             if self.options.attempts_max.is_some_and(|max| self.attempt >= max) {
-                return Err(error);
+                return self.unless_reached(error).await;
             }
             self.restart(&error);
             if let Decision::RestartAfter(delay) = decision {
                 self.image.clock().sleep(Duration::from_millis(delay.0)).await;
             }
         }
+    }
+
+    /// Only an image that has no parent when the call begins cannot be flattened: from here on it does not matter who flattens it.
+    async fn check_start(&self) -> Result<()> {
+        if self.operation != Maintenance::Forwardable(Operation::Flatten) {
+            return Ok(());
+        }
+        self.image.check_writable()?;
+        self.image.refresh().await?;
+        if self.image.state().head_parent().is_some() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("flatten: image {} has no parent", self.image.name)))
+    }
+
+    /// The end of a call that came to nothing: success when somebody else has made the image what this call was to make it.
+    async fn unless_reached(&self, error: Error) -> Result<()> {
+        let Maintenance::Forwardable(operation) = &self.operation else { return Err(error) };
+        let is_blind = self.image.check_alive().is_err() || self.image.refresh().await.is_err();
+        if is_blind || planted::is(planted::Mistake::SecondFlattenFails) {
+            return Err(error);
+        }
+        let state = self.image.state();
+        let seen = Seen { has_parent: state.head_parent().is_some(), size: state.size };
+        if is_reached(operation, seen) { Ok(()) } else { Err(error) }
     }
 
     /// Where this attempt runs. Everything is looked at again in each round.

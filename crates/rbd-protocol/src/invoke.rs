@@ -4,6 +4,7 @@
 use errno::Errno;
 
 use crate::ids::Millis;
+use crate::message::Operation;
 use crate::outcome::{OpOutcome, OpResult, RpcOutcome};
 use crate::retry::Backoff;
 
@@ -82,6 +83,27 @@ impl Rounds {
 
     fn restart(&mut self) -> Decision {
         Decision::RestartAfter(self.backoff.next_delay())
+    }
+}
+
+/// An image, as its header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// HEAD has a parent.
+    pub has_parent: bool,
+    /// Bytes of HEAD.
+    pub size: u64,
+}
+
+/// Whether a call that failed has what it wanted, because somebody else was faster. Only a state of the image, which belongs to nobody, can be
+/// reached by others: that it has no parent, that it has this size. What is created or removed is somebody's: EEXIST and ENOENT
+/// stay errors, unless the record of the call's own request says otherwise. (Facts 5.4: Ceph 16.2 takes such errors for success in the loop of the
+/// request whatever the image looks like, 18.2 none.)
+pub const fn is_reached(operation: &Operation, image: Seen) -> bool {
+    match operation {
+        Operation::Flatten => !image.has_parent,
+        Operation::Resize { size, .. } => image.size == *size,
+        Operation::SnapCreate { .. } | Operation::SnapRemove { .. } => false,
     }
 }
 
@@ -207,6 +229,24 @@ mod tests {
         assert!(delays.iter().all(|delay| (100..=1_000).contains(delay)), "{delays:?}");
         assert!(delays[7] >= 500, "{delays:?}");
         assert_eq!(rounds.decide(&OpOutcome::NoProgress), Decision::RestartAfter(Millis(100)));
+    }
+
+    /// Only ends that are nobody's.
+    #[test]
+    fn another_ones_flatten_or_resize_is_as_good_as_the_own() {
+        let image = |has_parent, size| Seen { has_parent, size };
+        assert!(is_reached(&Operation::Flatten, image(false, 4)));
+        assert!(!is_reached(&Operation::Flatten, image(true, 4)));
+        for allow_shrink in [false, true] {
+            let resize = Operation::Resize { size: 4, allow_shrink };
+            assert!(is_reached(&resize, image(true, 4)));
+            assert!(!is_reached(&resize, image(true, 5)));
+        }
+        for operation in
+            [Operation::SnapCreate { name: "s".to_owned() }, Operation::SnapRemove { name: "s".to_owned() }]
+        {
+            assert!(!is_reached(&operation, image(false, 4)));
+        }
     }
 
     /// Facts 5.4, `handle`: where the operation runs; EBUSY of a manual lock is EROFS outside.

@@ -4,6 +4,7 @@
 
 mod abandoned;
 mod detach;
+mod faster;
 #[path = "../common/faults.rs"]
 mod faults;
 mod forward;

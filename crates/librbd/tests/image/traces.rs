@@ -118,9 +118,9 @@ async fn an_operation_that_failed_says_so() {
     let io = cluster.client("a").await;
     create(&io, "img", 4).await;
     let image = open(&io, "img").await;
-    assert_eq!(errno_of(soon(image.flatten(CallOptions::default())).await), Errno::EINVAL);
+    assert_eq!(errno_of(soon(image.snap_remove("none", CallOptions::default())).await), Errno::ENOENT);
     let (call, id) = of_call(&io);
-    assert_eq!(call, ["flatten", "1", &Errno::EINVAL.result().to_string()]);
+    assert_eq!(call, ["snap_remove", "1", &Errno::ENOENT.result().to_string()]);
     assert_eq!(of_runs(&io), [[&id, "1", "false"]]);
 }
 
