@@ -50,14 +50,14 @@ pub(crate) async fn operate(
     let permit = daemon.admit_op(request.gid).map_err(convert::status)?;
     let request = convert::request(request).map_err(convert::status)?;
     let has_doors = permit.is_some() && daemon.has_rules();
-    let ops = if has_doors { op_names(&request) } else { Vec::new() };
+    let named = if has_doors { Named::of(&request) } else { Named::default() };
     let mut copies = Copies::One;
     if has_doors {
-        copies = arrive(daemon, of_vector(Direction::Request, &request, &ops)).await?;
+        copies = arrive(daemon, of_vector(Direction::Request, &request, &named)).await?;
     }
     let reply = daemon.step(|osd, now| osd.operate(now, &request));
     if has_doors {
-        arrive(daemon, of_vector(Direction::Reply, &request, &ops)).await?;
+        arrive(daemon, of_vector(Direction::Reply, &request, &named)).await?;
     }
     if let Copies::Two(after) = copies {
         daemon.send_copy(after, request);
@@ -65,18 +65,27 @@ pub(crate) async fn operate(
     Ok(convert::reply(tid, Ok(Arc::unwrap_or_clone(reply).map_err(convert::status)?)))
 }
 
-/// The ops of a vector by name.
-pub(crate) fn op_names(request: &osd::Request) -> Vec<String> {
-    request.vector.ops.iter().map(osd::vector::name).collect()
+/// What a vector works on, and its ops, by name.
+#[derive(Default)]
+pub(crate) struct Named {
+    object: String,
+    ops: Vec<String>,
+}
+
+impl Named {
+    pub(crate) fn of(request: &osd::Request) -> Self {
+        let osd::op::Vector { object, ops, .. } = &request.vector;
+        Self { object: object.to_string(), ops: ops.iter().map(osd::op::Op::name).collect() }
+    }
 }
 
 /// An op vector at a door.
 pub(crate) fn of_vector<'a>(
     direction: Direction,
     request: &'a osd::Request,
-    ops: &'a [String],
+    Named { object, ops }: &'a Named,
 ) -> Crossing<'a> {
-    let (pool, object) = (&request.vector.pool, &request.vector.object);
+    let pool = &request.vector.pool;
     Crossing { direction, gid: request.gid, client: "", pool, object, ops, payload: None }
 }
 

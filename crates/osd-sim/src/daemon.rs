@@ -228,6 +228,11 @@ impl Daemon {
     pub(crate) async fn keep_time(&self) {
         loop {
             self.step(|osd, now| ((), osd.tick(now)));
+            while self.look(Osd::has_work) {
+                self.step(|osd, now| ((), osd.work(now)));
+                // Others come in between.
+                tokio::task::yield_now().await;
+            }
             let armed = self.lock().armed;
             match armed {
                 Some(Millis(deadline)) => {
@@ -266,7 +271,8 @@ impl Daemon {
             state.go_on(now, late);
         }
         let deadline = [state.osd.next_deadline(), state.late.next_due()].into_iter().flatten().min();
-        if deadline.is_some() && (state.armed.is_none() || deadline < state.armed) {
+        let is_sooner = deadline.is_some() && (state.armed.is_none() || deadline < state.armed);
+        if is_sooner || state.osd.has_work() {
             self.sooner.notify_one();
         }
         state.armed = deadline;

@@ -160,7 +160,11 @@ impl osd_server::Osd for Service {
     ) -> Answer<wire::ListObjectsReply> {
         let wire::ListObjectsRequest { pool, after, prefix, max } = request.into_inner();
         let listed = self.daemon.look(|osd| osd.list_objects(&pool, &prefix, &after, max));
-        answer(listed.map(|(names, more)| wire::ListObjectsReply { names, more }))
+        let text = |(names, more): (Vec<store::Name>, bool)| {
+            let names = names.into_iter().map(store::Name::into_text).collect();
+            wire::ListObjectsReply { names, more }
+        };
+        answer(listed.map(text))
     }
 
     async fn allocate_snap_id(

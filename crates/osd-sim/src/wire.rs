@@ -1,9 +1,13 @@
 //! Wire types to the OSD's types and back: the only place that knows both.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use errno::Errno;
-use osd::op::{ObjectClone, Op, OpResult, SnapContext, Vector};
+use osd::op::{Entries, Op, OpResult, Output, SnapContext, Vector};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
+use store::{Name, ObjectClone};
 
 use crate::daemon::span;
 
@@ -14,7 +18,9 @@ pub(crate) fn request(request: wire::OperateRequest) -> Result<osd::Request, OpE
         .map_or_else(SnapContext::default, |context| SnapContext { seq: context.seq, snaps: context.snaps });
     let snap_id = (snap_id != 0).then_some(snap_id);
     let ops = ops.into_iter().enumerate().map(|(index, op)| self::op(index, op)).collect::<Result<_, _>>()?;
-    Ok(osd::Request { gid, tid, watermark, vector: Vector { pool, object, snap_id, snap_context, ops } })
+    let (namespace, object) = (Name::default(), object.into());
+    let vector = Vector { pool, namespace, object, snap_id, snap_context, ops };
+    Ok(osd::Request { gid, tid, watermark, vector })
 }
 
 fn op(index: usize, op: wire::Op) -> Result<Op, OpError> {
@@ -26,29 +32,37 @@ fn op(index: usize, op: wire::Op) -> Result<Op, OpError> {
     Ok(match op {
         W::Read(wire::Read { offset, length }) => Op::Read { offset, length },
         W::SparseRead(wire::SparseRead { offset, length }) => Op::SparseRead { offset, length },
-        W::Stat(wire::Stat {}) => Op::Stat,
-        W::AssertExists(wire::AssertExists {}) => Op::AssertExists,
+        W::Stat(wire::Stat {}) => Op::Stat {},
+        W::AssertExists(wire::AssertExists {}) => Op::AssertExists {},
         W::AssertVersion(wire::AssertVersion { version }) => Op::AssertVersion { version },
         W::Write(wire::Write { offset, data }) => Op::Write { offset, data },
         W::WriteFull(wire::WriteFull { data }) => Op::WriteFull { data },
         W::Truncate(wire::Truncate { size }) => Op::Truncate { size },
         W::Zero(wire::Zero { offset, length }) => Op::Zero { offset, length },
         W::Create(wire::Create { exclusive }) => Op::Create { exclusive },
-        W::Remove(wire::Remove {}) => Op::Remove,
-        W::GetXattr(wire::GetXattr { name }) => Op::GetXattr { name },
-        W::ListXattrs(wire::ListXattrs {}) => Op::ListXattrs,
-        W::SetXattr(wire::SetXattr { name, value }) => Op::SetXattr { name, value },
-        W::RemoveXattr(wire::RemoveXattr { name }) => Op::RemoveXattr { name },
-        W::CompareXattr(wire::CompareXattr { name, value }) => Op::CompareXattr { name, value },
-        W::OmapList(wire::OmapList { after, prefix, max }) => Op::OmapList { after, prefix, max },
-        W::OmapGet(wire::OmapGet { keys }) => Op::OmapGet { keys },
-        W::OmapSet(wire::OmapSet { entries }) => Op::OmapSet { entries },
-        W::OmapRemove(wire::OmapRemove { keys }) => Op::OmapRemove { keys },
-        W::OmapCompare(wire::OmapCompare { key, value }) => Op::OmapCompare { key, value },
+        W::Remove(wire::Remove {}) => Op::Remove {},
+        W::GetXattr(wire::GetXattr { name }) => Op::GetXattr { name: name.into() },
+        W::ListXattrs(wire::ListXattrs {}) => Op::ListXattrs {},
+        W::SetXattr(wire::SetXattr { name, value }) => Op::SetXattr { name: name.into(), value },
+        W::RemoveXattr(wire::RemoveXattr { name }) => Op::RemoveXattr { name: name.into() },
+        W::CompareXattr(wire::CompareXattr { name, value }) => Op::CompareXattr { name: name.into(), value },
+        W::OmapList(wire::OmapList { after, prefix, max }) => {
+            Op::OmapList { after: after.into(), prefix: prefix.into(), max }
+        }
+        W::OmapGet(wire::OmapGet { keys }) => Op::OmapGet { keys: names(keys) },
+        W::OmapSet(wire::OmapSet { entries }) => {
+            Op::OmapSet { entries: entries.into_iter().map(|(key, value)| (key.into(), value)).collect() }
+        }
+        W::OmapRemove(wire::OmapRemove { keys }) => Op::OmapRemove { keys: names(keys) },
+        W::OmapCompare(wire::OmapCompare { key, value }) => Op::OmapCompare { key: key.into(), value },
         W::Exec(wire::Exec { class, method, input }) => Op::Exec { class, method, input },
-        W::ListSnaps(wire::ListSnaps {}) => Op::ListSnaps,
+        W::ListSnaps(wire::ListSnaps {}) => Op::ListSnaps {},
         W::Rollback(wire::Rollback { snap_id }) => Op::Rollback { snap_id },
     })
+}
+
+fn names(names: Vec<String>) -> Vec<Name> {
+    names.into_iter().map(Name::from).collect()
 }
 
 /// Resolves the bytes that the reply refers to: not under the OSD's mutex.
@@ -66,24 +80,31 @@ pub(crate) fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
 
 fn result(result: OpResult) -> wire::OpResult {
     use wire::op_result::Result as W;
-    let result = match result {
-        OpResult::Done => W::Done(wire::Done {}),
-        OpResult::Read { data, length } => W::Read(wire::ReadResult { data: data.to_bytes(0, length) }),
-        OpResult::SparseRead { data } => {
-            let extents = data.iter().map(|(offset, data)| wire::DataExtent { offset, data: data.clone() });
+    let result = match result.output {
+        Output::Done => W::Done(wire::Done {}),
+        Output::Read { data, offset, length } => {
+            W::Read(wire::ReadResult { data: data.to_bytes(offset, length) })
+        }
+        Output::SparseRead { data } => {
+            let extents = data.joined().map(|(offset, data)| wire::DataExtent { offset, data });
             W::SparseRead(wire::SparseReadResult { extents: extents.collect() })
         }
-        OpResult::Stat { size, version } => W::Stat(wire::StatResult { size, version }),
-        OpResult::Xattrs { entries } => W::Xattrs(wire::XattrsResult { entries }),
-        OpResult::Omap { entries, more } => W::Omap(wire::OmapResult { entries, more }),
-        OpResult::Exec { output } => W::Exec(wire::ExecResult { output }),
-        OpResult::ListSnaps { seq, clones, head_exists } => {
+        Output::Stat { size, version, .. } => W::Stat(wire::StatResult { size, version }),
+        Output::Xattrs { entries } => W::Xattrs(wire::XattrsResult { entries: texts(entries) }),
+        Output::Omap { entries, more } => W::Omap(wire::OmapResult { entries: texts(entries), more }),
+        Output::Exec { output } => W::Exec(wire::ExecResult { output }),
+        Output::ListSnaps { seq, clones, head_exists } => {
             let clone = |ObjectClone { id, snaps, size }| wire::ObjectClone { id, snaps, size };
             let clones = clones.into_iter().map(clone).collect();
             W::ListSnaps(wire::ListSnapsResult { seq, clones, head_exists })
         }
     };
     wire::OpResult { result: Some(result) }
+}
+
+/// Names here are text; a name of other bytes, which came through another door, is shown as well as text can.
+fn texts(entries: Entries) -> BTreeMap<String, Bytes> {
+    entries.into_iter().map(|(name, value)| (name.into_text(), value)).collect()
 }
 
 pub(crate) fn error(error: OpError) -> wire::Error {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use store::ObjectId;
 
 use crate::Millis;
+use crate::trim::Trim;
 
 /// Something that happens when its time has come.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +18,8 @@ pub(crate) enum Due {
     Session { gid: u64 },
     /// A blocklist entry expires.
     Blocklist { gid: u64 },
+    /// A trim goes on.
+    Trim(Trim),
 }
 
 /// Times in order. Who renews something often leaves its entry where it is and looks again when it is due.

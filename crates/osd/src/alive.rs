@@ -55,7 +55,7 @@ impl<S: Store> Osd<S> {
             cookie,
             name: self.client_name(gid).to_owned(),
             pool: watched.place.pool.clone(),
-            object: watched.place.id.name.clone(),
+            object: watched.place.id.name.to_string(),
         });
         let mut silent: Vec<_> = silent.collect();
         silent.sort_by_key(|watch| (watch.gid, watch.cookie));

@@ -1,6 +1,7 @@
 //! Why an op vector was refused.
 
 use errno::Errno;
+use store::StoreError;
 
 /// An op vector that did not happen. Nothing of it was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,17 @@ pub(crate) struct Refusal {
 impl From<Refusal> for OpError {
     fn from(Refusal { errno, rule }: Refusal) -> Self {
         Self { errno, failed_op: None, text: rule }
+    }
+}
+
+/// What the store could not do.
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let (errno, rule) = match error {
+            StoreError::Io => (Errno::EIO, "the store cannot read or write it"),
+            StoreError::NoSpace => (Errno::ENOSPC, "the store has no room for it"),
+        };
+        Self { errno, rule: rule.to_owned() }
     }
 }
 

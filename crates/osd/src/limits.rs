@@ -67,10 +67,16 @@ const TOO_LONG_SHOWN_BYTES: usize = 32;
 
 /// ENAMETOOLONG beyond the limit; `what` says whose name it is: "a pool's name".
 pub(crate) fn check_name(what: &str, name: &str, bytes_max: usize) -> Outcome<()> {
+    check_bytes(what, name.as_bytes(), bytes_max)
+}
+
+/// The same for a name of bytes.
+pub(crate) fn check_bytes(what: &str, name: &[u8], bytes_max: usize) -> Outcome<()> {
     if name.len() <= bytes_max {
         return Ok(());
     }
-    let shown = beginning(name, TOO_LONG_SHOWN_BYTES);
+    let name = String::from_utf8_lossy(name);
+    let shown = beginning(&name, TOO_LONG_SHOWN_BYTES);
     refuse(Errno::ENAMETOOLONG, format!("{what} has at most {bytes_max} bytes, unlike {shown}"))
 }
 

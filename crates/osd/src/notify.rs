@@ -57,7 +57,7 @@ impl Notify {
         step.tell(place.event(Kind::NotifySent, gid).cookie(cookie).notify_id(notify_id));
         let notification = Notification {
             pool: place.pool.clone(),
-            object: place.id.name.clone(),
+            object: place.id.name.to_string(),
             notify_id,
             cookie,
             notifier_gid: self.notifier_gid,

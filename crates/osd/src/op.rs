@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use store::Extents;
+use store::{Extents, Name, ObjectClone};
+
+pub use crate::vector::Op;
 
 /// A request on one object: all of its ops happen, or none.
 #[derive(Clone, Debug)]
 pub struct Vector {
     /// Pool name.
     pub pool: String,
+    /// Of the object, within the pool; the empty one is the default.
+    pub namespace: Name,
     /// Object name.
-    pub object: String,
+    pub object: Name,
     /// `None` = HEAD. Only for vectors that do not mutate.
     pub snap_id: Option<u64>,
     /// Under which snapshots a write is made.
@@ -29,44 +33,24 @@ pub struct SnapContext {
     pub snaps: Vec<u64>,
 }
 
-/// One op. The rules and errors of each stand at its message in `osd.proto`.
+/// What came of one op.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
-pub enum Op {
-    Read { offset: u64, length: u64 },
-    SparseRead { offset: u64, length: u64 },
-    Stat,
-    AssertExists,
-    AssertVersion { version: u64 },
-    Write { offset: u64, data: Bytes },
-    WriteFull { data: Bytes },
-    Truncate { size: u64 },
-    Zero { offset: u64, length: u64 },
-    Create { exclusive: bool },
-    Remove,
-    GetXattr { name: String },
-    ListXattrs,
-    SetXattr { name: String, value: Bytes },
-    RemoveXattr { name: String },
-    CompareXattr { name: String, value: Bytes },
-    OmapList { after: String, prefix: String, max: u32 },
-    OmapGet { keys: Vec<String> },
-    OmapSet { entries: BTreeMap<String, Bytes> },
-    OmapRemove { keys: Vec<String> },
-    OmapCompare { key: String, value: Option<Bytes> },
-    Exec { class: String, method: String, input: Bytes },
-    ListSnaps,
-    Rollback { snap_id: u64 },
+pub struct OpResult {
+    /// As RADOS numbers it: 0, or 1 for a comparison that holds. Errors are said by the whole vector.
+    pub number: i32,
+    /// The answer.
+    pub output: Output,
 }
 
 /// The answer to one op.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
-pub enum OpResult {
+pub enum Output {
     Done,
-    /// Bytes by reference, resolved outside of the OSD's step: `length` bytes from 0, where 0 is the read's offset.
+    /// Bytes by reference, resolved outside of the OSD's step: `length` bytes from `offset` on.
     Read {
         data: Extents,
+        offset: u64,
         length: u64,
     },
     /// At the object's offsets.
@@ -76,12 +60,13 @@ pub enum OpResult {
     Stat {
         size: u64,
         version: u64,
+        mtime_unix_ns: u64,
     },
     Xattrs {
-        entries: BTreeMap<String, Bytes>,
+        entries: Entries,
     },
     Omap {
-        entries: BTreeMap<String, Bytes>,
+        entries: Entries,
         more: bool,
     },
     Exec {
@@ -94,13 +79,11 @@ pub enum OpResult {
     },
 }
 
-/// A preserved state of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectClone {
-    /// The newest snapshot it preserves.
-    pub id: u64,
-    /// All snapshots it preserves, descending.
-    pub snaps: Vec<u64>,
-    /// Bytes.
-    pub size: u64,
+/// Keys and their values.
+pub type Entries = BTreeMap<Name, Bytes>;
+
+impl From<Output> for OpResult {
+    fn from(output: Output) -> Self {
+        Self { number: 0, output }
+    }
 }

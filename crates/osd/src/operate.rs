@@ -56,11 +56,8 @@ impl<S: Store> Osd<S> {
             Ok(Admission::Run) => {}
             Err(refusal) => return Arc::new(self.refuse(request, refusal)),
         }
-        let reply = match self.evaluate(request) {
-            Ok((evaluated, id)) => Ok(self.apply(request, evaluated, &id)),
-            Err(refusal) => self.refuse(request, refusal),
-        };
-        let reply = Arc::new(reply);
+        let reply = self.evaluate(request).and_then(|(evaluated, id)| self.apply(request, evaluated, &id));
+        let reply = Arc::new(reply.or_else(|refusal| self.refuse(request, refusal)));
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| mutates) {
             session.store(tid, Stored::Reply(reply.clone()));
         }
@@ -88,20 +85,24 @@ impl<S: Store> Osd<S> {
         let unix_ms = self.config.started_unix_ms.saturating_add(now.0);
         let caller = Caller { gid, address, now, unix_ms };
         let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
-        Ok((evaluated, ObjectId { pool: pool.id, name: vector.object.clone() }))
+        let (namespace, name) = (vector.namespace.clone(), vector.object.clone());
+        Ok((evaluated, ObjectId { pool: pool.id, namespace, name }))
     }
 
-    fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Answer {
+    /// EIO, ENOSPC: the store has failed, and nothing has happened.
+    fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Result<Answer, OpError> {
         let Evaluated { results, version, transaction, facts } = evaluated;
         if let Some(transaction) = transaction {
-            self.store.submit(transaction);
+            self.store
+                .submit(transaction)
+                .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
             let summary = vector::summary(&request.vector.ops);
             self.step.tell(event(Kind::Applied, request).version(version).detail(summary));
         }
         for fact in facts {
             self.take_note(request, version, id, fact);
         }
-        Answer { version, results }
+        Ok(Answer { version, results })
     }
 
     fn take_note(&mut self, request: &Request, version: u64, id: &ObjectId, fact: Fact) {
@@ -129,5 +130,5 @@ impl<S: Store> Osd<S> {
 
 fn event(kind: Kind, request: &Request) -> Event {
     let Request { gid, tid, vector, .. } = request;
-    Event::new(kind, *gid).tid(*tid).on(&vector.pool, &vector.object)
+    Event::new(kind, *gid).tid(*tid).on(&vector.pool, &vector.object.to_string())
 }

@@ -1,6 +1,6 @@
 //! The whole OSD: sessions, pools, and the step in which something is decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
@@ -12,6 +12,7 @@ use crate::effect::{Effect, Step};
 use crate::event::{Event, EventLog, Kind};
 use crate::limits::{NAME_BYTES_MAX, check_name};
 use crate::session::{Session, SessionInfo};
+use crate::trim::Trim;
 use crate::watch::WatchTable;
 use crate::{Config, Millis, OpError, PoolInfo};
 
@@ -33,6 +34,8 @@ pub struct Osd<S> {
     pub(crate) sessions: BTreeMap<u64, Session>,
     pub(crate) blocklist: Blocklist,
     pub(crate) watches: WatchTable,
+    /// Removed snapshots that objects may still preserve.
+    pub(crate) trims: VecDeque<Trim>,
     pub(crate) step: Step,
     newest_gid: u64,
     pub(crate) newest_pool: u64,
@@ -50,6 +53,7 @@ impl<S: Store> Osd<S> {
             sessions: BTreeMap::new(),
             blocklist: Blocklist::default(),
             watches: WatchTable::default(),
+            trims: VecDeque::new(),
             step: Step { now: Millis(0), effects: Vec::new(), log, agenda: Agenda::default() },
             newest_gid: gid_base,
             newest_pool: 0,
@@ -264,6 +268,7 @@ impl<S: Store> Osd<S> {
                 self.blocklist.remove(gid);
                 self.step.tell(Event::new(Kind::BlocklistRemoved, gid).detail("expired"));
             }
+            Due::Trim(trim) => self.trims.push_back(trim),
         }
     }
 

@@ -1,14 +1,16 @@
 //! Pools, their objects by name, and their snapshot ids.
 
 use errno::Errno;
-use store::{PoolId, Store, Totals};
+use store::{Name, PoolId, Store, Totals};
 
 use crate::effect::Effect;
+use crate::error::Refusal;
 use crate::event::{Event, Kind};
 use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, check_name};
 use crate::osd::{Osd, error};
 use crate::session::{Admission, Stored};
-use crate::{Millis, OpError, PoolInfo, trim};
+use crate::trim::Trim;
+use crate::{Millis, OpError, PoolInfo};
 
 /// A pool and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +69,7 @@ impl<S: Store> Osd<S> {
         pools
     }
 
-    /// Names of the objects of a pool that start with `prefix` and are greater than `after`, at most `max` (0 = as many
+    /// Names of the objects of a pool's default namespace that start with `prefix` and are greater than `after`, at most `max` (0 = as many
     /// as a page holds), and whether there are more. ENOENT if there is no such pool.
     pub fn list_objects(
         &self,
@@ -75,9 +77,11 @@ impl<S: Store> Osd<S> {
         prefix: &str,
         after: &str,
         max: u32,
-    ) -> Result<(Vec<String>, bool), OpError> {
+    ) -> Result<(Vec<Name>, bool), OpError> {
         let max = if max == 0 { KEYS_PER_PAGE_MAX } else { max.min(KEYS_PER_PAGE_MAX) } as usize;
-        let mut names = self.store.list(self.pool(pool)?.id, prefix, after, max + 1);
+        let pool = self.pool(pool)?.id;
+        let listed = self.store.list(pool, b"", prefix.as_bytes(), after.as_bytes(), max + 1);
+        let mut names = listed.map_err(Refusal::from)?;
         let more = names.len() > max;
         names.truncate(max);
         Ok((names, more))
@@ -138,7 +142,8 @@ impl<S: Store> Osd<S> {
         Ok(snap_id)
     }
 
-    /// Gives a snapshot id up: what only it preserved is trimmed. An id that was given up before is fine.
+    /// Gives a snapshot id up: nobody reads at it from here on, and what only it preserved is trimmed, by this step or, if it is
+    /// much, by [`Osd::work`]. An id that was given up before is fine.
     ///
     /// ENOENT if there is no such pool, EINVAL for an id that was never allocated; EBLOCKLISTED and ENOTCONN when the
     /// session of `gid` (0 = an operator) is over.
@@ -171,12 +176,7 @@ impl<S: Store> Osd<S> {
         if !info.remove_snap_id(snap_id) {
             return Ok(());
         }
-        let trimmed = trim::trim(&self.store, id, snap_id);
-        let detail = format!("snap id {snap_id}, {} objects", trimmed.len());
-        for transaction in trimmed {
-            self.store.submit(transaction);
-        }
-        self.step.tell(Event::new(Kind::SnapTrimmed, gid).on(pool, "").detail(detail));
+        self.trim_piece(Trim { pool: id, pool_name: pool.to_owned(), snap_id, gid, objects: 0 });
         Ok(())
     }
 

@@ -1,17 +1,21 @@
 //! The engine of op vectors: all ops of a vector against one view, giving their results and one transaction.
 
 mod ops;
+mod overlay;
 mod payload;
 mod snapshots;
+mod table;
 pub(crate) mod target;
 
 use errno::Errno;
 use store::{Store, Transaction};
 
+pub use table::Op;
+
 use crate::cls;
 use crate::error::{OpError, Outcome, Refusal, refuse};
 use crate::limits::{Limits, NAME_BYTES_MAX, TEXT_BYTES_MAX};
-use crate::op::{Op, OpResult, Vector};
+use crate::op::{OpResult, Vector};
 use crate::pool::PoolInfo;
 use crate::text::{beginning, few, shown};
 use crate::time::Millis;
@@ -59,11 +63,10 @@ pub enum Fact {
     LockCookieChanged { name: String, old: String, new: String },
 }
 
-/// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated, for the
-/// object's version is the sequence number that the transaction will get.
+/// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated.
 ///
 /// Errors: those of the ops (osd.proto); E2BIG, ENAMETOOLONG and EINVAL for a vector that breaks a rule as a whole; ESTALE
-/// for a read at a snapshot that was removed.
+/// for a read at a snapshot that was removed; EIO and ENOSPC of the store.
 pub fn evaluate<S: Store>(
     store: &S,
     limits: &Limits,
@@ -73,12 +76,12 @@ pub fn evaluate<S: Store>(
 ) -> Result<Evaluated, OpError> {
     let whole = |refusal| describe(vector, None, &refusal);
     check(limits, pool, vector).map_err(whole)?;
-    let mut target = Target::load(store, limits, pool, vector);
+    let mut target = Target::load(store, limits, pool, caller, vector).map_err(whole)?;
     let mut results = Vec::with_capacity(vector.ops.len());
     let mut result_bytes = 0;
     for (index, op) in vector.ops.iter().enumerate() {
         let failed = |refusal| describe(vector, Some(index), &refusal);
-        let result = ops::execute(&mut target, caller, op).map_err(failed)?;
+        let result = op.execute(&mut target, caller).map_err(failed)?;
         result_bytes += payload::of_result(&result);
         payload::check(limits, "results", result_bytes).map_err(failed)?;
         results.push(result);
@@ -86,19 +89,9 @@ pub fn evaluate<S: Store>(
     Ok(target.finish(results))
 }
 
-/// Whether a vector with these ops may change the object. False for classes and methods that are not known.
+/// Whether a vector with these ops may change the object.
 pub fn mutates(ops: &[Op]) -> bool {
-    ops.iter().any(|op| match op {
-        Op::Write { .. } | Op::WriteFull { .. } | Op::Truncate { .. } | Op::Zero { .. } => true,
-        Op::Create { .. } | Op::Remove | Op::SetXattr { .. } | Op::RemoveXattr { .. } => true,
-        Op::OmapSet { .. } | Op::OmapRemove { .. } | Op::Rollback { .. } => true,
-        Op::Exec { class, method, .. } => cls::method(class, method).is_ok_and(cls::Method::mutates),
-        Op::Read { .. } | Op::SparseRead { .. } | Op::Stat | Op::ListSnaps => false,
-        Op::AssertExists | Op::AssertVersion { .. } | Op::CompareXattr { .. } | Op::OmapCompare { .. } => {
-            false
-        }
-        Op::GetXattr { .. } | Op::ListXattrs | Op::OmapList { .. } | Op::OmapGet { .. } => false,
-    })
+    ops.iter().any(Op::mutates)
 }
 
 /// Ops that a summary names: a vector is summed up before its ops are counted, too.
@@ -106,15 +99,7 @@ const OPS_NAMED_MAX: usize = 64;
 
 /// The ops in short, e.g. "lock.lock, rbd.get_header".
 pub fn summary(ops: &[Op]) -> String {
-    few(ops.iter().map(name), OPS_NAMED_MAX)
-}
-
-/// An op in short: "write", "rbd.get_header".
-pub fn name(op: &Op) -> String {
-    match op {
-        Op::Exec { class, method, .. } => format!("{}.{}", shown(class), shown(method)),
-        op => own_name(op).to_owned(),
-    }
+    few(ops.iter().map(Op::name), OPS_NAMED_MAX)
 }
 
 /// The call by which clients notify.
@@ -142,49 +127,9 @@ pub enum Subject {
 
 /// Every name of an op, of a class's method ("lock.lock") and of a call ("notify"), and what it is about.
 pub fn names() -> impl Iterator<Item = (String, Subject)> {
-    let of_objects = OWN_NAMES.iter().map(|&name| name.to_owned()).chain(cls::method_names());
+    let of_objects = table::OWN_NAMES.iter().map(|&name| name.to_owned()).chain(cls::method_names());
     let calls = CALLS.into_iter().map(|(name, subject)| (name.to_owned(), subject));
     of_objects.map(|name| (name, Subject::Object)).chain(calls)
-}
-
-macro_rules! own_names {
-    ($($op:pat => $name:literal;)*) => {
-        const OWN_NAMES: &[&str] = &[$($name,)*];
-
-        /// Of an op that is no class's method.
-        fn own_name(op: &Op) -> &'static str {
-            match op {
-                $($op => $name,)*
-                Op::Exec { .. } => "exec",
-            }
-        }
-    };
-}
-
-own_names! {
-    Op::Read { .. } => "read";
-    Op::SparseRead { .. } => "sparse_read";
-    Op::Stat => "stat";
-    Op::AssertExists => "assert_exists";
-    Op::AssertVersion { .. } => "assert_version";
-    Op::Write { .. } => "write";
-    Op::WriteFull { .. } => "write_full";
-    Op::Truncate { .. } => "truncate";
-    Op::Zero { .. } => "zero";
-    Op::Create { .. } => "create";
-    Op::Remove => "remove";
-    Op::GetXattr { .. } => "get_xattr";
-    Op::ListXattrs => "list_xattrs";
-    Op::SetXattr { .. } => "set_xattr";
-    Op::RemoveXattr { .. } => "remove_xattr";
-    Op::CompareXattr { .. } => "compare_xattr";
-    Op::OmapList { .. } => "omap_list";
-    Op::OmapGet { .. } => "omap_get";
-    Op::OmapSet { .. } => "omap_set";
-    Op::OmapRemove { .. } => "omap_remove";
-    Op::OmapCompare { .. } => "omap_compare";
-    Op::ListSnaps => "list_snaps";
-    Op::Rollback { .. } => "rollback";
 }
 
 /// How many bytes the results of a vector carry.
@@ -205,7 +150,7 @@ fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
         let count = vector.ops.len();
         return refuse(Errno::E2BIG, format!("{count} ops are more than ops_per_vector_max = {ops_max}"));
     }
-    payload::check(limits, "ops", vector.ops.iter().map(payload::of_op).sum())?;
+    payload::check(limits, "ops", vector.ops.iter().map(Op::payload).sum())?;
     if mutates(&vector.ops) && vector.snap_id.is_some() {
         return refuse(Errno::EINVAL, "a vector that changes the object cannot name a snap id");
     }
@@ -213,10 +158,11 @@ fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
     snapshots::check_context(pool, &vector.snap_context)
 }
 
-fn describe(vector: &Vector, failed_op: Option<usize>, refusal: &Refusal) -> OpError {
+/// What was attempted on what, and why not.
+pub(crate) fn describe(vector: &Vector, failed_op: Option<usize>, refusal: &Refusal) -> OpError {
     let Vector { pool, object, ops, .. } = vector;
-    let attempted = failed_op.map_or_else(|| summary(ops), |index| name(&ops[index]));
+    let attempted = failed_op.map_or_else(|| summary(ops), |index| ops[index].name());
     let (attempted, rule) = (beginning(&attempted, TEXT_BYTES_MAX), beginning(&refusal.rule, TEXT_BYTES_MAX));
-    let text = format!("{attempted} on {}/{}: {rule}", shown(pool), shown(object));
+    let text = format!("{attempted} on {}/{}: {rule}", shown(pool), shown(&object.to_string()));
     OpError { errno: refusal.errno, failed_op: failed_op.map(|index| index as u32), text }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn event(&self, kind: Kind, gid: u64) -> Event {
-        Event::new(kind, gid).on(&self.pool, &self.id.name)
+        Event::new(kind, gid).on(&self.pool, &self.id.name.to_string())
     }
 }
 
@@ -248,7 +248,7 @@ impl WatchTable {
             None => event,
         });
         if let (Some(stream), Some(error)) = (watch.stream, error) {
-            let (pool, object) = (watched.place.pool.clone(), object.name.clone());
+            let (pool, object) = (watched.place.pool.clone(), object.name.to_string());
             step.send(stream, WatchEvent::Disconnected { pool, object, cookie, error: error.clone() });
         }
         if let Some(of_gid) = self.by_gid.get_mut(&gid) {

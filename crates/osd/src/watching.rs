@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use store::{ObjectId, Store};
+use store::{At, ObjectId, Store};
 
 use crate::effect::{Effect, WatchEvent};
+use crate::error::Refusal;
 use crate::event::{Event, Kind};
 use crate::limits::{NAME_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX, check_name};
 use crate::osd::{Osd, error};
@@ -190,17 +191,20 @@ impl<S: Store> Osd<S> {
     fn place(&self, pool: &str, object: &str) -> Result<Place, OpError> {
         let pool_id = self.pool(pool)?.id;
         check_name("an object's name", object, NAME_BYTES_MAX)?;
-        let id = ObjectId { pool: pool_id, name: object.to_owned() };
-        Ok(Place { id, pool: pool.to_owned() })
+        Ok(Place { id: ObjectId::new(pool_id, object), pool: pool.to_owned() })
     }
 
     /// ENOENT if there is no such pool or object.
     fn existing(&self, pool: &str, object: &str) -> Result<Place, OpError> {
         let place = self.place(pool, object)?;
-        if self.store.object(&place.id, None).is_none() {
-            return Err(place.error(Errno::ENOENT, "there is no such object".to_owned()));
+        match self.store.stat(&place.id, At::Head) {
+            Ok(Some(_)) => Ok(place),
+            Ok(None) => Err(place.error(Errno::ENOENT, "there is no such object")),
+            Err(error) => {
+                let Refusal { errno, rule } = error.into();
+                Err(place.error(errno, rule))
+            }
         }
-        Ok(place)
     }
 }
 

@@ -39,7 +39,7 @@ fn a_fenced_client_stays_fenced_after_its_entry_was_removed() {
     world.fence(gid);
     let effects = world.osd.blocklist_remove(world.now, gid);
     world.effects.extend(effects);
-    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Stat])), Errno::EBLOCKLISTED);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Stat {}])), Errno::EBLOCKLISTED);
     let hello = world.osd.watch_hello(world.now, gid).0;
     assert_eq!(errno(hello), Errno::EBLOCKLISTED);
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{World, exec, write};
 use errno::Errno;
 use osd::Millis;
-use osd::op::{Op, OpResult};
+use osd::op::{Op, Output};
 use osd::vector::Fact;
 use prost::Message;
 use proto::cls::lock::v1::{
@@ -191,7 +191,7 @@ fn an_ephemeral_lock_takes_its_object_along() {
     assert_eq!(lock(&mut world, 1, &request(EPHEMERAL, "c", "")), Ok(()));
     let removed = world.must("a", [exec("lock.unlock", &Unlock { name: "l".into(), cookie: "c".into() })]);
     assert_eq!(removed.facts[0], Fact::ObjectRemoved);
-    assert_eq!(world.errno("a", [Op::Stat]), Errno::ENOENT);
+    assert_eq!(world.errno("a", [Op::Stat {}]), Errno::ENOENT);
 }
 
 /// Catalogue row 201: TestExclusiveEphemeralStealEphemeral and StealExclusive.
@@ -232,8 +232,8 @@ fn a_released_lock_leaves_nothing_behind() {
     world.must("a", [Op::Create { exclusive: true }]);
     assert_eq!(lock(&mut world, 1, &request(EXCLUSIVE, "c", "")), Ok(()));
     assert_eq!(unlock(&mut world, 1, "c"), Ok(()));
-    let results = world.must("a", [Op::ListXattrs]).results;
-    assert_eq!(results, [OpResult::Xattrs { entries: [].into() }]);
+    let results = world.must("a", [Op::ListXattrs {}]).results;
+    assert_eq!(results, [Output::Xattrs { entries: [].into() }.into()]);
     assert_eq!(info(&mut world), GetInfoReply::default());
 }
 
@@ -285,6 +285,6 @@ fn an_op_after_the_lock_in_a_vector_sees_it() {
         exec("lock.get_info", &GetInfo { name: "l".into() }),
     ];
     let results = world.must("a", ops).results;
-    let OpResult::Exec { output } = &results[1] else { panic!("not a class call's result") };
+    let Output::Exec { output } = &results[1].output else { panic!("not a class call's result") };
     assert_eq!(GetInfoReply::decode(output.clone()).expect("it is one").lockers.len(), 1);
 }

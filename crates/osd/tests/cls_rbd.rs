@@ -73,7 +73,7 @@ fn parent(world: &mut World) -> Option<Parent> {
 #[test]
 fn a_created_image_has_the_given_header() {
     let mut world = image(LAYERING | EXCLUSIVE_LOCK);
-    let version = world.must("h", [Op::Stat]).version;
+    let version = world.must("h", [Op::Stat {}]).version;
     let expected = Header {
         size: GIB,
         order: 22,
@@ -143,7 +143,7 @@ fn the_header_in_a_vector_that_changes_it_has_the_version_after_it() {
     let mut world = image(0);
     let ops = [exec("rbd.set_size", &SetSize { size: 5 }), exec("rbd.get_header", &())];
     let evaluated = world.must("h", ops);
-    let osd::op::OpResult::Exec { output } = &evaluated.results[1] else {
+    let osd::op::Output::Exec { output } = &evaluated.results[1].output else {
         panic!("not a class call's result")
     };
     let header = Header::decode(output.clone()).expect("it is one");
@@ -228,7 +228,7 @@ fn a_snapshot_keeps_the_size_it_was_taken_at() {
 #[test]
 fn an_image_has_at_most_as_many_snapshots_as_its_limit() {
     let mut world = image(0);
-    let limit = [("snap_limit".to_owned(), 2u64.to_le_bytes().to_vec().into())];
+    let limit = [("snap_limit".into(), 2u64.to_le_bytes().to_vec().into())];
     world.must("h", [Op::OmapSet { entries: limit.into() }]);
     assert_eq!((add(&mut world, 1, "a"), add(&mut world, 2, "b")), (Ok(()), Ok(())));
     assert_eq!(add(&mut world, 3, "c"), Err(Errno::EDQUOT));

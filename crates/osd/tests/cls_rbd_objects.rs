@@ -2,14 +2,15 @@
 
 mod common;
 
-use common::World;
+use common::{World, outputs};
 use errno::Errno;
-use osd::op::{Op, OpResult};
+use osd::op::{Op, Output};
 use prost::Message;
 use proto::cls::rbd::v1::{
     ChildIndexEntry, Copyup, CopyupExtent, DirectoryEntry, DirectoryList, DirectoryListReply,
     DirectoryRename, GetChildren, GetChildrenReply, ImageId, ParentSpec, SparseCopyup,
 };
+use store::Name;
 
 fn call<O: Message + Default>(world: &mut World, method: &str, input: &impl Message) -> Result<O, Errno> {
     world.call(1, "o", &format!("rbd.{method}"), input)
@@ -139,8 +140,8 @@ fn the_children_index_holds_each_child_once_and_no_empty_key() {
     assert_eq!(change(&mut world, "remove_child", &child("c1")), Ok(()));
     assert_eq!(change(&mut world, "remove_child", &child("c2")), Ok(()));
     assert_eq!(children(&mut world, 3), Err(Errno::ENOENT));
-    let list = Op::OmapList { after: String::new(), prefix: String::new(), max: 0 };
-    assert_eq!(world.must("o", [list]).results, [OpResult::Omap { entries: [].into(), more: false }]);
+    let list = Op::OmapList { after: Name::default(), prefix: Name::default(), max: 0 };
+    assert_eq!(outputs(&world.must("o", [list])), [Output::Omap { entries: [].into(), more: false }]);
     let unnamed = ChildIndexEntry { parent: None, child_id: "c".into() };
     assert_eq!(change(&mut world, "add_child", &unnamed), Err(Errno::EINVAL));
 }

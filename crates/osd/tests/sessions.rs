@@ -4,7 +4,7 @@ mod whole;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, OpResult};
+use osd::op::{Op, Output};
 use osd::{Config, Kind, Limits, Millis, WatchEvent};
 use prost::Message;
 use proto::cls::{lock, rbd};
@@ -57,7 +57,7 @@ fn what_happens_is_stamped_with_the_start_and_the_time_since() {
     world.now = Millis(7_000);
     image(&mut world, gid);
     let reply = world.must(gid, 2, "rbd_header.1", &[exec("rbd", "get_header", &())]);
-    let OpResult::Exec { output } = &reply.results[0] else { panic!("not a class call's result") };
+    let Output::Exec { output } = &reply.results[0].output else { panic!("not a class call's result") };
     let header = rbd::v1::Header::decode(output.clone()).expect("it is one");
     assert_eq!(header.created_unix_ms, 1_800_000_007_000);
 }
@@ -120,10 +120,10 @@ fn a_failure_is_reported_again_although_it_would_succeed_by_now() {
     let mut world = World::new();
     let gid = world.connect();
     let other = world.connect();
-    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Remove])), Errno::ENOENT);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Remove {}])), Errno::ENOENT);
     world.must(other, 1, "object", &[write("data")]);
-    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Remove])), Errno::ENOENT);
-    world.must(other, 2, "object", &[Op::AssertExists]);
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[Op::Remove {}])), Errno::ENOENT);
+    world.must(other, 2, "object", &[Op::AssertExists {}]);
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn a_read_that_is_sent_again_reads_again() {
     let mut world = World::new();
     let gid = world.connect();
     world.must(gid, 1, "object", &[write("data")]);
-    let before = world.must(gid, 2, "object", &[Op::Stat]);
+    let before = world.must(gid, 2, "object", &[Op::Stat {}]);
     world.must(gid, 3, "object", &[write("longer data")]);
-    assert_ne!(world.must(gid, 2, "object", &[Op::Stat]), before);
+    assert_ne!(world.must(gid, 2, "object", &[Op::Stat {}]), before);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn nobody_in_particular_may_only_read() {
     let mut world = World::new();
     assert_eq!(errno(world.send(0, 1, 0, "object", &[write("x")])), Errno::EINVAL);
     assert_eq!(errno(world.send(0, 1, 0, "object", &[lock()])), Errno::EINVAL);
-    assert_eq!(errno(world.send(0, 0, 0, "object", &[Op::Stat])), Errno::ENOENT);
+    assert_eq!(errno(world.send(0, 0, 0, "object", &[Op::Stat {}])), Errno::ENOENT);
 }
 
 #[test]
@@ -299,8 +299,8 @@ fn stored_replies_have_a_limit_in_bytes_which_the_watermark_frees() {
 fn the_log_shows_only_the_beginning_of_what_is_long() {
     let mut world = World::new();
     let long = "n".repeat(1 << 20);
-    let many = vec![Op::AssertExists; 100_000];
-    assert_eq!(errno(world.send(0, 0, 0, &long, &[Op::Stat])), Errno::ENAMETOOLONG);
+    let many = vec![Op::AssertExists {}; 100_000];
+    assert_eq!(errno(world.send(0, 0, 0, &long, &[Op::Stat {}])), Errno::ENAMETOOLONG);
     assert_eq!(errno(world.send(999, 1, 0, &long, &many)), Errno::ENOTCONN);
     assert_eq!(errno(world.send(0, 0, 0, "object", &many)), Errno::E2BIG);
     let stranger = Op::Exec { class: long.clone(), method: long.clone(), input: Bytes::new() };

@@ -5,18 +5,16 @@ mod common;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::{World, exec, write};
+use common::{World, exec, outputs, write};
 use errno::Errno;
-use osd::op::{ObjectClone, Op, OpResult, SnapContext, Vector};
+use osd::op::{Op, Output, SnapContext, Vector};
 use proptest::prelude::*;
 use proto::cls::rbd::v1::Copyup;
-use store::Store;
+use store::{At, Name, ObjectClone, ObjectId, Store};
 
 fn list_snaps(world: &mut World, object: &str) -> (u64, Vec<ObjectClone>, bool) {
-    let results = world.must(object, [Op::ListSnaps]).results;
-    let [OpResult::ListSnaps { seq, clones, head_exists }] = results.as_slice() else {
-        panic!("{results:?}")
-    };
+    let results = outputs(&world.must(object, [Op::ListSnaps {}]));
+    let [Output::ListSnaps { seq, clones, head_exists }] = results.as_slice() else { panic!("{results:?}") };
     (*seq, clones.clone(), *head_exists)
 }
 
@@ -57,12 +55,14 @@ fn a_clone_refers_to_the_same_bytes() {
     world.must("a", [Op::Write { offset: 0, data: data.clone() }]);
     let snap = world.snap();
     world.must("a", [write(1 << 16, b"more")]);
-    for snap_id in [None, Some(snap)] {
+    let pieces = [None, Some(snap)].map(|snap_id| {
         let vector = Vector { snap_id, ..world.vector("a", [Op::Read { offset: 0, length: 1 << 16 }]) };
-        let results = world.run(1, &vector).expect("it exists").results;
-        let [OpResult::Read { data: read, .. }] = results.as_slice() else { panic!("{results:?}") };
-        assert_eq!(read.to_bytes(0, 1 << 16).as_ptr(), data.as_ptr());
-    }
+        let results = outputs(&world.run(1, &vector).expect("it exists"));
+        let [Output::Read { data: read, .. }] = results.as_slice() else { panic!("{results:?}") };
+        assert_eq!(read.to_bytes(0, 1 << 16), data);
+        read.iter().map(|(_, piece)| piece.as_ptr()).collect::<Vec<_>>()
+    });
+    assert_eq!(pieces[0], pieces[1]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_vector_that_only_reads_preserves_nothing() {
     world.must("a", [write(0, b"one")]);
     world.snap();
     let evaluated =
-        world.must("a", [Op::AssertExists, Op::Stat, exec("rbd.copyup", &Copyup { data: "x".into() })]);
+        world.must("a", [Op::AssertExists {}, Op::Stat {}, exec("rbd.copyup", &Copyup { data: "x".into() })]);
     assert_eq!(evaluated.transaction, None);
 }
 
@@ -102,12 +102,12 @@ fn a_removal_keeps_what_snapshots_need() {
     let mut world = World::new();
     world.must("a", [write(0, b"one")]);
     let snap = world.snap();
-    world.must("a", [Op::Remove]);
+    world.must("a", [Op::Remove {}]);
     assert_eq!(world.read("a", None), None);
     assert_eq!(world.read("a", Some(snap)), Some(b"one".to_vec()));
     let clones = vec![ObjectClone { id: snap, snaps: vec![snap], size: 3 }];
     assert_eq!(list_snaps(&mut world, "a"), (snap, clones, false));
-    assert_eq!(world.store.list(world.pool.id, "", "", 10), [""; 0]);
+    assert_eq!(world.store.list(world.pool.id, b"", b"", b"", 10), Ok(vec![]));
 }
 
 #[test]
@@ -115,18 +115,18 @@ fn a_removal_under_no_new_snapshot_leaves_nothing() {
     let mut world = World::new();
     let empty = world.dump();
     world.snap();
-    world.must("a", [write(0, b"one"), Op::Remove]);
+    world.must("a", [write(0, b"one"), Op::Remove {}]);
     assert_eq!(world.dump(), empty);
     world.must("a", [write(0, b"one")]);
-    world.must("a", [Op::Remove]);
-    assert_eq!(world.errno("a", [Op::ListSnaps]), Errno::ENOENT);
+    world.must("a", [Op::Remove {}]);
+    assert_eq!(world.errno("a", [Op::ListSnaps {}]), Errno::ENOENT);
 }
 
 #[test]
 fn xattrs_and_omap_are_preserved_with_the_data() {
     let mut world = World::new();
     let set = |value: &'static [u8]| {
-        let (key, value) = ("k".to_owned(), Bytes::from(value));
+        let (key, value) = (Name::from("k"), Bytes::from(value));
         [
             Op::SetXattr { name: key.clone(), value: value.clone() },
             Op::OmapSet { entries: [(key, value)].into() },
@@ -150,7 +150,7 @@ fn a_read_at_a_removed_snapshot_is_stale() {
     let snap_id = Some(world.snap());
     world.remove_snap(1);
     for object in ["a", "missing"] {
-        let vector = Vector { snap_id, ..world.vector(object, [Op::Stat]) };
+        let vector = Vector { snap_id, ..world.vector(object, [Op::Stat {}]) };
         let error = world.run(1, &vector).unwrap_err();
         assert_eq!((error.errno, error.failed_op), (Errno::ESTALE, None), "{error}");
     }
@@ -161,7 +161,7 @@ fn a_read_at_a_removed_snapshot_is_stale() {
 fn a_snapshot_that_was_never_allocated_is_invalid() {
     let mut world = World::new();
     for snap_id in [Some(0), Some(1)] {
-        let vector = Vector { snap_id, ..world.vector("a", [Op::Stat]) };
+        let vector = Vector { snap_id, ..world.vector("a", [Op::Stat {}]) };
         assert_eq!(world.run(1, &vector).unwrap_err().errno, Errno::EINVAL);
     }
 }
@@ -255,7 +255,7 @@ fn trimming_does_not_change_the_version_of_head() {
     world.snap();
     let version = world.must("a", [write(0, b"two")]).version;
     world.remove_snap(1);
-    assert_eq!(world.must("a", [Op::Stat]).version, version);
+    assert_eq!(world.must("a", [Op::Stat {}]).version, version);
     assert!(world.must("a", [write(0, b"x")]).version > version);
 }
 
@@ -345,7 +345,7 @@ fn apply(step: &Step, world: &mut World, model: &mut Model) {
             }
         }
         Step::Remove => {
-            let removed = world.ops("a", [Op::Remove]);
+            let removed = world.ops("a", [Op::Remove {}]);
             assert_eq!(removed.is_ok(), model.head.take().is_some());
         }
         Step::Snap => {
@@ -392,8 +392,8 @@ proptest! {
         // I6: with the snapshots gone, nothing but HEAD is left.
         model.snaps.keys().for_each(|&snap| world.remove_snap(snap));
         let clones = (1..=world.pool.snap_seq).filter(|&snap| {
-            let id = store::ObjectId { pool: world.pool.id, name: "a".into() };
-            world.store.object(&id, Some(snap)).is_some()
+            let id = ObjectId::new(world.pool.id, "a");
+            world.store.stat(&id, At::Clone(snap)).is_ok_and(|stat| stat.is_some())
         });
         prop_assert_eq!(clones.count(), 0);
         prop_assert_eq!(world.read("a", None), model.head);

@@ -5,14 +5,15 @@ mod common;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::{World, bytes, exec, write};
+use common::{World, bytes, exec, outputs, write};
 use errno::Errno;
-use osd::op::{Op, OpResult, Vector};
+use osd::op::{Op, Output, Vector};
 use osd::vector::{Fact, mutates, summary};
 use proto::cls::lock::v1::{Lock, LockType};
+use store::Name;
 
-fn key(name: &str) -> String {
-    name.to_owned()
+fn key(name: &str) -> Name {
+    name.into()
 }
 
 #[test]
@@ -20,7 +21,7 @@ fn a_read_is_cut_at_the_end_and_holes_are_zeros() {
     let mut world = World::new();
     let read = |offset, length| Op::Read { offset, length };
     world.must("a", [write(2, b"xyz")]);
-    let results = world.must("a", [read(0, 0), read(1, 3), read(4, 9), read(9, 1)]).results;
+    let results = outputs(&world.must("a", [read(0, 0), read(1, 3), read(4, 9), read(9, 1)]));
     let results: Vec<Vec<u8>> = results.iter().map(bytes).collect();
     assert_eq!(results, [b"\0\0xyz".to_vec(), b"\0xy".to_vec(), b"z".to_vec(), b"".to_vec()]);
 }
@@ -29,10 +30,10 @@ fn a_read_is_cut_at_the_end_and_holes_are_zeros() {
 fn a_sparse_read_returns_only_data_at_its_offsets() {
     let mut world = World::new();
     let ops = [write(2, b"ab"), Op::Truncate { size: 9 }, Op::SparseRead { offset: 1, length: 2 }];
-    let results = world.must("a", ops).results;
+    let results = outputs(&world.must("a", ops));
     assert_eq!(
         results[2],
-        OpResult::SparseRead { data: [(2, Bytes::from_static(b"a"))].into_iter().collect() }
+        Output::SparseRead { data: [(2, Bytes::from_static(b"a"))].into_iter().collect() }
     );
 }
 
@@ -94,19 +95,19 @@ fn every_op_on_a_missing_object_that_needs_one_is_enoent() {
     let ops = [
         Op::Read { offset: 0, length: 1 },
         Op::SparseRead { offset: 0, length: 1 },
-        Op::Stat,
-        Op::AssertExists,
+        Op::Stat {},
+        Op::AssertExists {},
         Op::AssertVersion { version: 1 },
-        Op::Remove,
+        Op::Remove {},
         Op::GetXattr { name: key("x") },
-        Op::ListXattrs,
+        Op::ListXattrs {},
         Op::RemoveXattr { name: key("x") },
         Op::CompareXattr { name: key("x"), value: Bytes::new() },
         Op::OmapList { after: key(""), prefix: key(""), max: 0 },
         Op::OmapGet { keys: vec![key("x")] },
         Op::OmapRemove { keys: vec![key("x")] },
         Op::OmapCompare { key: key("x"), value: None },
-        Op::ListSnaps,
+        Op::ListSnaps {},
     ];
     for op in ops {
         assert_eq!(world.errno("a", [op.clone()]), Errno::ENOENT, "{op:?}");
@@ -137,10 +138,12 @@ fn assert_version_says_in_which_direction_it_differs() {
 fn a_removed_and_created_object_never_repeats_a_version() {
     let mut world = World::new();
     let first = world.must("a", [write(0, b"1")]).version;
-    assert_eq!(world.must("a", [Op::Remove]).version, 0);
-    let second = world.must("a", [write(0, b"1"), Op::Stat]);
+    assert_eq!(world.must("a", [Op::Remove {}]).version, 0);
+    let second = world.must("a", [write(0, b"1"), Op::Stat {}]);
     assert!(second.version > first);
-    assert_eq!(second.results[1], OpResult::Stat { size: 1, version: second.version });
+    let Output::Stat { size: 1, version, .. } = second.results[1].output else { panic!("{second:?}") };
+    assert_eq!(version, second.version);
+    assert_eq!(world.errno("a", [Op::AssertVersion { version: first }]), Errno::ERANGE);
 }
 
 #[test]
@@ -150,8 +153,8 @@ fn xattrs_are_set_compared_listed_and_removed() {
     let name = key("x");
     let entries = BTreeMap::from([(name.clone(), value.clone())]);
     world.must("a", [Op::SetXattr { name: name.clone(), value: value.clone() }]);
-    let results = world.must("a", [Op::ListXattrs, Op::GetXattr { name: name.clone() }]).results;
-    assert_eq!(results, [OpResult::Xattrs { entries: entries.clone() }, OpResult::Xattrs { entries }]);
+    let results = outputs(&world.must("a", [Op::ListXattrs {}, Op::GetXattr { name: name.clone() }]));
+    assert_eq!(results, [Output::Xattrs { entries: entries.clone() }, Output::Xattrs { entries }]);
     let compare =
         |name: &str, value: &'static [u8]| Op::CompareXattr { name: key(name), value: value.into() };
     world.must("a", [compare("x", b"v"), compare("missing", b"")]);
@@ -166,7 +169,7 @@ fn xattrs_are_set_compared_listed_and_removed() {
 fn an_xattr_has_a_name() {
     let mut world = World::new();
     world.must("a", [Op::Create { exclusive: true }]);
-    let (name, value) = (String::new(), Bytes::new());
+    let (name, value) = (Name::default(), Bytes::new());
     let ops = [
         Op::GetXattr { name: name.clone() },
         Op::SetXattr { name: name.clone(), value: value.clone() },
@@ -185,14 +188,14 @@ fn omap_is_listed_by_prefix_in_pages() {
     world.must("a", [Op::OmapSet { entries: entries.into() }]);
     let mut page = |after: &str, prefix: &str, max| {
         let evaluated = world.must("a", [Op::OmapList { after: key(after), prefix: key(prefix), max }]);
-        let OpResult::Omap { entries, more } = &evaluated.results[0] else { panic!("not a listing") };
-        (entries.keys().cloned().collect::<Vec<_>>().join(" "), *more)
+        let Output::Omap { entries, more } = &evaluated.results[0].output else { panic!("not a listing") };
+        (entries.keys().map(Name::to_string).collect::<Vec<_>>().join(" "), *more)
     };
-    assert_eq!(page("", "", 0), (key("a_1 b_1 b_2 b_3 c"), false));
-    assert_eq!(page("", "b_", 2), (key("b_1 b_2"), true));
-    assert_eq!(page("b_2", "b_", 2), (key("b_3"), false));
-    assert_eq!(page("b_3", "b_", 2), (key(""), false));
-    assert_eq!(page("a_1", "", 1), (key("b_1"), true));
+    assert_eq!(page("", "", 0), ("a_1 b_1 b_2 b_3 c".to_owned(), false));
+    assert_eq!(page("", "b_", 2), ("b_1 b_2".to_owned(), true));
+    assert_eq!(page("b_2", "b_", 2), ("b_3".to_owned(), false));
+    assert_eq!(page("b_3", "b_", 2), (String::new(), false));
+    assert_eq!(page("a_1", "", 1), ("b_1".to_owned(), true));
 }
 
 #[test]
@@ -201,8 +204,8 @@ fn omap_keys_are_read_compared_and_removed() {
     let value = Bytes::from_static(b"v");
     let entries = BTreeMap::from([(key("k"), value.clone())]);
     world.must("a", [Op::OmapSet { entries: entries.clone() }]);
-    let results = world.must("a", [Op::OmapGet { keys: vec![key("k"), key("missing")] }]).results;
-    assert_eq!(results, [OpResult::Omap { entries, more: false }]);
+    let results = outputs(&world.must("a", [Op::OmapGet { keys: vec![key("k"), key("missing")] }]));
+    assert_eq!(results, [Output::Omap { entries, more: false }]);
     let compare = |name: &str, value: Option<&'static [u8]>| Op::OmapCompare {
         key: key(name),
         value: value.map(Bytes::from),
@@ -223,12 +226,12 @@ fn a_failing_vector_changes_nothing() {
     world.snap();
     let before = world.dump();
     let lock =
-        Lock { name: key("l"), r#type: LockType::Exclusive.into(), cookie: key("c"), ..Lock::default() };
+        Lock { name: "l".into(), r#type: LockType::Exclusive.into(), cookie: "c".into(), ..Lock::default() };
     let ops = [
         write(0, b"after"),
         exec("lock.lock", &lock),
         Op::OmapSet { entries: [(key("k"), Bytes::new())].into() },
-        Op::Remove,
+        Op::Remove {},
         Op::Create { exclusive: true },
         Op::AssertVersion { version: 1_000 },
     ];
@@ -243,7 +246,7 @@ fn an_error_names_the_op_the_object_and_the_rule() {
     let error =
         world.ops("a", [Op::Create { exclusive: false }, Op::GetXattr { name: key("x") }]).unwrap_err();
     assert_eq!(error.to_string(), "get_xattr on rbd/a: there is no xattr \"x\" (ENODATA)");
-    let error = world.ops("a", [Op::Stat]).unwrap_err();
+    let error = world.ops("a", [Op::Stat {}]).unwrap_err();
     assert_eq!(error.to_string(), "stat on rbd/a: there is no such object (ENOENT)");
 }
 
@@ -252,17 +255,17 @@ fn an_error_names_the_op_the_object_and_the_rule() {
 fn the_framing_of_small_results_counts_against_the_payload() {
     let mut world = World::new();
     world.limits.payload_bytes_max = 100;
-    let keys: Vec<String> = (0..5).map(|number| key(&number.to_string())).collect();
+    let keys: Vec<Name> = (0..5).map(|number| key(&number.to_string())).collect();
     let entries = BTreeMap::from_iter(keys.iter().map(|key| (key.clone(), Bytes::new())));
-    let set_xattr = |name: &String| Op::SetXattr { name: name.clone(), value: Bytes::new() };
+    let set_xattr = |name: &Name| Op::SetXattr { name: name.clone(), value: Bytes::new() };
     world.must("a", (0..5).map(|piece| write(piece * 2, &[1])).collect::<Vec<_>>());
     world.must("a", keys.iter().map(set_xattr).collect::<Vec<_>>());
     world.must("a", [Op::OmapSet { entries }]);
     let small = [
         Op::SparseRead { offset: 0, length: 0 },
         Op::OmapGet { keys },
-        Op::OmapList { after: String::new(), prefix: String::new(), max: 0 },
-        Op::ListXattrs,
+        Op::OmapList { after: Name::default(), prefix: Name::default(), max: 0 },
+        Op::ListXattrs {},
     ];
     for op in small {
         let error = world.ops("a", [op]).expect_err("the parts are small but their frames are not");
@@ -286,7 +289,7 @@ fn every_limit_is_named_by_the_error_at_it() {
             Errno::E2BIG,
             "payload_bytes_max",
         ),
-        (vec![Op::Stat, Op::Stat, Op::Stat], Errno::E2BIG, "ops_per_vector_max = 2"),
+        (vec![Op::Stat {}, Op::Stat {}, Op::Stat {}], Errno::E2BIG, "ops_per_vector_max = 2"),
         (vec![write(51, &[1; 100])], Errno::EFBIG, "object_bytes_max = 150"),
         (vec![write(u64::MAX, &[1])], Errno::EFBIG, "object_bytes_max"),
         (vec![Op::Truncate { size: 151 }], Errno::EFBIG, "object_bytes_max"),
@@ -320,20 +323,20 @@ fn an_unknown_class_or_method_is_not_supported() {
 #[test]
 fn input_that_does_not_decode_is_refused() {
     let mut world = World::new();
-    let op = Op::Exec { class: key("lock"), method: key("lock"), input: Bytes::from_static(b"\xff") };
+    let op = Op::Exec { class: "lock".into(), method: "lock".into(), input: Bytes::from_static(b"\xff") };
     assert_eq!(world.errno("a", [op]), Errno::EINVAL);
 }
 
 #[test]
 fn only_vectors_that_may_change_the_object_mutate() {
     assert!(!mutates(&[
-        Op::Stat,
-        Op::AssertExists,
+        Op::Stat {},
+        Op::AssertExists {},
         exec("rbd.get_header", &()),
         exec("lock.assert_locked", &())
     ]));
-    assert!(mutates(&[Op::Stat, exec("rbd.copyup", &())]));
-    assert!(mutates(&[Op::Remove]));
+    assert!(mutates(&[Op::Stat {}, exec("rbd.copyup", &())]));
+    assert!(mutates(&[Op::Remove {}]));
 }
 
 #[test]
@@ -346,7 +349,7 @@ fn a_vector_that_changes_cannot_name_a_snapshot() {
 
 #[test]
 fn a_summary_names_ops_and_class_methods() {
-    let ops = [exec("lock.lock", &()), exec("rbd.get_header", &()), Op::AssertExists];
+    let ops = [exec("lock.lock", &()), exec("rbd.get_header", &()), Op::AssertExists {}];
     assert_eq!(summary(&ops), "lock.lock, rbd.get_header, assert_exists");
 }
 
@@ -354,9 +357,9 @@ fn a_summary_names_ops_and_class_methods() {
 fn a_removal_of_what_was_there_is_a_fact() {
     let mut world = World::new();
     world.must("a", [write(0, b"x")]);
-    let recreated = world.must("a", [Op::Remove, Op::Create { exclusive: true }, Op::Remove]);
+    let recreated = world.must("a", [Op::Remove {}, Op::Create { exclusive: true }, Op::Remove {}]);
     assert_eq!(recreated.facts, [Fact::ObjectRemoved]);
-    assert_eq!(world.must("a", [Op::Create { exclusive: true }, Op::Remove]).facts, []);
+    assert_eq!(world.must("a", [Op::Create { exclusive: true }, Op::Remove {}]).facts, []);
 }
 
 #[test]
@@ -367,12 +370,12 @@ fn small_values_are_kept_without_the_message_that_brought_them() {
     let entries = BTreeMap::from([(key("k"), value.clone())]);
     world.must("a", [Op::SetXattr { name: key("x"), value: value.clone() }, Op::OmapSet { entries }]);
     let answer = world.must("a", [Op::GetXattr { name: key("x") }, Op::OmapGet { keys: vec![key("k")] }]);
-    let (OpResult::Xattrs { entries: xattrs }, OpResult::Omap { entries: omap, .. }) =
-        (&answer.results[0], &answer.results[1])
+    let (Output::Xattrs { entries: xattrs }, Output::Omap { entries: omap, .. }) =
+        (&answer.results[0].output, &answer.results[1].output)
     else {
         panic!("{answer:?}")
     };
-    for kept in [&xattrs["x"], &omap["k"]] {
+    for kept in [&xattrs[b"x".as_slice()], &omap[b"k".as_slice()]] {
         assert_eq!(kept, &value);
         assert_ne!(kept.as_ptr(), message.as_ptr());
     }
@@ -384,17 +387,17 @@ fn a_name_or_a_key_that_is_too_long_is_refused_by_the_limit() {
     let (name, omap_key) = ("n".repeat(257), "k".repeat(1025));
     let lock = Lock { name: name.clone(), r#type: LockType::Exclusive.into(), ..Lock::default() };
     let ops = [
-        Op::SetXattr { name: name.clone(), value: Bytes::new() },
-        Op::CompareXattr { name: name.clone(), value: Bytes::new() },
-        Op::GetXattr { name: name.clone() },
-        Op::RemoveXattr { name: name.clone() },
-        Op::Exec { class: name.clone(), method: key("lock"), input: Bytes::new() },
-        Op::Exec { class: key("lock"), method: name.clone(), input: Bytes::new() },
+        Op::SetXattr { name: key(&name), value: Bytes::new() },
+        Op::CompareXattr { name: key(&name), value: Bytes::new() },
+        Op::GetXattr { name: key(&name) },
+        Op::RemoveXattr { name: key(&name) },
+        Op::Exec { class: name.clone(), method: "lock".into(), input: Bytes::new() },
+        Op::Exec { class: "lock".into(), method: name.clone(), input: Bytes::new() },
         exec("lock.lock", &lock),
-        Op::OmapSet { entries: [(omap_key.clone(), Bytes::new())].into() },
-        Op::OmapGet { keys: vec![omap_key.clone()] },
-        Op::OmapRemove { keys: vec![omap_key.clone()] },
-        Op::OmapCompare { key: omap_key.clone(), value: None },
+        Op::OmapSet { entries: [(key(&omap_key), Bytes::new())].into() },
+        Op::OmapGet { keys: vec![key(&omap_key)] },
+        Op::OmapRemove { keys: vec![key(&omap_key)] },
+        Op::OmapCompare { key: key(&omap_key), value: None },
     ];
     for op in ops {
         let error = world.ops("a", [Op::Create { exclusive: false }, op]).expect_err("it is too long");
@@ -402,8 +405,8 @@ fn a_name_or_a_key_that_is_too_long_is_refused_by_the_limit() {
         assert!(error.text.contains("bytes, unlike"), "{error}");
         assert!(!error.text.contains(&name) && !error.text.contains(&omap_key), "{error}");
     }
-    world.must("a", [Op::SetXattr { name: name[1..].to_owned(), value: Bytes::new() }]);
-    world.must("a", [Op::OmapSet { entries: [(omap_key[1..].to_owned(), Bytes::new())].into() }]);
+    world.must("a", [Op::SetXattr { name: key(&name[1..]), value: Bytes::new() }]);
+    world.must("a", [Op::OmapSet { entries: [(key(&omap_key[1..]), Bytes::new())].into() }]);
 }
 
 /// The text of an error travels in the header of a reply.
@@ -411,13 +414,17 @@ fn a_name_or_a_key_that_is_too_long_is_refused_by_the_limit() {
 fn an_error_stays_short_whatever_was_sent() {
     let mut world = World::new();
     let long = "x".repeat(1 << 20);
-    let lock =
-        Lock { name: key("l"), r#type: LockType::Exclusive.into(), cookie: long.clone(), ..Lock::default() };
+    let lock = Lock {
+        name: "l".into(),
+        r#type: LockType::Exclusive.into(),
+        cookie: long.clone(),
+        ..Lock::default()
+    };
     world.must("a", [exec("lock.lock", &lock)]);
     let cases = [
         world.ops("a", [exec("lock.lock", &lock)]),
-        world.ops(&long, [Op::Stat]),
-        world.ops("a", vec![Op::Stat; 100_000]),
+        world.ops(&long, [Op::Stat {}]),
+        world.ops("a", vec![Op::Stat {}; 100_000]),
     ];
     for refused in cases {
         let error = refused.expect_err("it breaks a rule");

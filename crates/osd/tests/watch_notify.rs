@@ -80,7 +80,7 @@ fn removing_the_object_disconnects_its_watchers_and_ends_its_notifies() {
     let (gid, stream) = world.watcher("header", 1);
     let notify = world.notify(gid, "header", "hello", 5000);
     world.down(stream);
-    world.must(gid, 1, "header", &[Op::Remove]);
+    world.must(gid, 1, "header", &[Op::Remove {}]);
     assert!(world.down(stream).iter().any(disconnected(1, Errno::ENOTCONN)));
     let answer = world.answer(notify).expect("nobody is waited for");
     assert!(!answer.timed_out && answer.replies.is_empty() && answer.missed.is_empty());

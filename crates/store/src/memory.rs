@@ -2,31 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
-use crate::{Change, Object, ObjectId, PoolId, Seq, SnapSet, Store, Totals, Transaction};
+use bytes::Bytes;
+
+use self::pool::Pool;
+use self::record::{Attributes, Object, Record};
+use crate::{
+    At, Change, Entry, Extents, HashPlace, Name, ObjectClone, ObjectId, PoolId, Seq, Stat, Store, Stored,
+    Totals, Transaction,
+};
+
+mod pool;
+mod record;
 
 /// Keeps everything in memory. What is submitted is durable at once, as far as memory goes.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     pools: BTreeMap<PoolId, Pool>,
     newest: Seq,
-}
-
-#[derive(Debug, Default)]
-struct Pool {
-    records: BTreeMap<String, Record>,
-    /// Snapshot to the names of the objects with a clone that preserves it; follows the snap sets.
-    preserving: BTreeMap<u64, BTreeSet<String>>,
-    totals: Totals,
-}
-
-/// Everything under one name.
-#[derive(Debug, Default)]
-struct Record {
-    head: Option<Arc<Object>>,
-    clones: BTreeMap<u64, Arc<Object>>,
-    snap_set: Option<Arc<SnapSet>>,
 }
 
 impl MemoryStore {
@@ -36,50 +29,126 @@ impl MemoryStore {
     }
 
     fn record(&self, id: &ObjectId) -> Option<&Record> {
-        self.pools.get(&id.pool)?.records.get(&id.name)
+        self.pools.get(&id.pool)?.record(&id.namespace, &id.name)
+    }
+
+    fn state(&self, id: &ObjectId, at: At) -> Option<&Object> {
+        self.record(id)?.state(at)
     }
 }
 
 impl Store for MemoryStore {
-    fn object(&self, id: &ObjectId, clone: Option<u64>) -> Option<Arc<Object>> {
-        let record = self.record(id)?;
-        match clone {
-            None => record.head.clone(),
-            Some(clone) => record.clones.get(&clone).cloned(),
-        }
+    fn stat(&self, id: &ObjectId, at: At) -> Stored<Option<Stat>> {
+        Ok(self.state(id, at).map(|object| object.stat))
     }
 
-    fn snap_set(&self, id: &ObjectId) -> Option<Arc<SnapSet>> {
-        self.record(id)?.snap_set.clone()
+    fn read(&self, id: &ObjectId, at: At, offset: u64, length: u64) -> Stored<Extents> {
+        Ok(self.state(id, at).map(|object| object.data.read(offset, length)).unwrap_or_default())
     }
 
-    fn list(&self, pool: PoolId, prefix: &str, after: &str, max: usize) -> Vec<String> {
-        let Some(pool) = self.pools.get(&pool) else { return Vec::new() };
-        let start = if after >= prefix { Bound::Excluded(after) } else { Bound::Included(prefix) };
-        pool.records
-            .range::<str, _>((start, Bound::Unbounded))
+    fn xattr(&self, id: &ObjectId, at: At, name: &[u8]) -> Stored<Option<Bytes>> {
+        Ok(self.state(id, at).and_then(|object| object.attributes()?.xattrs.get(name).cloned()))
+    }
+
+    fn xattrs(&self, id: &ObjectId, at: At) -> Stored<Vec<Entry>> {
+        let attributes = self.state(id, at).and_then(Object::attributes);
+        let xattrs = attributes.into_iter().flat_map(|attributes| &attributes.xattrs);
+        Ok(xattrs.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    fn omap_value(&self, id: &ObjectId, at: At, key: &[u8]) -> Stored<Option<Bytes>> {
+        Ok(self.state(id, at).and_then(|object| object.attributes()?.omap.get(key).cloned()))
+    }
+
+    fn omap_range(
+        &self,
+        id: &ObjectId,
+        at: At,
+        prefix: &[u8],
+        after: &[u8],
+        max: usize,
+    ) -> Stored<Vec<Entry>> {
+        let Some(Attributes { omap, .. }) = self.state(id, at).and_then(Object::attributes) else {
+            return Ok(Vec::new());
+        };
+        let entries = omap.range::<_, [u8]>((start(prefix, after), Bound::Unbounded));
+        let entries = entries.take_while(|(key, _)| key.starts_with(prefix)).take(max);
+        Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    fn snap_seq(&self, id: &ObjectId) -> Stored<u64> {
+        Ok(self.record(id).and_then(Record::preserved).map_or(0, |preserved| preserved.seq))
+    }
+
+    fn clone_of(&self, id: &ObjectId, snap: u64) -> Stored<Option<u64>> {
+        Ok(self.record(id).and_then(Record::preserved).and_then(|preserved| preserved.clone_of(snap)))
+    }
+
+    fn clones(&self, id: &ObjectId) -> Stored<Vec<ObjectClone>> {
+        let preserved = self.record(id).and_then(Record::preserved);
+        let clones = preserved.into_iter().flat_map(|preserved| &preserved.clones);
+        let clone = |(&id, clone): (&u64, &record::Clone)| ObjectClone {
+            id,
+            snaps: clone.snaps.clone(),
+            size: clone.object.stat.size,
+        };
+        Ok(clones.map(clone).collect())
+    }
+
+    fn list(
+        &self,
+        pool: PoolId,
+        namespace: &[u8],
+        prefix: &[u8],
+        after: &[u8],
+        max: usize,
+    ) -> Stored<Vec<Name>> {
+        let Some(records) = self.pools.get(&pool).and_then(|pool| pool.namespaces.get(namespace)) else {
+            return Ok(Vec::new());
+        };
+        let names = records
+            .range::<[u8], _>((start(prefix, after), Bound::Unbounded))
             .take_while(|(name, _)| name.starts_with(prefix))
             .filter(|(_, record)| record.head.is_some())
             .take(max)
-            .map(|(name, _)| name.clone())
-            .collect()
+            .map(|(name, _)| name.clone());
+        Ok(names.collect())
     }
 
-    fn preserving(&self, pool: PoolId, snap: u64) -> Vec<ObjectId> {
-        let names = self.pools.get(&pool).and_then(|pool| pool.preserving.get(&snap));
-        names.into_iter().flatten().map(|name| ObjectId { pool, name: name.clone() }).collect()
+    fn list_by_hash(&self, pool: PoolId, from: &HashPlace, max: usize) -> Stored<Vec<HashPlace>> {
+        let Some(pool) = self.pools.get(&pool) else { return Ok(Vec::new()) };
+        let has_head = |place: &&HashPlace| {
+            pool.record(&place.namespace, &place.name).is_some_and(|record| record.head.is_some())
+        };
+        Ok(pool.by_hash.range(from..).filter(has_head).take(max).cloned().collect())
+    }
+
+    fn preserving(&self, pool: PoolId, snap: u64, max: usize) -> Stored<Vec<ObjectId>> {
+        let places = self.pools.get(&pool).and_then(|pool| pool.preserving.get(&snap));
+        let id = |(namespace, name): &(Name, Name)| ObjectId {
+            pool,
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
+        Ok(places.into_iter().flatten().take(max).map(id).collect())
     }
 
     fn totals(&self, pool: PoolId) -> Totals {
         self.pools.get(&pool).map(|pool| pool.totals).unwrap_or_default()
     }
 
-    fn submit(&mut self, transaction: Transaction) -> Seq {
+    fn user_version(&self, pool: PoolId) -> u64 {
+        self.pools.get(&pool).map_or(0, |pool| pool.user_version)
+    }
+
+    fn submit(&mut self, transaction: Transaction) -> Stored<Seq> {
         for change in transaction.changes {
-            self.apply(change);
+            match change {
+                Change::Object { id, changes } => self.pools.entry(id.pool).or_default().apply(&id, changes),
+            }
         }
         self.newest.0 += 1;
-        self.newest
+        Ok(self.newest)
     }
 
     fn newest(&self) -> Seq {
@@ -91,83 +160,10 @@ impl Store for MemoryStore {
     }
 }
 
-impl MemoryStore {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::PutHead { id, object } => self.pool(id.pool).set_head(&id.name, Some(Arc::new(object))),
-            Change::RemoveHead { id } => self.pool(id.pool).set_head(&id.name, None),
-            Change::CloneHead { id, clone } => self.pool(id.pool).clone_head(&id.name, clone),
-            Change::RemoveClone { id, clone } => self.pool(id.pool).remove_clone(&id.name, clone),
-            Change::PutSnapSet { id, snap_set } => self.pool(id.pool).set_snap_set(&id.name, snap_set),
-        }
-    }
-
-    fn pool(&mut self, id: PoolId) -> &mut Pool {
-        self.pools.entry(id).or_default()
-    }
+/// Where a listing begins.
+fn start<'a>(prefix: &'a [u8], after: &'a [u8]) -> Bound<&'a [u8]> {
+    if after >= prefix && !after.is_empty() { Bound::Excluded(after) } else { Bound::Included(prefix) }
 }
 
-impl Pool {
-    fn set_head(&mut self, name: &str, head: Option<Arc<Object>>) {
-        if let Some(head) = &head {
-            self.totals.objects += 1;
-            self.totals.bytes += head.data.allocated();
-        }
-        let record = self.record(name);
-        if let Some(old) = std::mem::replace(&mut record.head, head) {
-            self.totals.objects -= 1;
-            self.totals.bytes -= old.data.allocated();
-        }
-        self.drop_if_empty(name);
-    }
-
-    fn clone_head(&mut self, name: &str, clone: u64) {
-        let record = self.record(name);
-        let head = record.head.clone().expect("a transaction clones only a HEAD that exists");
-        let bytes = head.data.allocated();
-        let replaced = record.clones.insert(clone, head);
-        self.totals.bytes += bytes;
-        assert!(replaced.is_none(), "clone ids of an object are never used twice");
-    }
-
-    fn remove_clone(&mut self, name: &str, clone: u64) {
-        if let Some(old) = self.records.get_mut(name).and_then(|record| record.clones.remove(&clone)) {
-            self.totals.bytes -= old.data.allocated();
-        }
-        self.drop_if_empty(name);
-    }
-
-    fn set_snap_set(&mut self, name: &str, snap_set: Option<SnapSet>) {
-        let record = self.record(name);
-        let old = std::mem::replace(&mut record.snap_set, snap_set.map(Arc::new));
-        let kept = record.snap_set.clone();
-        for snap in old.iter().flat_map(|set| set.clones.values().flatten()) {
-            if let Some(names) = self.preserving.get_mut(snap) {
-                names.remove(name);
-                if names.is_empty() {
-                    self.preserving.remove(snap);
-                }
-            }
-        }
-        for &snap in kept.iter().flat_map(|set| set.clones.values().flatten()) {
-            self.preserving.entry(snap).or_default().insert(name.to_owned());
-        }
-        self.drop_if_empty(name);
-    }
-
-    /// The record of a name; made when missing.
-    fn record(&mut self, name: &str) -> &mut Record {
-        if !self.records.contains_key(name) {
-            self.records.insert(name.to_owned(), Record::default());
-        }
-        self.records.get_mut(name).expect("it is there, or was made above")
-    }
-
-    fn drop_if_empty(&mut self, name: &str) {
-        let is_empty =
-            |record: &Record| record.head.is_none() && record.clones.is_empty() && record.snap_set.is_none();
-        if self.records.get(name).is_some_and(is_empty) {
-            self.records.remove(name);
-        }
-    }
-}
+/// Objects by snapshot.
+type Preserving = BTreeMap<u64, BTreeSet<(Name, Name)>>;

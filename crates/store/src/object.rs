@@ -1,12 +1,8 @@
-//! What a store keeps under one name.
+//! What a store keeps under one name, as its readers see it.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::Extents;
+use crate::Name;
 
 /// Number of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,39 +13,67 @@ pub struct PoolId(pub u64);
 pub struct ObjectId {
     /// Where it is.
     pub pool: PoolId,
-    /// Unique within the pool.
-    pub name: String,
+    /// A part of the pool with names of its own; the empty one is the default.
+    pub namespace: Name,
+    /// Unique within the namespace.
+    pub name: Name,
+}
+
+impl ObjectId {
+    /// In the default namespace.
+    pub fn new(pool: PoolId, name: impl Into<Name>) -> Self {
+        Self { pool, namespace: Name::default(), name: name.into() }
+    }
 }
 
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.pool.0, self.name)
+        write!(f, "{}/", self.pool.0)?;
+        if !self.namespace.is_empty() {
+            write!(f, "{}/", self.namespace)?;
+        }
+        write!(f, "{}", self.name)
     }
 }
 
-/// Named small values, in byte order.
-pub type Attributes = BTreeMap<String, Bytes>;
+/// One state of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// As it is.
+    Head,
+    /// As it was preserved.
+    Clone(u64),
+}
 
-/// One state of an object, HEAD or a clone. Cloning shares everything; changing a part copies that part's index only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Object {
+/// What is known of a state without reading it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
     /// Bytes; at or beyond the end of the data.
     pub size: u64,
     /// Given by the last change.
     pub version: u64,
-    /// What is not covered reads as zeros.
-    pub data: Arc<Extents>,
-    /// Extended attributes.
-    pub xattrs: Arc<Attributes>,
-    /// The object's key-value map.
-    pub omap: Arc<Attributes>,
+    /// When the last change was made, in nanoseconds of Unix time.
+    pub mtime_unix_ns: u64,
 }
 
-/// Which states of an object are preserved, and for which snapshots.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SnapSet {
-    /// The newest snapshot that was known when HEAD was written; 0 = none. Later snapshots see HEAD.
-    pub seq: u64,
-    /// Clone id to the snapshots it preserves, descending. The id is the newest of them when the clone was made.
-    pub clones: BTreeMap<u64, Vec<u64>>,
+/// A preserved state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectClone {
+    /// The newest snapshot that it preserved when it was made.
+    pub id: u64,
+    /// The snapshots that it preserves, descending.
+    pub snaps: Vec<u64>,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A place in the order of [`Store::list_by_hash`](crate::Store::list_by_hash); the default is its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HashPlace {
+    /// Of namespace and name, its bits reversed.
+    pub hash: u32,
+    /// Of the object.
+    pub namespace: Name,
+    /// Of the object.
+    pub name: Name,
 }

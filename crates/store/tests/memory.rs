@@ -1,27 +1,46 @@
 //! `MemoryStore`: what a transaction makes visible.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use store::{
-    Change, Extents, MemoryStore, Object, ObjectId, PoolId, Seq, SnapSet, Store, Totals, Transaction,
+    At, Change, HashPlace, MemoryStore, Name, ObjectChange, ObjectClone, ObjectId, PoolId, Seq, Stat, Store,
+    Totals, Transaction, object_hash,
 };
 
 const POOL: PoolId = PoolId(1);
+const ALL: usize = usize::MAX;
 
 fn id(name: &str) -> ObjectId {
-    ObjectId { pool: POOL, name: name.into() }
+    ObjectId::new(POOL, name)
+}
+
+fn on(name: &str, changes: impl Into<Vec<ObjectChange>>) -> Change {
+    Change::Object { id: id(name), changes: changes.into() }
+}
+
+fn write(data: &'static [u8]) -> ObjectChange {
+    ObjectChange::Write { offset: 0, data: Bytes::from_static(data) }
 }
 
 fn put(name: &str, data: &'static [u8]) -> Change {
-    let extents: Extents = [(0, Bytes::from_static(data))].into_iter().collect();
-    let object = Object { size: data.len() as u64, data: Arc::new(extents), ..Object::default() };
-    Change::PutHead { id: id(name), object }
+    on(name, [ObjectChange::Create, write(data)])
+}
+
+fn clone(clone: u64, snaps: &[u64]) -> ObjectChange {
+    ObjectChange::Clone { clone, snaps: snaps.to_vec() }
 }
 
 fn submit(store: &mut MemoryStore, changes: impl Into<Vec<Change>>) -> Seq {
-    store.submit(Transaction { changes: changes.into() })
+    store.submit(Transaction { changes: changes.into() }).expect("memory does not fail")
+}
+
+fn read(store: &MemoryStore, name: &str, at: At) -> Option<Vec<u8>> {
+    let size = store.stat(&id(name), at).expect("memory does not fail")?.size;
+    Some(store.read(&id(name), at, 0, size).expect("memory does not fail").to_bytes(0, size).to_vec())
+}
+
+fn omap(store: &MemoryStore, at: At, prefix: &str, after: &str, max: usize) -> Vec<String> {
+    let entries = store.omap_range(&id("a"), at, prefix.as_bytes(), after.as_bytes(), max);
+    entries.expect("memory does not fail").iter().map(|(key, _)| key.to_string()).collect()
 }
 
 #[test]
@@ -30,48 +49,118 @@ fn a_submitted_transaction_is_visible_and_durable() {
     assert_eq!(submit(&mut store, [put("a", b"one")]), Seq(1));
     assert_eq!(submit(&mut store, [put("a", b"two!")]), Seq(2));
     assert_eq!((store.newest(), store.durable()), (Seq(2), Seq(2)));
-    assert_eq!(store.object(&id("a"), None).expect("it was put").size, 4);
-    assert_eq!(store.object(&ObjectId { pool: PoolId(2), name: "a".into() }, None), None);
+    assert_eq!(read(&store, "a", At::Head), Some(b"two!".to_vec()));
+    assert_eq!(store.stat(&ObjectId::new(PoolId(2), "a"), At::Head), Ok(None));
+}
+
+#[test]
+fn an_object_of_another_namespace_is_another_object() {
+    let mut store = MemoryStore::new();
+    let other = ObjectId { namespace: "n".into(), ..id("a") };
+    submit(
+        &mut store,
+        [put("a", b"one"), Change::Object { id: other.clone(), changes: vec![ObjectChange::Create] }],
+    );
+    assert_eq!(store.stat(&other, At::Head).map(|stat| stat.map(|stat| stat.size)), Ok(Some(0)));
+    assert_eq!(read(&store, "a", At::Head), Some(b"one".to_vec()));
+    assert_eq!(store.list(POOL, b"n", b"", b"", ALL), Ok(vec!["a".into()]));
+}
+
+#[test]
+fn names_and_keys_are_bytes() {
+    let mut store = MemoryStore::new();
+    let name = Name::from([0xff, 0, 0x80].as_slice());
+    let id = ObjectId::new(POOL, name.clone());
+    let set = ObjectChange::OmapSet { key: name.clone(), value: Bytes::from_static(b"v") };
+    submit(&mut store, [Change::Object { id: id.clone(), changes: vec![ObjectChange::Create, set] }]);
+    assert_eq!(store.list(POOL, b"", &[0xff], b"", ALL), Ok(vec![name.clone()]));
+    assert_eq!(store.omap_value(&id, At::Head, &name), Ok(Some(Bytes::from_static(b"v"))));
 }
 
 #[test]
 fn a_clone_keeps_the_state_that_head_had() {
     let mut store = MemoryStore::new();
-    submit(&mut store, [put("a", b"old")]);
-    submit(&mut store, [Change::CloneHead { id: id("a"), clone: 5 }, put("a", b"newer")]);
-    submit(&mut store, [Change::RemoveHead { id: id("a") }]);
-    assert_eq!(store.object(&id("a"), None), None);
-    assert_eq!(store.object(&id("a"), Some(5)).expect("it was cloned").size, 3);
+    let set = |value: &'static str| ObjectChange::OmapSet { key: "k".into(), value: value.into() };
+    submit(&mut store, [put("a", b"old"), on("a", [set("old")])]);
+    submit(&mut store, [on("a", [clone(5, &[5]), write(b"newer"), set("new")])]);
+    submit(&mut store, [on("a", [ObjectChange::Remove])]);
+    assert_eq!(read(&store, "a", At::Head), None);
+    assert_eq!(read(&store, "a", At::Clone(5)), Some(b"old".to_vec()));
+    assert_eq!(store.omap_value(&id("a"), At::Clone(5), b"k"), Ok(Some("old".into())));
+    submit(&mut store, [on("a", [ObjectChange::Restore { clone: 5 }])]);
+    assert_eq!(read(&store, "a", At::Head), Some(b"old".to_vec()));
+}
+
+#[test]
+fn a_stamp_gives_the_version_and_the_time_and_no_version_comes_back() {
+    let mut store = MemoryStore::new();
+    let stamp = |version| ObjectChange::Stamp { version, mtime_unix_ns: 7 };
+    submit(&mut store, [on("a", [ObjectChange::Create, stamp(3)])]);
+    assert_eq!(store.stat(&id("a"), At::Head), Ok(Some(Stat { size: 0, version: 3, mtime_unix_ns: 7 })));
+    submit(&mut store, [on("a", [ObjectChange::Remove, stamp(4)])]);
+    assert_eq!((store.stat(&id("a"), At::Head), store.user_version(POOL)), (Ok(None), 4));
+}
+
+#[test]
+fn the_map_of_an_object_is_read_by_prefix_from_a_key_on() {
+    let mut store = MemoryStore::new();
+    let set = |key: &str| ObjectChange::OmapSet { key: key.into(), value: Bytes::new() };
+    let keys = ["a", "b1", "b2", "b3", "c"].map(set);
+    submit(&mut store, [on("a", [&[ObjectChange::Create][..], &keys].concat())]);
+    assert_eq!(omap(&store, At::Head, "b", "", ALL), ["b1", "b2", "b3"]);
+    assert_eq!(omap(&store, At::Head, "b", "b1", 1), ["b2"]);
+    assert_eq!(omap(&store, At::Head, "", "b3", ALL), ["c"]);
+    submit(&mut store, [on("a", [ObjectChange::OmapRemove { key: "b2".into() }])]);
+    assert_eq!(omap(&store, At::Head, "b", "", ALL), ["b1", "b3"]);
 }
 
 #[test]
 fn a_listing_is_paged_in_order_and_has_no_removed_objects() {
     let mut store = MemoryStore::new();
     submit(&mut store, ["b", "a.2", "a.1", "a.3", "c"].map(|name| put(name, b"x")));
-    let preserve = [Change::CloneHead { id: id("a.2"), clone: 1 }, Change::RemoveHead { id: id("a.2") }];
-    submit(&mut store, preserve);
-    assert_eq!(store.list(POOL, "a.", "", 10), ["a.1", "a.3"]);
-    assert_eq!(store.list(POOL, "", "", 2), ["a.1", "a.3"]);
-    assert_eq!(store.list(POOL, "", "a.3", 2), ["b", "c"]);
-    assert_eq!(store.list(POOL, "a.", "a.1", 10), ["a.3"]);
-    assert_eq!(store.list(POOL, "a.", "b", 10), [""; 0]);
+    submit(&mut store, [on("a.2", [clone(1, &[1]), ObjectChange::Remove])]);
+    let list = |prefix: &str, after: &str, max| {
+        let names =
+            store.list(POOL, b"", prefix.as_bytes(), after.as_bytes(), max).expect("memory does not fail");
+        names.iter().map(Name::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(list("a.", "", 10), ["a.1", "a.3"]);
+    assert_eq!(list("", "", 2), ["a.1", "a.3"]);
+    assert_eq!(list("", "a.3", 2), ["b", "c"]);
+    assert_eq!(list("a.", "a.1", 10), ["a.3"]);
+    assert_eq!(list("a.", "b", 10), [""; 0]);
 }
 
 #[test]
-fn the_index_of_preserving_objects_follows_the_snap_sets() {
+fn a_listing_by_hash_goes_on_from_any_place() {
     let mut store = MemoryStore::new();
-    let snap_set = |clones| Some(SnapSet { seq: 9, clones });
-    let put_set = |name, clones| Change::PutSnapSet { id: id(name), snap_set: snap_set(clones) };
-    submit(
-        &mut store,
-        [put_set("b", BTreeMap::from([(4, vec![4, 2])])), put_set("a", [(4, vec![4])].into())],
-    );
-    assert_eq!(store.preserving(POOL, 4), [id("a"), id("b")]);
-    assert_eq!(store.preserving(POOL, 2), [id("b")]);
-    submit(&mut store, [put_set("b", BTreeMap::from([(4, vec![4])]))]);
-    assert_eq!(store.preserving(POOL, 2), []);
-    submit(&mut store, [Change::PutSnapSet { id: id("a"), snap_set: None }]);
-    assert_eq!(store.preserving(POOL, 4), [id("b")]);
+    submit(&mut store, ["a", "b", "c", "d"].map(|name| put(name, b"x")));
+    submit(&mut store, [on("d", [ObjectChange::Remove])]);
+    let all = store.list_by_hash(POOL, &HashPlace::default(), ALL).expect("memory does not fail");
+    let mut expected = ["a", "b", "c"].map(|name| {
+        let hash = object_hash(b"", name.as_bytes()).reverse_bits();
+        HashPlace { hash, namespace: Name::default(), name: name.into() }
+    });
+    expected.sort();
+    assert_eq!(all, expected);
+    assert_eq!(store.list_by_hash(POOL, &all[1], 1), Ok(vec![all[1].clone()]));
+}
+
+#[test]
+fn the_index_of_preserving_objects_follows_the_clones() {
+    let mut store = MemoryStore::new();
+    submit(&mut store, [put("a", b"x"), put("b", b"x")]);
+    submit(&mut store, [on("b", [clone(4, &[4, 2])]), on("a", [clone(4, &[4])])]);
+    assert_eq!(store.preserving(POOL, 4, ALL), Ok(vec![id("a"), id("b")]));
+    assert_eq!(store.preserving(POOL, 4, 1), Ok(vec![id("a")]));
+    assert_eq!(store.clone_of(&id("b"), 2), Ok(Some(4)));
+    submit(&mut store, [on("b", [ObjectChange::DropSnap { snap: 2 }])]);
+    assert_eq!(store.preserving(POOL, 2, ALL), Ok(vec![]));
+    assert_eq!(store.clone_of(&id("b"), 2), Ok(None));
+    assert_eq!(store.clones(&id("b")), Ok(vec![ObjectClone { id: 4, snaps: vec![4], size: 1 }]));
+    submit(&mut store, [on("a", [ObjectChange::DropSnap { snap: 4 }])]);
+    assert_eq!(store.preserving(POOL, 4, ALL), Ok(vec![id("b")]));
+    assert_eq!(store.clones(&id("a")), Ok(vec![]));
 }
 
 #[test]
@@ -79,8 +168,19 @@ fn totals_count_heads_and_the_bytes_of_all_states() {
     let mut store = MemoryStore::new();
     submit(&mut store, [put("a", b"1234"), put("b", b"12")]);
     assert_eq!(store.totals(POOL), Totals { objects: 2, bytes: 6 });
-    submit(&mut store, [Change::CloneHead { id: id("a"), clone: 1 }, put("a", b"123456")]);
+    submit(&mut store, [on("a", [clone(1, &[1]), write(b"123456")])]);
     assert_eq!(store.totals(POOL), Totals { objects: 2, bytes: 12 });
-    submit(&mut store, [Change::RemoveHead { id: id("a") }, Change::RemoveClone { id: id("a"), clone: 1 }]);
+    submit(&mut store, [on("a", [ObjectChange::Remove])]);
+    assert_eq!(store.totals(POOL), Totals { objects: 1, bytes: 6 });
+    submit(&mut store, [on("a", [ObjectChange::DropSnap { snap: 1 }])]);
     assert_eq!(store.totals(POOL), Totals { objects: 1, bytes: 2 });
+}
+
+#[test]
+fn nothing_is_left_of_an_object_without_head_and_clones() {
+    let mut store = MemoryStore::new();
+    let empty = format!("{:?}", store.list_by_hash(POOL, &HashPlace::default(), ALL));
+    submit(&mut store, [put("a", b"x"), on("a", [ObjectChange::SnapSeq { seq: 3 }, ObjectChange::Remove])]);
+    assert_eq!(store.snap_seq(&id("a")), Ok(0));
+    assert_eq!(format!("{:?}", store.list_by_hash(POOL, &HashPlace::default(), ALL)), empty);
 }

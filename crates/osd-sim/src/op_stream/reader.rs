@@ -8,6 +8,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use osd::OpError;
 use osd::faults::Direction;
 use proto::osd::v1::OperateRequest;
+use store::Name;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -30,7 +31,7 @@ pub(super) struct Reader {
 }
 
 /// Pool and object.
-type Place = (String, String);
+type Place = (String, Name, Name);
 
 /// A request that counts as in flight.
 struct Admitted {
@@ -183,8 +184,8 @@ impl Reader {
         if !admitted.has_doors || !self.daemon.has_rules() {
             return Passage::Goes;
         }
-        let ops = calls::op_names(&admitted.request);
-        self.daemon.pass(calls::of_vector(direction, &admitted.request, &ops))
+        let named = calls::Named::of(&admitted.request);
+        self.daemon.pass(calls::of_vector(direction, &admitted.request, &named))
     }
 
     fn put_off(&mut self, word: oneshot::Receiver<()>, late: Late) {
@@ -212,5 +213,5 @@ fn unreadable(status: &Status) -> Status {
 
 fn place(admitted: &Admitted) -> Place {
     let vector = &admitted.request.vector;
-    (vector.pool.clone(), vector.object.clone())
+    (vector.pool.clone(), vector.namespace.clone(), vector.object.clone())
 }

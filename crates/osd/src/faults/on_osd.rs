@@ -54,6 +54,6 @@ impl<S: Store> Osd<S> {
     }
 
     fn object_id(&self, pool: &str, object: &str) -> Option<ObjectId> {
-        Some(ObjectId { pool: self.pools.get(pool)?.id, name: object.to_owned() })
+        Some(ObjectId::new(self.pools.get(pool)?.id, object))
     }
 }

@@ -1,14 +1,13 @@
 //! How many bytes a vector carries, up and down. The way down counts its framing too: the reply to a vector within the
 //! limit always fits into a message.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use errno::Errno;
+use store::{Name, ObjectClone};
 
 use crate::error::{Outcome, refuse};
 use crate::limits::Limits;
-use crate::op::{ObjectClone, Op, OpResult};
+use crate::op::{Entries, OpResult, Output};
 
 /// Most bytes by which encoding lengthens a piece of data, a pair of key and value, or a clone without its snapshots:
 /// the tags, the lengths and two numbers.
@@ -29,29 +28,62 @@ pub(super) fn check(limits: &Limits, what: &str, bytes: u64) -> Outcome<()> {
     Ok(())
 }
 
-pub(super) fn of_op(op: &Op) -> u64 {
-    let bytes = match op {
-        Op::Write { data, .. } | Op::WriteFull { data } => data.len(),
-        Op::SetXattr { name, value } | Op::CompareXattr { name, value } => name.len() + value.len(),
-        Op::OmapSet { entries } => return of_entries(entries),
-        Op::OmapCompare { key, value } => key.len() + value.as_ref().map_or(0, Bytes::len),
-        Op::OmapGet { keys } | Op::OmapRemove { keys } => keys.iter().map(String::len).sum(),
-        Op::Exec { input, .. } => input.len(),
-        _ => 0,
+/// What a field of an op carries of it.
+pub(super) trait Carried {
+    fn bytes(&self) -> u64;
+}
+
+/// Numbers and names of classes are no payload.
+macro_rules! carry_nothing {
+    ($($type:ty)*) => {
+        $(impl Carried for $type {
+            fn bytes(&self) -> u64 {
+                0
+            }
+        })*
     };
-    bytes as u64
+}
+
+carry_nothing! { u32 u64 bool }
+
+impl Carried for Bytes {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+impl Carried for Name {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+impl Carried for Option<Bytes> {
+    fn bytes(&self) -> u64 {
+        self.as_ref().map_or(0, Carried::bytes)
+    }
+}
+
+impl Carried for Vec<Name> {
+    fn bytes(&self) -> u64 {
+        self.iter().map(Carried::bytes).sum()
+    }
+}
+
+impl Carried for Entries {
+    fn bytes(&self) -> u64 {
+        self.iter().map(|(key, value)| key.bytes() + value.bytes()).sum()
+    }
 }
 
 pub(super) fn of_result(result: &OpResult) -> u64 {
-    match result {
-        OpResult::Read { length, .. } => *length,
-        OpResult::SparseRead { data } => data.allocated() + framing(data.iter().count()),
-        OpResult::Xattrs { entries } | OpResult::Omap { entries, .. } => {
-            of_entries(entries) + framing(entries.len())
-        }
-        OpResult::Exec { output } => output.len() as u64,
-        OpResult::ListSnaps { clones, .. } => clones.iter().map(of_clone).sum(),
-        OpResult::Done | OpResult::Stat { .. } => 0,
+    match &result.output {
+        Output::Read { length, .. } => *length,
+        Output::SparseRead { data } => data.allocated() + framing(data.runs()),
+        Output::Xattrs { entries } | Output::Omap { entries, .. } => entries.bytes() + framing(entries.len()),
+        Output::Exec { output } => output.bytes(),
+        Output::ListSnaps { clones, .. } => clones.iter().map(of_clone).sum(),
+        Output::Done | Output::Stat { .. } => 0,
     }
 }
 
@@ -61,8 +93,4 @@ fn of_clone(clone: &ObjectClone) -> u64 {
 
 fn framing(parts: usize) -> u64 {
     FRAMING_BYTES * parts as u64
-}
-
-fn of_entries(entries: &BTreeMap<String, Bytes>) -> u64 {
-    entries.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() as u64
 }

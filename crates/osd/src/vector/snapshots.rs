@@ -1,7 +1,6 @@
 //! Snapshot rules, as RADOS has them: what a write preserves, and what a read at a snapshot sees.
 
 use errno::Errno;
-use store::SnapSet;
 
 use crate::error::{Outcome, refuse};
 use crate::op::SnapContext;
@@ -22,20 +21,11 @@ pub(super) enum View {
     Absent,
 }
 
-/// What a read at `snap_id` sees. A snapshot that is newer than the last write sees HEAD.
-pub(super) fn view(snap_set: &SnapSet, snap_id: u64) -> View {
-    if snap_id > snap_set.seq {
-        return View::Head;
-    }
-    match snap_set.clones.range(snap_id..).next() {
-        Some((&clone, snaps)) if snaps.contains(&snap_id) => View::Clone(clone),
-        _ => View::Absent,
-    }
-}
-
-/// The snapshots that a write must preserve HEAD for, descending: those it was not yet written under.
-pub(super) fn to_preserve(snap_set: &SnapSet, context: &SnapContext) -> Vec<u64> {
-    context.snaps.iter().copied().take_while(|&snap| snap > snap_set.seq).collect()
+/// The snapshots that a write must preserve HEAD for, descending: those it was not yet written under. Those that were
+/// removed meanwhile are left out: a writer that has not heard of it must not preserve anything for them.
+pub(super) fn to_preserve(pool: &PoolInfo, snap_seq: u64, context: &SnapContext) -> Vec<u64> {
+    let unseen = context.snaps.iter().copied().take_while(|&snap| snap > snap_seq);
+    unseen.filter(|snap| !pool.removed_snaps.contains(snap)).collect()
 }
 
 /// EINVAL unless the ids descend, none is above `seq`, and `seq` was allocated.
@@ -62,11 +52,4 @@ pub(super) fn check_context(pool: &PoolInfo, context: &SnapContext) -> Outcome<(
 
 fn named(snaps: &[u64]) -> String {
     few(snaps.iter(), SNAPS_NAMED_MAX)
-}
-
-/// Without the snapshots that were removed meanwhile: a writer that has not heard of it must not preserve anything for
-/// them.
-pub(super) fn existing(pool: &PoolInfo, context: &SnapContext) -> SnapContext {
-    let snaps = context.snaps.iter().copied().filter(|snap| !pool.removed_snaps.contains(snap)).collect();
-    SnapContext { seq: context.seq, snaps }
 }

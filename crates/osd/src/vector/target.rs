@@ -1,34 +1,43 @@
 //! The one object that a vector works on, while it works on it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use errno::Errno;
-use store::{Attributes, Change, Object, ObjectId, SnapSet, Store, Transaction};
+use store::{
+    At, Change, Entry, Extents, Name, ObjectChange, ObjectClone, ObjectId, Stat, Store, Transaction,
+};
 
+use super::overlay::{Patches, Values};
 use super::snapshots::{self, View};
-use super::{Evaluated, Fact};
+use super::{Caller, Evaluated, Fact};
 use crate::error::{Outcome, refuse};
-use crate::limits::{Limits, kept};
-use crate::op::{ObjectClone, OpResult, SnapContext, Vector};
+use crate::limits::Limits;
+use crate::op::{Entries, OpResult, Output, SnapContext, Vector};
 use crate::pool::PoolInfo;
 
-/// An object as the ops so far have left it. The first change preserves HEAD for the snapshots of the vector's context;
-/// a vector that changes nothing preserves nothing.
+/// An object as the ops so far have left it: what is stored, and their changes above it. The first change preserves HEAD for
+/// the snapshots of the vector's context; a vector that changes nothing preserves nothing.
 pub(crate) struct Target<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     pool: &'a PoolInfo,
     id: ObjectId,
-    context: SnapContext,
+    context: &'a SnapContext,
     /// HEAD when the vector began.
-    before: Option<Arc<Object>>,
-    /// HEAD, or for a read at a snapshot what it sees.
-    state: Option<Object>,
-    snap_set: SnapSet,
-    /// The clone that refers to `before`.
-    preserved: Option<u64>,
-    is_changed: bool,
+    before: Option<Stat>,
+    /// The object; `None` when there is none.
+    stat: Option<Stat>,
+    /// The stored state below the changes.
+    base: Option<At>,
+    data: Patches,
+    xattrs: Values,
+    omap: Values,
+    snap_seq: u64,
+    /// The clone that refers to HEAD as it was before.
+    preserved: Option<ObjectClone>,
+    /// The version that the vector gives, once it has changed something.
+    next: Option<u64>,
+    mtime_unix_ns: u64,
+    changes: Vec<ObjectChange>,
     facts: Vec<Fact>,
 }
 
@@ -37,192 +46,268 @@ impl<'a> Target<'a> {
         store: &'a dyn Store,
         limits: &'a Limits,
         pool: &'a PoolInfo,
-        vector: &Vector,
-    ) -> Self {
-        let id = ObjectId { pool: pool.id, name: vector.object.clone() };
-        let snap_set = store.snap_set(&id).map(|set| set.as_ref().clone()).unwrap_or_default();
-        let before = store.object(&id, None);
+        caller: &Caller<'_>,
+        vector: &'a Vector,
+    ) -> Outcome<Self> {
+        let id = ObjectId { pool: pool.id, namespace: vector.namespace.clone(), name: vector.object.clone() };
+        let before = store.stat(&id, At::Head)?;
         let mut target = Self {
             store,
             limits,
             pool,
-            id,
-            context: snapshots::existing(pool, &vector.snap_context),
-            state: before.as_deref().cloned(),
+            context: &vector.snap_context,
             before,
-            snap_set,
+            stat: before,
+            base: before.map(|_| At::Head),
+            data: Patches::default(),
+            xattrs: Values::default(),
+            omap: Values::default(),
+            snap_seq: store.snap_seq(&id)?,
             preserved: None,
-            is_changed: false,
+            next: None,
+            mtime_unix_ns: caller.unix_ms.saturating_mul(1_000_000),
+            changes: Vec::new(),
             facts: Vec::new(),
+            id,
         };
         if let Some(snap_id) = vector.snap_id {
-            target.state = target.state_at(snap_id);
+            match target.view(snap_id)? {
+                View::Head => {}
+                View::Clone(clone) => target.show(Some(At::Clone(clone)))?,
+                View::Absent => target.show(None)?,
+            }
         }
-        target
+        Ok(target)
     }
 
     /// The object; ENOENT if there is none.
-    pub(crate) fn object(&self) -> Outcome<&Object> {
-        match &self.state {
-            Some(object) => Ok(object),
+    pub(crate) fn stat(&self) -> Outcome<Stat> {
+        match self.stat {
+            Some(stat) => Ok(self.next.map_or(stat, |version| Stat {
+                version,
+                mtime_unix_ns: self.mtime_unix_ns,
+                ..stat
+            })),
             None => refuse(Errno::ENOENT, "there is no such object"),
         }
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.state.is_some()
+        self.stat.is_some()
     }
 
     /// The version that the object has if the vector ends here.
     pub(crate) fn version(&self) -> u64 {
-        match &self.state {
-            None => 0,
-            Some(_) if self.is_changed => self.next_version(),
-            Some(object) => object.version,
-        }
+        self.stat.map_or(0, |stat| self.next.unwrap_or(stat.version))
     }
 
     pub(crate) fn tell(&mut self, fact: Fact) {
         self.facts.push(fact);
     }
 
-    /// The object, to be changed; created when missing.
-    pub(crate) fn object_mut(&mut self) -> &mut Object {
-        self.begin_change();
-        self.state.get_or_insert_default()
+    /// The data of a range.
+    pub(crate) fn read(&self, offset: u64, length: u64) -> Outcome<Extents> {
+        self.data.read(offset, length, |offset, length| match self.base {
+            Some(base) => Ok(self.store.read(&self.id, base, offset, length)?),
+            None => Ok(Extents::new()),
+        })
+    }
+
+    pub(crate) fn xattr(&self, name: &[u8]) -> Outcome<Option<Bytes>> {
+        match (self.xattrs.get(name), self.base) {
+            (Some(value), _) => Ok(value.clone()),
+            (None, Some(base)) => Ok(self.store.xattr(&self.id, base, name)?),
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(crate) fn xattrs(&self) -> Outcome<Entries> {
+        let stored = self.base.map_or(Ok(Vec::new()), |base| self.store.xattrs(&self.id, base))?;
+        Ok(self.xattrs.over(stored, b"", b""))
+    }
+
+    pub(crate) fn omap_value(&self, key: &[u8]) -> Outcome<Option<Bytes>> {
+        match (self.omap.get(key), self.base) {
+            (Some(value), _) => Ok(value.clone()),
+            (None, Some(base)) => Ok(self.store.omap_value(&self.id, base, key)?),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Keys that start with `prefix` and are greater than `after` (empty = from the start), in byte order, at most `max`, and
+    /// whether there are more.
+    pub(crate) fn omap_page(&self, prefix: &[u8], after: &[u8], max: usize) -> Outcome<(Vec<Entry>, bool)> {
+        // Each change hides one stored key at most.
+        let enough = max.saturating_add(self.omap.len()).saturating_add(1);
+        let stored = match self.base {
+            Some(base) => self.store.omap_range(&self.id, base, prefix, after, enough)?,
+            None => Vec::new(),
+        };
+        let mut page: Vec<Entry> = self.omap.over(stored, prefix, after).into_iter().collect();
+        let more = page.len() > max;
+        page.truncate(max);
+        Ok((page, more))
+    }
+
+    /// The object, created when missing.
+    pub(crate) fn create(&mut self) -> Outcome<()> {
+        if self.stat.is_none() {
+            self.begin_change()?;
+            self.changes.push(ObjectChange::Create);
+            self.stat = Some(Stat::default());
+        }
+        Ok(())
     }
 
     /// EFBIG beyond `object_bytes_max`.
     pub(crate) fn write(&mut self, offset: u64, data: Bytes) -> Outcome<()> {
         let end = offset.saturating_add(data.len() as u64);
         self.check_size(end)?;
-        let object = self.object_mut();
-        object.size = object.size.max(end);
-        Arc::make_mut(&mut object.data).write(offset, data);
+        let stat = self.change(ObjectChange::Write { offset, data: data.clone() })?;
+        stat.size = stat.size.max(end);
+        self.data.write(offset, data);
+        Ok(())
+    }
+
+    /// Within the object.
+    pub(super) fn zero(&mut self, offset: u64, length: u64) -> Outcome<()> {
+        self.change(ObjectChange::Zero { offset, length })?;
+        self.data.zero(offset, length);
         Ok(())
     }
 
     /// EFBIG beyond `object_bytes_max`.
     pub(crate) fn truncate(&mut self, size: u64) -> Outcome<()> {
         self.check_size(size)?;
-        let object = self.object_mut();
-        if size < object.size {
-            Arc::make_mut(&mut object.data).truncate(size);
-        }
-        object.size = size;
+        self.change(ObjectChange::Truncate { size })?.size = size;
+        self.data.truncate(size);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self) -> Outcome<()> {
-        self.object()?;
-        self.begin_change();
-        self.state = None;
+        self.stat()?;
+        self.begin_change()?;
+        self.changes.push(ObjectChange::Remove);
+        self.show(None)?;
         if self.before.is_some() && !self.facts.contains(&Fact::ObjectRemoved) {
             self.tell(Fact::ObjectRemoved);
         }
         Ok(())
     }
 
-    pub(crate) fn set_xattr(&mut self, name: &str, value: Bytes) {
-        Arc::make_mut(&mut self.object_mut().xattrs).insert(name.to_owned(), kept(value));
+    pub(crate) fn set_xattr(&mut self, name: impl Into<Name>, value: Bytes) -> Outcome<()> {
+        let name = name.into();
+        self.change(ObjectChange::SetXattr { name: name.clone(), value: value.clone() })?;
+        self.xattrs.set(name, Some(value));
+        Ok(())
     }
 
-    pub(crate) fn remove_xattr(&mut self, name: &str) {
-        Arc::make_mut(&mut self.object_mut().xattrs).remove(name);
+    pub(crate) fn remove_xattr(&mut self, name: impl Into<Name>) -> Outcome<()> {
+        let name = name.into();
+        self.change(ObjectChange::RemoveXattr { name: name.clone() })?;
+        self.xattrs.set(name, None);
+        Ok(())
     }
 
-    pub(crate) fn omap_mut(&mut self) -> &mut Attributes {
-        Arc::make_mut(&mut self.object_mut().omap)
+    pub(crate) fn omap_set(&mut self, key: impl Into<Name>, value: impl Into<Bytes>) -> Outcome<()> {
+        let (key, value) = (key.into(), value.into());
+        self.change(ObjectChange::OmapSet { key: key.clone(), value: value.clone() })?;
+        self.omap.set(key, Some(value));
+        Ok(())
+    }
+
+    pub(crate) fn omap_remove(&mut self, key: impl Into<Name>) -> Outcome<()> {
+        let key = key.into();
+        self.change(ObjectChange::OmapRemove { key: key.clone() })?;
+        self.omap.set(key, None);
+        Ok(())
     }
 
     /// Makes HEAD what a read at `snap_id` sees.
     pub(super) fn rollback(&mut self, snap_id: u64) -> Outcome<()> {
         self.pool.check_snap_id(snap_id)?;
-        if snapshots::view(&self.snap_set, snap_id) == View::Head {
-            return Ok(());
+        match self.view(snap_id)? {
+            View::Clone(clone) => {
+                self.begin_change()?;
+                self.changes.push(ObjectChange::Restore { clone });
+                let is_before = self.preserved.as_ref().is_some_and(|preserved| preserved.id == clone);
+                self.show(Some(if is_before { At::Head } else { At::Clone(clone) }))
+            }
+            View::Absent if self.exists() => self.remove(),
+            View::Absent | View::Head => Ok(()),
         }
-        match self.state_at(snap_id) {
-            Some(state) => *self.object_mut() = state,
-            None if self.exists() => self.remove()?,
-            None => {}
-        }
-        Ok(())
     }
 
-    pub(super) fn list_snaps(&self) -> Outcome<OpResult> {
-        let head_exists = if self.is_changed { self.exists() } else { self.before.is_some() };
-        if !head_exists && self.snap_set.clones.is_empty() {
+    pub(super) fn list_snaps(&self) -> Outcome<Output> {
+        let head_exists = if self.next.is_some() { self.exists() } else { self.before.is_some() };
+        let mut clones = self.store.clones(&self.id)?;
+        clones.extend(self.preserved.clone());
+        if !head_exists && clones.is_empty() {
             return refuse(Errno::ENOENT, "there is no such object, and no clone of it");
         }
-        let clones = self.snap_set.clones.iter().filter_map(|(&id, snaps)| {
-            let size = self.clone_of(id)?.size;
-            Some(ObjectClone { id, snaps: snaps.clone(), size })
-        });
-        Ok(OpResult::ListSnaps { seq: self.snap_set.seq, clones: clones.collect(), head_exists })
+        Ok(Output::ListSnaps { seq: self.snap_seq, clones, head_exists })
     }
 
     /// Everything that happened, as one transaction.
     pub(super) fn finish(mut self, results: Vec<OpResult>) -> Evaluated {
         let version = self.version();
-        let transaction = self.transaction(version);
+        let is_nothing = self.before.is_none() && self.stat.is_none();
+        let transaction = self.next.filter(|_| !is_nothing).map(|version| {
+            let mtime_unix_ns = self.mtime_unix_ns;
+            self.changes.push(ObjectChange::Stamp { version, mtime_unix_ns });
+            Transaction { changes: vec![Change::Object { id: self.id, changes: self.changes }] }
+        });
         Evaluated { results, version, transaction, facts: self.facts }
     }
 
-    fn transaction(&mut self, version: u64) -> Option<Transaction> {
-        let id = &self.id;
-        let mut changes = Vec::new();
-        if let Some(clone) = self.preserved {
-            changes.push(Change::CloneHead { id: id.clone(), clone });
-        }
-        match self.state.take() {
-            _ if !self.is_changed => return None,
-            Some(object) => {
-                let object = Object { version, ..object };
-                changes.push(Change::PutHead { id: id.clone(), object });
-            }
-            None if self.before.is_some() => changes.push(Change::RemoveHead { id: id.clone() }),
-            None => return None,
-        }
-        let is_needed = version > 0 || !self.snap_set.clones.is_empty();
-        let snap_set = is_needed.then_some(&self.snap_set).filter(|&set| *set != SnapSet::default());
-        if self.store.snap_set(id).as_deref() != snap_set {
-            changes.push(Change::PutSnapSet { id: id.clone(), snap_set: snap_set.cloned() });
-        }
-        Some(Transaction { changes })
+    /// Does something to the object, which is created when missing.
+    fn change(&mut self, change: ObjectChange) -> Outcome<&mut Stat> {
+        self.begin_change()?;
+        self.create()?;
+        self.changes.push(change);
+        Ok(self.stat.get_or_insert_default())
     }
 
     /// Preserves HEAD for the snapshots that need it, once.
-    fn begin_change(&mut self) {
-        if self.is_changed {
-            return;
+    fn begin_change(&mut self) -> Outcome<()> {
+        if self.next.is_some() {
+            return Ok(());
         }
-        self.is_changed = true;
-        let snaps = snapshots::to_preserve(&self.snap_set, &self.context);
-        if let (Some(_), Some(&clone)) = (&self.before, snaps.first()) {
-            self.snap_set.clones.insert(clone, snaps);
-            self.preserved = Some(clone);
+        self.next = Some(self.store.user_version(self.pool.id) + 1);
+        if let Some(before) = self.before {
+            let snaps = snapshots::to_preserve(self.pool, self.snap_seq, self.context);
+            if let Some(&clone) = snaps.first() {
+                self.changes.push(ObjectChange::Clone { clone, snaps: snaps.clone() });
+                self.preserved = Some(ObjectClone { id: clone, snaps, size: before.size });
+            }
         }
-        self.snap_set.seq = self.snap_set.seq.max(self.context.seq);
+        if self.context.seq > self.snap_seq {
+            self.snap_seq = self.context.seq;
+            self.changes.push(ObjectChange::SnapSeq { seq: self.snap_seq });
+        }
+        Ok(())
     }
 
-    fn state_at(&self, snap_id: u64) -> Option<Object> {
-        match snapshots::view(&self.snap_set, snap_id) {
-            View::Head => self.state.clone(),
-            View::Clone(clone) => self.clone_of(clone).as_deref().cloned(),
-            View::Absent => None,
+    /// Where a read at a snapshot finds the object.
+    fn view(&self, snap_id: u64) -> Outcome<View> {
+        if snap_id > self.snap_seq {
+            return Ok(View::Head);
         }
+        if let Some(preserved) = self.preserved.as_ref().filter(|clone| clone.snaps.contains(&snap_id)) {
+            return Ok(View::Clone(preserved.id));
+        }
+        Ok(self.store.clone_of(&self.id, snap_id)?.map_or(View::Absent, View::Clone))
     }
 
-    fn clone_of(&self, clone: u64) -> Option<Arc<Object>> {
-        if self.preserved == Some(clone) {
-            self.before.clone()
-        } else {
-            self.store.object(&self.id, Some(clone))
-        }
-    }
-
-    fn next_version(&self) -> u64 {
-        self.store.newest().0 + 1
+    /// The object is a stored state, or nothing, without any change above it.
+    fn show(&mut self, base: Option<At>) -> Outcome<()> {
+        self.base = base;
+        self.stat = match base {
+            Some(base) => self.store.stat(&self.id, base)?,
+            None => None,
+        };
+        (self.data, self.xattrs, self.omap) = Default::default();
+        Ok(())
     }
 
     /// EFBIG beyond `object_bytes_max`.

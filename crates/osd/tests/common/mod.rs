@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, OpResult, SnapContext, Vector};
+use osd::op::{Op, OpResult, Output, SnapContext, Vector};
 use osd::vector::{Caller, Evaluated, evaluate};
-use osd::{Limits, Millis, OpError, PoolInfo, trim::trim};
+use osd::{Limits, Millis, OpError, PoolInfo};
 use prost::Message;
-use store::{MemoryStore, PoolId, Store};
+use store::{Change, MemoryStore, Name, ObjectChange, PoolId, Store, Transaction};
 
 /// Wall clock at the beginning.
 pub(crate) const STARTED_UNIX_MS: u64 = 1_800_000_000_000;
@@ -38,7 +38,7 @@ impl World {
         let caller = Caller { gid, address: "127.0.0.1:1/1", now: self.now, unix_ms };
         let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
         if let Some(transaction) = &evaluated.transaction {
-            self.store.submit(transaction.clone());
+            self.store.submit(transaction.clone()).expect("memory does not fail");
         }
         Ok(evaluated)
     }
@@ -46,6 +46,7 @@ impl World {
     pub(crate) fn vector(&self, object: &str, ops: impl Into<Vec<Op>>) -> Vector {
         Vector {
             pool: "rbd".into(),
+            namespace: Name::default(),
             object: object.into(),
             snap_id: None,
             snap_context: self.context.clone(),
@@ -75,7 +76,7 @@ impl World {
     ) -> Result<O, Errno> {
         let evaluated =
             self.run(gid, &self.vector(object, [exec(method, input)])).map_err(|error| error.errno)?;
-        let [OpResult::Exec { output }] = evaluated.results.as_slice() else {
+        let [OpResult { output: Output::Exec { output }, .. }] = evaluated.results.as_slice() else {
             panic!("not a class call's result")
         };
         Ok(O::decode(output.clone()).expect("a class answers with its message"))
@@ -85,7 +86,7 @@ impl World {
     pub(crate) fn read(&mut self, object: &str, snap_id: Option<u64>) -> Option<Vec<u8>> {
         let vector = Vector { snap_id, ..self.vector(object, [Op::Read { offset: 0, length: 0 }]) };
         match self.run(1, &vector) {
-            Ok(evaluated) => Some(bytes(&evaluated.results[0])),
+            Ok(evaluated) => Some(bytes(&evaluated.results[0].output)),
             Err(error) => {
                 assert_eq!(error.errno, Errno::ENOENT, "{error}");
                 None
@@ -104,9 +105,10 @@ impl World {
     pub(crate) fn remove_snap(&mut self, id: u64) {
         self.context.snaps.retain(|&snap| snap != id);
         assert!(self.pool.remove_snap_id(id));
-        for transaction in trim(&self.store, self.pool.id, id) {
-            self.store.submit(transaction);
-        }
+        let objects = self.store.preserving(self.pool.id, id, usize::MAX).expect("memory does not fail");
+        let drop = |object| Change::Object { id: object, changes: vec![ObjectChange::DropSnap { snap: id }] };
+        let changes = objects.into_iter().map(drop).collect();
+        self.store.submit(Transaction { changes }).expect("memory does not fail");
     }
 
     /// Everything there is, to be compared.
@@ -125,7 +127,12 @@ pub(crate) fn exec(method: &str, input: &impl Message) -> Op {
     Op::Exec { class: class.into(), method: method.into(), input: input.encode_to_vec().into() }
 }
 
-pub(crate) fn bytes(result: &OpResult) -> Vec<u8> {
-    let OpResult::Read { data, length } = result else { panic!("not a read's result: {result:?}") };
-    data.to_bytes(0, *length).to_vec()
+pub(crate) fn bytes(output: &Output) -> Vec<u8> {
+    let Output::Read { data, offset, length } = output else { panic!("not a read's result: {output:?}") };
+    data.to_bytes(*offset, *length).to_vec()
+}
+
+/// The answers of a vector.
+pub(crate) fn outputs(evaluated: &Evaluated) -> Vec<Output> {
+    evaluated.results.iter().map(|result| result.output.clone()).collect()
 }

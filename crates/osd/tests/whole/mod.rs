@@ -9,7 +9,7 @@ use osd::op::{Op, SnapContext, Vector};
 use osd::{Answer, Config, Effect, Kind, Millis, NotifyReply, OpError, Osd, Reply, Request};
 use osd::{StreamId, WatchEvent, WatchRequest};
 use prost::Message;
-use store::MemoryStore;
+use store::{MemoryStore, Name};
 
 pub(crate) struct World {
     pub(crate) osd: Osd<MemoryStore>,
@@ -52,7 +52,8 @@ impl World {
     pub(crate) fn send(&mut self, gid: u64, tid: u64, watermark: u64, object: &str, ops: &[Op]) -> Reply {
         let vector = Vector {
             pool: "rbd".to_owned(),
-            object: object.to_owned(),
+            namespace: Name::default(),
+            object: object.into(),
             snap_id: None,
             snap_context: SnapContext::default(),
             ops: ops.to_vec(),

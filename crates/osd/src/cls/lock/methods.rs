@@ -89,7 +89,7 @@ fn remove_holder(target: &mut Target<'_>, now: Millis, name: &str, gid: u64, coo
 
 pub(super) fn set_cookie(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let SetCookie { name, r#type, cookie, tag, new_cookie } = decode(input)?;
-    target.object()?;
+    target.stat()?;
     let mut state = LockState::load(target, &name, caller.now)?;
     let holder = held(&state, caller, &name, r#type, &tag, &cookie)?;
     if state.position(caller.gid, &new_cookie).is_some() {
@@ -107,7 +107,7 @@ pub(super) fn set_cookie(target: &mut Target<'_>, caller: &Caller<'_>, input: &B
 
 pub(super) fn assert_locked(target: &Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let AssertLocked { name, r#type, cookie, tag } = decode(input)?;
-    target.object()?;
+    target.stat()?;
     let state = LockState::load(target, &name, caller.now)?;
     held(&state, caller, &name, r#type, &tag, &cookie)?;
     done()
@@ -144,7 +144,7 @@ fn held(
 
 pub(super) fn get_info(target: &Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let GetInfo { name } = decode(input)?;
-    target.object()?;
+    target.stat()?;
     let state = LockState::load(target, &name, caller.now)?;
     let mut lockers: Vec<Locker> = state.holders.iter().map(|holder| locker(holder, caller.now)).collect();
     lockers.sort_by(|left, right| (left.gid, &left.cookie).cmp(&(right.gid, &right.cookie)));
@@ -163,8 +163,10 @@ fn locker(holder: &Holder, now: Millis) -> Locker {
 }
 
 pub(super) fn list_locks(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> {
-    let names = target.object()?.xattrs.keys().filter_map(|key| key.strip_prefix(PREFIX));
-    reply(&ListLocksReply { names: names.map(str::to_owned).collect() })
+    target.stat()?;
+    let xattrs = target.xattrs()?;
+    let names = xattrs.keys().filter_map(|key| key.strip_prefix(PREFIX.as_bytes()));
+    reply(&ListLocksReply { names: names.map(|name| String::from_utf8_lossy(name).into_owned()).collect() })
 }
 
 /// EINVAL for a caller without a session: nobody could ever be asked to give the lock up.

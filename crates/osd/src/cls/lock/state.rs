@@ -48,8 +48,8 @@ impl LockState {
         }
         check_name("a lock's name", name, NAME_BYTES_MAX - PREFIX.len())?;
         let key = format!("{PREFIX}{name}");
-        let value = target.object().ok().and_then(|object| object.xattrs.get(&key));
-        let mut state: Self = value.map_or(Ok(Self::default()), |value| stored(&key, value))?;
+        let value = target.xattr(key.as_bytes())?;
+        let mut state: Self = value.map_or(Ok(Self::default()), |value| stored(&key, &value))?;
         state.holders.retain(|holder| holder.expires_at_ms.is_none_or(|at| at > now.0));
         Ok(state)
     }
@@ -62,12 +62,11 @@ impl LockState {
     pub(super) fn store(self, target: &mut Target<'_>, name: &str) -> Outcome<()> {
         let key = format!("{PREFIX}{name}");
         if !self.holders.is_empty() {
-            target.set_xattr(&key, self.encode_to_vec().into());
+            target.set_xattr(key, self.encode_to_vec().into())
         } else if self.r#type() == LockType::ExclusiveEphemeral {
-            target.remove()?;
+            target.remove()
         } else {
-            target.remove_xattr(&key);
+            target.remove_xattr(key)
         }
-        Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Out
         Ok(_) => return refuse(Errno::EEXIST, format!("{child_id:?} is a child of {key} already")),
         Err(place) => child_ids.insert(place, child_id),
     }
-    record::set(target, key, GetChildrenReply { child_ids }.encode_to_vec());
+    record::set(target, key, GetChildrenReply { child_ids }.encode_to_vec())?;
     done()
 }
 
@@ -29,8 +29,8 @@ pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
         Err(_) => return refuse(Errno::ENOENT, format!("{child_id:?} is not a child of {key}")),
     }
     match child_ids.is_empty() {
-        true => record::unset(target, &key),
-        false => record::set(target, key, GetChildrenReply { child_ids }.encode_to_vec()),
+        true => record::unset(target, &key)?,
+        false => record::set(target, key, GetChildrenReply { child_ids }.encode_to_vec())?,
     }
     done()
 }
@@ -38,8 +38,8 @@ pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
 pub(super) fn get(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let GetChildren { parent } = decode(input)?;
     let key = key(&parent::check_spec(parent)?);
-    match record::value(target, &key) {
-        Some(value) => Ok(value.clone()),
+    match record::value(target, &key)? {
+        Some(value) => Ok(value),
         None => refuse(Errno::ENOENT, format!("{key} has no children here")),
     }
 }
@@ -51,7 +51,7 @@ fn load(target: &Target<'_>, input: &Bytes) -> Outcome<(String, String, Vec<Stri
         return refuse(Errno::EINVAL, "a child is named by its image id");
     }
     let children =
-        record::value(target, &key).map(|value| stored::<GetChildrenReply>(&key, value)).transpose()?;
+        record::value(target, &key)?.map(|value| stored::<GetChildrenReply>(&key, &value)).transpose()?;
     Ok((key, child_id, children.unwrap_or_default().child_ids))
 }
 

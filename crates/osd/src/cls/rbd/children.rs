@@ -51,12 +51,12 @@ fn load(target: &Target<'_>, input: &Bytes) -> Outcome<(Child, Snapshot, Vec<Chi
 fn store(target: &mut Target<'_>, mut snapshot: Snapshot, mut children: Vec<Child>) -> Outcome<Bytes> {
     let key = key(snapshot.id);
     snapshot.child_count = children.len() as u32;
-    record::set_snapshot(target, &snapshot);
+    record::set_snapshot(target, &snapshot)?;
     children.sort_by(|left, right| (&left.pool, &left.image_id).cmp(&(&right.pool, &right.image_id)));
     if children.is_empty() {
-        record::unset(target, &key);
+        record::unset(target, &key)?;
     } else {
-        record::set(target, key, ChildrenListReply { children }.encode_to_vec());
+        record::set(target, key, ChildrenListReply { children }.encode_to_vec())?;
     }
     let is_parent = record::snapshots(target)?.iter().any(|snapshot| snapshot.child_count > 0);
     set_clone_parent(target, is_parent)?;
@@ -69,14 +69,14 @@ fn set_clone_parent(target: &mut Target<'_>, is_parent: bool) -> Outcome<()> {
     let op_features = others | if is_parent { feature::OP_CLONE_PARENT } else { 0 };
     let features = record::number(target, record::FEATURES)? & !feature::OPERATIONS;
     let operations = if op_features == 0 { 0 } else { feature::OPERATIONS };
-    record::set_number(target, record::OP_FEATURES, op_features);
-    record::set_number(target, record::FEATURES, features | operations);
+    record::set_number(target, record::OP_FEATURES, op_features)?;
+    record::set_number(target, record::FEATURES, features | operations)?;
     Ok(())
 }
 
 fn children_of(target: &Target<'_>, snap_id: u64) -> Outcome<Vec<Child>> {
-    let Some(value) = record::value(target, &key(snap_id)) else { return Ok(Vec::new()) };
-    Ok(stored::<ChildrenListReply>("the set of children", value)?.children)
+    let Some(value) = record::value(target, &key(snap_id))? else { return Ok(Vec::new()) };
+    Ok(stored::<ChildrenListReply>("the set of children", &value)?.children)
 }
 
 fn key(snap_id: u64) -> String {

@@ -23,7 +23,7 @@ pub(super) fn sparse_copyup(target: &mut Target<'_>, _: &Caller<'_>, input: &Byt
     if target.exists() {
         return done();
     }
-    target.object_mut();
+    target.create()?;
     for extent in extents {
         target.write(extent.offset, extent.data)?;
     }

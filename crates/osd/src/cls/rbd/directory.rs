@@ -1,10 +1,9 @@
 //! Object `rbd_directory`: two omap keys for each image, name to id and id to name, changed together.
 
-use std::ops::Bound;
-
 use bytes::Bytes;
 use errno::Errno;
 use proto::cls::rbd::v1::{DirectoryEntry, DirectoryList, DirectoryListReply, DirectoryRename};
+use store::Name;
 
 use super::record;
 use crate::cls::{decode, done, reply};
@@ -19,20 +18,20 @@ const ID: &str = "id_";
 pub(super) fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let DirectoryEntry { name, id } = decode(input)?;
     check_given(&name, &id)?;
-    if has(target, NAME, &name) || has(target, ID, &id) {
+    if has(target, NAME, &name)? || has(target, ID, &id)? {
         return refuse(Errno::EEXIST, format!("name {name:?} or id {id:?} is in the directory"));
     }
-    put(target, &name, id);
+    put(target, &name, id)?;
     done()
 }
 
 pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let DirectoryEntry { name, id } = decode(input)?;
-    if !has(target, NAME, &name) && !has(target, ID, &id) {
+    if !has(target, NAME, &name)? && !has(target, ID, &id)? {
         return refuse(Errno::ENOENT, format!("neither name {name:?} nor id {id:?} is in the directory"));
     }
     check_pair(target, &name, &id)?;
-    take(target, &name, &id);
+    take(target, &name, &id)?;
     done()
 }
 
@@ -40,47 +39,43 @@ pub(super) fn rename(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     let DirectoryRename { old_name, new_name, id } = decode(input)?;
     check_given(&new_name, &id)?;
     check_pair(target, &old_name, &id)?;
-    if has(target, NAME, &new_name) {
+    if has(target, NAME, &new_name)? {
         return refuse(Errno::EEXIST, format!("name {new_name:?} is in the directory"));
     }
-    take(target, &old_name, &id);
-    put(target, &new_name, id);
+    take(target, &old_name, &id)?;
+    put(target, &new_name, id)?;
     done()
 }
 
 pub(super) fn get_id(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let DirectoryEntry { name, .. } = decode(input)?;
-    target.object()?;
-    if !has(target, NAME, &name) {
+    target.stat()?;
+    if !has(target, NAME, &name)? {
         return refuse(Errno::ENOENT, format!("no image is named {name:?}"));
     }
-    let id = record::text(target, &format!("{NAME}{name}"));
+    let id = record::text(target, &format!("{NAME}{name}"))?;
     reply(&DirectoryEntry { name, id })
 }
 
 pub(super) fn get_name(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let DirectoryEntry { id, .. } = decode(input)?;
-    target.object()?;
-    if !has(target, ID, &id) {
+    target.stat()?;
+    if !has(target, ID, &id)? {
         return refuse(Errno::ENOENT, format!("no image has id {id:?}"));
     }
-    let name = record::text(target, &format!("{ID}{id}"));
+    let name = record::text(target, &format!("{ID}{id}"))?;
     reply(&DirectoryEntry { name, id })
 }
 
 pub(super) fn list(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let DirectoryList { after, max } = decode(input)?;
     let max = if max == 0 { KEYS_PER_PAGE_MAX } else { max.min(KEYS_PER_PAGE_MAX) };
-    let omap = &target.object()?.omap;
-    let names = omap.range((Bound::Excluded(format!("{NAME}{after}")), Bound::Unbounded));
-    let mut names = names.map_while(|(key, id)| Some((key.strip_prefix(NAME)?, id)));
-    let page = names.by_ref().take(max as usize);
-    let entries = page.map(|(name, id)| DirectoryEntry {
-        name: name.to_owned(),
-        id: String::from_utf8_lossy(id).into_owned(),
-    });
-    let entries = entries.collect();
-    reply(&DirectoryListReply { entries, more: names.next().is_some() })
+    target.stat()?;
+    let after = format!("{NAME}{after}");
+    let (page, more) = target.omap_page(NAME.as_bytes(), after.as_bytes(), max as usize)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let entry = |(key, id): &(Name, Bytes)| DirectoryEntry { name: text(&key[NAME.len()..]), id: text(id) };
+    reply(&DirectoryListReply { entries: page.iter().map(entry).collect(), more })
 }
 
 fn check_given(name: &str, id: &str) -> Outcome<()> {
@@ -92,24 +87,24 @@ fn check_given(name: &str, id: &str) -> Outcome<()> {
 
 /// ESTALE unless both keys are there and point at each other.
 fn check_pair(target: &Target<'_>, name: &str, id: &str) -> Outcome<()> {
-    let id_of_name = record::value(target, &format!("{NAME}{name}"));
-    let name_of_id = record::value(target, &format!("{ID}{id}"));
+    let id_of_name = record::value(target, &format!("{NAME}{name}"))?;
+    let name_of_id = record::value(target, &format!("{ID}{id}"))?;
     if id_of_name.is_none_or(|found| found != id) || name_of_id.is_none_or(|found| found != name) {
         return refuse(Errno::ESTALE, format!("name {name:?} and id {id:?} do not belong together"));
     }
     Ok(())
 }
 
-fn has(target: &Target<'_>, kind: &str, key: &str) -> bool {
-    record::value(target, &format!("{kind}{key}")).is_some()
+fn has(target: &Target<'_>, kind: &str, key: &str) -> Outcome<bool> {
+    Ok(record::value(target, &format!("{kind}{key}"))?.is_some())
 }
 
-fn put(target: &mut Target<'_>, name: &str, id: String) {
-    record::set(target, format!("{ID}{id}"), name.to_owned());
-    record::set(target, format!("{NAME}{name}"), id);
+fn put(target: &mut Target<'_>, name: &str, id: String) -> Outcome<()> {
+    record::set(target, format!("{ID}{id}"), name.to_owned())?;
+    record::set(target, format!("{NAME}{name}"), id)
 }
 
-fn take(target: &mut Target<'_>, name: &str, id: &str) {
-    record::unset(target, &format!("{NAME}{name}"));
-    record::unset(target, &format!("{ID}{id}"));
+fn take(target: &mut Target<'_>, name: &str, id: &str) -> Outcome<()> {
+    record::unset(target, &format!("{NAME}{name}"))?;
+    record::unset(target, &format!("{ID}{id}"))
 }

@@ -20,22 +20,22 @@ const SUFFIX_BYTES: usize = 17;
 
 pub(super) fn create(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let request: Create = decode(input)?;
-    if record::value(target, record::OBJECT_PREFIX).is_some() {
+    if record::value(target, record::OBJECT_PREFIX)?.is_some() {
         return refuse(Errno::EEXIST, "the object is an image's header already");
     }
     check_features(request.features)?;
     check_layout(&request)?;
-    record::set_number(target, record::SIZE, request.size);
-    record::set(target, record::ORDER, vec![request.order as u8]);
-    record::set_number(target, record::FEATURES, request.features);
-    record::set_number(target, record::SNAP_SEQ, 0);
-    record::set(target, record::OBJECT_PREFIX, request.object_prefix);
+    record::set_number(target, record::SIZE, request.size)?;
+    record::set(target, record::ORDER, vec![request.order as u8])?;
+    record::set_number(target, record::FEATURES, request.features)?;
+    record::set_number(target, record::SNAP_SEQ, 0)?;
+    record::set(target, record::OBJECT_PREFIX, request.object_prefix)?;
     if request.stripe_count > 0 {
-        record::set_number(target, record::STRIPE_UNIT, request.stripe_unit);
-        record::set_number(target, record::STRIPE_COUNT, request.stripe_count);
+        record::set_number(target, record::STRIPE_UNIT, request.stripe_unit)?;
+        record::set_number(target, record::STRIPE_COUNT, request.stripe_count)?;
     }
     for time in [record::CREATED, record::ACCESSED, record::MODIFIED] {
-        record::set_number(target, time, caller.unix_ms);
+        record::set_number(target, time, caller.unix_ms)?;
     }
     done()
 }
@@ -71,9 +71,9 @@ pub(super) fn get_header(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outc
     record::check_image(target)?;
     reply(&Header {
         size: record::number(target, record::SIZE)?,
-        order: order(target),
+        order: order(target)?,
         features: record::number(target, record::FEATURES)?,
-        object_prefix: record::text(target, record::OBJECT_PREFIX),
+        object_prefix: record::text(target, record::OBJECT_PREFIX)?,
         stripe_unit: record::number(target, record::STRIPE_UNIT)?,
         stripe_count: record::number(target, record::STRIPE_COUNT)?,
         snap_seq: record::number(target, record::SNAP_SEQ)?,
@@ -88,13 +88,13 @@ pub(super) fn get_header(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outc
     })
 }
 
-fn order(target: &Target<'_>) -> u32 {
-    record::value(target, record::ORDER).and_then(|value| value.first()).map_or(0, |&order| u32::from(order))
+fn order(target: &Target<'_>) -> Outcome<u32> {
+    Ok(record::value(target, record::ORDER)?.and_then(|value| value.first().copied()).map_or(0, u32::from))
 }
 
 pub(super) fn get_size(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> {
     record::check_image(target)?;
-    reply(&GetSizeReply { size: record::number(target, record::SIZE)?, order: order(target) })
+    reply(&GetSizeReply { size: record::number(target, record::SIZE)?, order: order(target)? })
 }
 
 pub(super) fn get_features(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> {
@@ -111,8 +111,8 @@ pub(super) fn set_size(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -
         && parent.head_overlap.is_some_and(|overlap| size < overlap)
     {
         parent.head_overlap = Some(size);
-        record::set_parent(target, Some(&parent));
+        record::set_parent(target, Some(&parent))?;
     }
-    record::set_number(target, record::SIZE, size);
+    record::set_number(target, record::SIZE, size)?;
     done()
 }

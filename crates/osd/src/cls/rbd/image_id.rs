@@ -14,7 +14,7 @@ pub(super) fn set(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Out
     if id.is_empty() {
         return refuse(Errno::EINVAL, "an image id is not empty");
     }
-    if target.object().is_ok_and(|object| object.size > 0) {
+    if target.stat().is_ok_and(|stat| stat.size > 0) {
         return refuse(Errno::EEXIST, "the object has an image id, or other data");
     }
     let mut data = BytesMut::new();
@@ -25,11 +25,11 @@ pub(super) fn set(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Out
 }
 
 pub(super) fn get(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> {
-    let object = target.object()?;
-    if object.size == 0 {
+    let size = target.stat()?.size;
+    if size == 0 {
         return refuse(Errno::ENOENT, "the object has no image id");
     }
-    let data = object.data.to_bytes(0, object.size);
+    let data = target.read(0, size)?.to_bytes(0, size);
     let id = data.split_first_chunk().and_then(|(length, rest)| {
         let id = rest.get(..u32::from_le_bytes(*length) as usize)?;
         String::from_utf8(id.to_vec()).ok()

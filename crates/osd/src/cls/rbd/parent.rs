@@ -37,7 +37,7 @@ pub(super) fn attach(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     match record::parent(target)? {
         Some(parent) if parent == wanted => {}
         Some(_) => return refuse(Errno::EEXIST, "the image has a parent, or another overlap with this one"),
-        None => record::set_parent(target, Some(&wanted)),
+        None => record::set_parent(target, Some(&wanted))?,
     }
     done()
 }
@@ -58,10 +58,10 @@ pub(super) fn detach(target: &mut Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outc
     };
     if record::number(target, record::FEATURES)? & feature::DEEP_FLATTEN != 0 {
         for snapshot in record::snapshots(target)?.into_iter().filter(needs_parent) {
-            record::set_snapshot(target, &Snapshot { parent_overlap: None, ..snapshot });
+            record::set_snapshot(target, &Snapshot { parent_overlap: None, ..snapshot })?;
         }
     }
-    record::set_parent(target, Some(&Parent { head_overlap: None, ..parent }));
+    record::set_parent(target, Some(&Parent { head_overlap: None, ..parent }))?;
     drop_if_unused(target)?;
     done()
 }
@@ -70,7 +70,7 @@ pub(super) fn detach(target: &mut Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outc
 pub(super) fn drop_if_unused(target: &mut Target<'_>) -> Outcome<()> {
     let is_flattened = record::parent(target)?.is_some_and(|parent| parent.head_overlap.is_none());
     if is_flattened && !record::snapshots(target)?.iter().any(needs_parent) {
-        record::set_parent(target, None);
+        record::set_parent(target, None)?;
     }
     Ok(())
 }

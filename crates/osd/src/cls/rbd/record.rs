@@ -5,6 +5,7 @@ use bytes::Bytes;
 use errno::Errno;
 use prost::Message;
 use proto::cls::rbd::v1::{Parent, Snapshot};
+use store::Name;
 
 use crate::cls::stored;
 use crate::error::{Outcome, refuse};
@@ -42,9 +43,10 @@ pub(super) mod feature {
 
 /// ENOENT unless the object is an image's header.
 pub(super) fn check_image(target: &Target<'_>) -> Outcome<()> {
-    match target.object()?.omap.contains_key(OBJECT_PREFIX) {
-        true => Ok(()),
-        false => refuse(Errno::ENOENT, "the object is not the header of an image"),
+    target.stat()?;
+    match target.omap_value(OBJECT_PREFIX.as_bytes())? {
+        Some(_) => Ok(()),
+        None => refuse(Errno::ENOENT, "the object is not the header of an image"),
     }
 }
 
@@ -56,41 +58,42 @@ pub(super) fn check_layering(target: &Target<'_>) -> Outcome<()> {
     Ok(())
 }
 
-pub(super) fn value<'t>(target: &'t Target<'_>, key: &str) -> Option<&'t Bytes> {
-    target.object().ok()?.omap.get(key)
+pub(super) fn value(target: &Target<'_>, key: &str) -> Outcome<Option<Bytes>> {
+    target.omap_value(key.as_bytes())
 }
 
-pub(super) fn set(target: &mut Target<'_>, key: impl Into<String>, value: impl Into<Bytes>) {
-    target.omap_mut().insert(key.into(), value.into());
+pub(super) fn set(target: &mut Target<'_>, key: impl Into<Name>, value: impl Into<Bytes>) -> Outcome<()> {
+    target.omap_set(key, value)
 }
 
-pub(super) fn unset(target: &mut Target<'_>, key: &str) {
-    target.omap_mut().remove(key);
+pub(super) fn unset(target: &mut Target<'_>, key: &str) -> Outcome<()> {
+    target.omap_remove(key)
 }
 
 /// 0 when missing.
 pub(super) fn number(target: &Target<'_>, key: &str) -> Outcome<u64> {
-    match value(target, key).map(|value| value.as_ref().try_into()) {
+    match value(target, key)?.map(|value| value.as_ref().try_into()) {
         None => Ok(0),
         Some(Ok(bytes)) => Ok(u64::from_le_bytes(bytes)),
         Some(Err(_)) => refuse(Errno::EIO, format!("omap key {key:?} is not a number of 8 bytes")),
     }
 }
 
-pub(super) fn set_number(target: &mut Target<'_>, key: &str, number: u64) {
-    set(target, key, number.to_le_bytes().to_vec());
+pub(super) fn set_number(target: &mut Target<'_>, key: &str, number: u64) -> Outcome<()> {
+    set(target, key, number.to_le_bytes().to_vec())
 }
 
 /// Empty when missing.
-pub(super) fn text(target: &Target<'_>, key: &str) -> String {
-    value(target, key).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+pub(super) fn text(target: &Target<'_>, key: &str) -> Outcome<String> {
+    let value = value(target, key)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&value).into_owned())
 }
 
 pub(super) fn parent(target: &Target<'_>) -> Outcome<Option<Parent>> {
-    value(target, PARENT).map(|value| stored(PARENT, value)).transpose()
+    value(target, PARENT)?.map(|value| stored(PARENT, &value)).transpose()
 }
 
-pub(super) fn set_parent(target: &mut Target<'_>, parent: Option<&Parent>) {
+pub(super) fn set_parent(target: &mut Target<'_>, parent: Option<&Parent>) -> Outcome<()> {
     match parent {
         Some(parent) => set(target, PARENT, parent.encode_to_vec()),
         None => unset(target, PARENT),
@@ -99,28 +102,24 @@ pub(super) fn set_parent(target: &mut Target<'_>, parent: Option<&Parent>) {
 
 /// ENOENT for an unknown id.
 pub(super) fn snapshot(target: &Target<'_>, id: u64) -> Outcome<Snapshot> {
-    match value(target, &snapshot_key(id)) {
-        Some(value) => stored("a snapshot record", value),
+    match value(target, &snapshot_key(id))? {
+        Some(value) => stored("a snapshot record", &value),
         None => refuse(Errno::ENOENT, format!("the image has no snapshot with id {id}")),
     }
 }
 
 /// Descending by id.
 pub(super) fn snapshots(target: &Target<'_>) -> Outcome<Vec<Snapshot>> {
-    let records = target.object()?.omap.range(SNAPSHOT.to_owned()..);
-    let records = records.take_while(|(key, _)| key.starts_with(SNAPSHOT));
-    let mut snapshots: Vec<Snapshot> =
-        records.map(|(_, value)| stored("a snapshot record", value)).collect::<Outcome<_>>()?;
-    snapshots.reverse();
-    Ok(snapshots)
+    let (records, _) = target.omap_page(SNAPSHOT.as_bytes(), b"", usize::MAX)?;
+    records.iter().rev().map(|(_, value)| stored("a snapshot record", value)).collect()
 }
 
-pub(super) fn set_snapshot(target: &mut Target<'_>, snapshot: &Snapshot) {
-    set(target, snapshot_key(snapshot.id), snapshot.encode_to_vec());
+pub(super) fn set_snapshot(target: &mut Target<'_>, snapshot: &Snapshot) -> Outcome<()> {
+    set(target, snapshot_key(snapshot.id), snapshot.encode_to_vec())
 }
 
-pub(super) fn unset_snapshot(target: &mut Target<'_>, id: u64) {
-    unset(target, &snapshot_key(id));
+pub(super) fn unset_snapshot(target: &mut Target<'_>, id: u64) -> Outcome<()> {
+    unset(target, &snapshot_key(id))
 }
 
 fn snapshot_key(id: u64) -> String {

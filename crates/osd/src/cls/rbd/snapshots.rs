@@ -40,13 +40,13 @@ pub(super) fn add(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -
     let protection = Protection::Unprotected.into();
     let created_unix_ms = caller.unix_ms;
     let snapshot = Snapshot { id, name, size, protection, parent_overlap, created_unix_ms, child_count: 0 };
-    record::set_snapshot(target, &snapshot);
-    record::set_number(target, record::SNAP_SEQ, id);
+    record::set_snapshot(target, &snapshot)?;
+    record::set_number(target, record::SNAP_SEQ, id)?;
     done()
 }
 
 fn limit(target: &Target<'_>) -> Outcome<u64> {
-    match record::value(target, record::SNAP_LIMIT) {
+    match record::value(target, record::SNAP_LIMIT)? {
         Some(_) => Ok(record::number(target, record::SNAP_LIMIT)?.min(SNAPSHOTS_PER_IMAGE_MAX)),
         None => Ok(SNAPSHOTS_PER_IMAGE_MAX),
     }
@@ -74,7 +74,7 @@ pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
         let count = snapshot.child_count;
         return refuse(Errno::EBUSY, format!("snapshot {id} ({:?}) has {count} children", snapshot.name));
     }
-    record::unset_snapshot(target, id);
+    record::unset_snapshot(target, id)?;
     parent::drop_if_unused(target)?;
     done()
 }
@@ -90,7 +90,7 @@ pub(super) fn rename(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     record::check_image(target)?;
     let snapshot = record::snapshot(target, id)?;
     check_name(&record::snapshots(target)?, id, &name)?;
-    record::set_snapshot(target, &Snapshot { name, ..snapshot });
+    record::set_snapshot(target, &Snapshot { name, ..snapshot })?;
     done()
 }
 
@@ -106,6 +106,6 @@ pub(super) fn set_protection_status(
         return refuse(Errno::EINVAL, format!("{protection} is no protection status"));
     }
     let snapshot = record::snapshot(target, id)?;
-    record::set_snapshot(target, &Snapshot { protection, ..snapshot });
+    record::set_snapshot(target, &Snapshot { protection, ..snapshot })?;
     done()
 }

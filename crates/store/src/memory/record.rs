@@ -1,0 +1,157 @@
+//! Everything under one name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+
+use crate::{At, Data, Name, ObjectChange, Stat};
+
+/// HEAD and what is preserved of it.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) head: Option<Object>,
+    preserved: Option<Box<Preserved>>,
+}
+
+/// One state. Cloning shares everything.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object {
+    pub(super) stat: Stat,
+    pub(super) data: Data,
+    attributes: Option<Arc<Attributes>>,
+}
+
+/// Named values, in persistent maps: a change of an object with many keys that a clone shares copies a path, not the map.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attributes {
+    pub(super) xattrs: OrdMap<Name, Bytes>,
+    pub(super) omap: OrdMap<Name, Bytes>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Preserved {
+    pub(super) seq: u64,
+    pub(super) clones: BTreeMap<u64, Clone>,
+}
+
+#[derive(Debug)]
+pub(super) struct Clone {
+    /// Descending.
+    pub(super) snaps: Vec<u64>,
+    pub(super) object: Object,
+}
+
+const HEAD_EXISTS: &str = "a transaction changes only a HEAD that exists";
+
+impl Record {
+    pub(super) fn state(&self, at: At) -> Option<&Object> {
+        match at {
+            At::Head => self.head.as_ref(),
+            At::Clone(clone) => self.preserved()?.clones.get(&clone).map(|clone| &clone.object),
+        }
+    }
+
+    pub(super) fn preserved(&self) -> Option<&Preserved> {
+        self.preserved.as_deref()
+    }
+
+    /// Nothing is left under the name: what is known of snapshots goes with HEAD and the last clone.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_none() && self.preserved().is_none_or(|preserved| preserved.clones.is_empty())
+    }
+
+    /// Bytes of the clone that preserves this snapshot and no other.
+    pub(super) fn bytes_only_for(&self, snap: u64) -> u64 {
+        let clone = self.preserved().and_then(|preserved| preserved.clones.get(&preserved.clone_of(snap)?));
+        clone.filter(|clone| clone.snaps == [snap]).map_or(0, |clone| clone.object.data.allocated())
+    }
+
+    /// Bytes of HEAD.
+    pub(super) fn allocated(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.data.allocated())
+    }
+
+    pub(super) fn apply(&mut self, change: ObjectChange) {
+        match change {
+            ObjectChange::Create => drop(self.head.get_or_insert_default()),
+            ObjectChange::Remove => self.head = None,
+            ObjectChange::Write { offset, data } => {
+                let head = self.head();
+                head.stat.size = head.stat.size.max(offset + data.len() as u64);
+                head.data.write(offset, &data);
+            }
+            ObjectChange::Zero { offset, length } => self.head().data.zero(offset, length),
+            ObjectChange::Truncate { size } => {
+                let head = self.head();
+                if size < head.stat.size {
+                    head.data.truncate(size);
+                }
+                head.stat.size = size;
+            }
+            ObjectChange::SetXattr { name, value } => {
+                self.head().attributes_mut().xattrs.insert(name, Bytes::copy_from_slice(&value));
+            }
+            ObjectChange::RemoveXattr { name } => {
+                self.head().attributes_mut().xattrs.remove(&name);
+            }
+            ObjectChange::OmapSet { key, value } => {
+                self.head().attributes_mut().omap.insert(key, Bytes::copy_from_slice(&value));
+            }
+            ObjectChange::OmapRemove { key } => {
+                self.head().attributes_mut().omap.remove(&key);
+            }
+            ObjectChange::Clone { clone, snaps } => {
+                let object = self.head().clone();
+                let clones = &mut self.preserved.get_or_insert_default().clones;
+                let replaced = clones.insert(clone, Clone { snaps, object });
+                assert!(replaced.is_none(), "clone ids of an object are never used twice");
+            }
+            ObjectChange::Restore { clone } => {
+                let state = self.state(At::Clone(clone)).expect("a transaction restores a clone that exists");
+                self.head = Some(state.clone());
+            }
+            ObjectChange::SnapSeq { seq } => self.preserved.get_or_insert_default().seq = seq,
+            ObjectChange::DropSnap { snap } => self.drop_snap(snap),
+            ObjectChange::Stamp { version, mtime_unix_ns } => {
+                if let Some(head) = &mut self.head {
+                    head.stat = Stat { version, mtime_unix_ns, ..head.stat };
+                }
+            }
+        }
+    }
+
+    fn head(&mut self) -> &mut Object {
+        self.head.as_mut().expect(HEAD_EXISTS)
+    }
+
+    fn drop_snap(&mut self, snap: u64) {
+        let Some(preserved) = self.preserved.as_deref_mut() else { return };
+        let Some(id) = preserved.clone_of(snap) else { return };
+        let clone = preserved.clones.get_mut(&id).expect("it was found");
+        clone.snaps.retain(|&other| other != snap);
+        if clone.snaps.is_empty() {
+            preserved.clones.remove(&id);
+        }
+    }
+}
+
+impl Preserved {
+    /// The clone that preserves a snapshot: the first one that is not older, if it still does.
+    pub(super) fn clone_of(&self, snap: u64) -> Option<u64> {
+        let (&id, clone) = self.clones.range(snap..).next()?;
+        clone.snaps.contains(&snap).then_some(id)
+    }
+}
+
+impl Object {
+    pub(super) fn attributes(&self) -> Option<&Attributes> {
+        self.attributes.as_deref()
+    }
+
+    /// To be changed; what a clone shares is copied, which is two pointers.
+    fn attributes_mut(&mut self) -> &mut Attributes {
+        Arc::make_mut(self.attributes.get_or_insert_default())
+    }
+}
