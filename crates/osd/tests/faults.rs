@@ -103,6 +103,24 @@ fn a_rule_skips_then_fires_then_is_spent() {
 }
 
 #[test]
+fn what_comes_later_befalls_the_same_client_on_the_same_way() {
+    let mut faults = Faults::default();
+    let when = Condition { op: text("rbd.parent_detach"), ..requests() };
+    faults.add(Rule { later: 2, times: Some(1), ..Rule::new(when, Action::Drop) }).expect("valid");
+    let (detach, other) = (ops(&["rbd.parent_detach"]), ops(&["write"]));
+    let mut is_befallen = |crossing: Crossing<'_>| faults.decide(&crossing).is_some();
+    assert!(!is_befallen(request(&detach)), "the match itself passes");
+    assert!(!is_befallen(Crossing { gid: 8, ..request(&other) }), "another client");
+    assert!(!is_befallen(Crossing { direction: Direction::Reply, ..request(&detach) }), "another way");
+    assert!(!is_befallen(request(&other)), "the first after it");
+    assert!(is_befallen(request(&other)), "the second after it");
+    assert!(
+        !is_befallen(request(&detach)) && !is_befallen(request(&other)) && !is_befallen(request(&other)),
+        "once"
+    );
+}
+
+#[test]
 fn the_first_rule_that_fires_decides_and_later_ones_count_what_is_left() {
     let mut faults = Faults::default();
     let first = faults.add(Rule { times: Some(1), ..Rule::new(requests(), Action::Drop) }).expect("valid");

@@ -19,6 +19,7 @@ pub(super) fn rule(rule: Option<wire::FaultRule>) -> Result<Rule, OpError> {
         when: condition(when)?,
         skip: rule.skip,
         times: rule.times,
+        later: rule.later,
         probability: rule.probability.unwrap_or(1.0),
         seed: rule.seed,
         action: self::action(action)?,
@@ -73,7 +74,7 @@ fn action(action: W) -> Result<Action, OpError> {
 
 pub(super) fn listed(rule: RuleInForce) -> wire::ListedFaultRule {
     let RuleInForce { listed: Listed { id, rule, matches, hits }, held } = rule;
-    let Rule { when, skip, times, probability, seed, action } = rule;
+    let Rule { when, skip, times, later, probability, seed, action } = rule;
     let action = match action {
         Action::Delay(Millis(delay_ms)) => W::Delay(wire::FaultDelay { delay_ms }),
         Action::Drop => W::Drop(wire::FaultDrop {}),
@@ -89,6 +90,7 @@ pub(super) fn listed(rule: RuleInForce) -> wire::ListedFaultRule {
         when: Some(of_condition(when)),
         skip,
         times,
+        later,
         probability,
         seed,
         action: Some(action),

@@ -20,6 +20,8 @@ pub struct Rule {
     pub skip: u64,
     /// How many matches it befalls after that; `None` = every one. Above 0.
     pub times: Option<u64>,
+    /// What is befallen is the so many-th thing after a match that goes the same way for the same client; 0 = the match itself.
+    pub later: u64,
     /// How likely it befalls a match; above 0, at most 1.
     pub probability: f64,
     /// Of the draws for `probability`: the same matches with the same seed give the same faults.
@@ -76,7 +78,7 @@ pub enum Action {
 impl Rule {
     /// A rule for every match of `when`.
     pub const fn new(when: Condition, action: Action) -> Self {
-        Self { when, skip: 0, times: None, probability: 1.0, seed: 0, action }
+        Self { when, skip: 0, times: None, later: 0, probability: 1.0, seed: 0, action }
     }
 
     /// EINVAL for a rule that can befall nothing; the text names the part and what it breaks.

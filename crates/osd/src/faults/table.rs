@@ -43,6 +43,8 @@ struct Counted {
     rule: Rule,
     matches: u64,
     hits: u64,
+    /// Matches whose fault is still to come, by client: how many things are to go before it.
+    due: BTreeMap<u64, u64>,
     /// Of the draws.
     random: u64,
 }
@@ -57,7 +59,7 @@ impl Faults {
         }
         self.newest += 1;
         let random = rule.seed;
-        self.rules.insert(self.newest, Counted { rule, matches: 0, hits: 0, random });
+        self.rules.insert(self.newest, Counted { rule, matches: 0, hits: 0, due: BTreeMap::new(), random });
         Ok(self.newest)
     }
 
@@ -88,21 +90,44 @@ impl Faults {
     /// What befalls something that passes a door; counts it.
     pub fn decide(&mut self, crossing: &Crossing<'_>) -> Option<Verdict> {
         self.rules.iter_mut().find_map(|(&rule, counted)| {
-            let fires = counted.rule.when.fits(crossing) && counted.fires();
-            fires.then_some(Verdict { rule, action: counted.rule.action })
+            counted.fires(crossing).then_some(Verdict { rule, action: counted.rule.action })
         })
     }
 }
 
 impl Counted {
-    /// Counts a match.
-    fn fires(&mut self) -> bool {
-        self.matches += 1;
-        let is_its_turn =
-            self.matches > self.rule.skip && self.rule.times.is_none_or(|times| self.hits < times);
-        let fires = is_its_turn && (self.rule.probability >= 1.0 || self.draw() < self.rule.probability);
+    /// Counts a match, and what comes after one.
+    fn fires(&mut self, crossing: &Crossing<'_>) -> bool {
+        let is_due = self.is_due(crossing);
+        let is_chosen = self.rule.when.fits(crossing) && self.chooses();
+        if is_chosen && self.rule.later > 0 {
+            self.due.entry(crossing.gid).or_insert(self.rule.later);
+        }
+        let fires = is_due || (is_chosen && self.rule.later == 0);
         self.hits += u64::from(fires);
         fires
+    }
+
+    /// Whether it is the one that an earlier match of this client was to befall.
+    fn is_due(&mut self, crossing: &Crossing<'_>) -> bool {
+        let Some(left) = self.due.get_mut(&crossing.gid) else { return false };
+        if crossing.direction != self.rule.when.direction {
+            return false;
+        }
+        *left -= 1;
+        let is_due = *left == 0;
+        if is_due {
+            self.due.remove(&crossing.gid);
+        }
+        is_due
+    }
+
+    /// Whether a match is befallen, or what follows it.
+    fn chooses(&mut self) -> bool {
+        self.matches += 1;
+        let begun = self.hits + self.due.len() as u64;
+        let is_its_turn = self.matches > self.rule.skip && self.rule.times.is_none_or(|times| begun < times);
+        is_its_turn && (self.rule.probability >= 1.0 || self.draw() < self.rule.probability)
     }
 
     /// From 0 up to 1; splitmix64.

@@ -75,6 +75,7 @@ fn options(rule: &wire::FaultRule) -> String {
         ("payload-prefix", prefix),
         ("skip", number(rule.skip)),
         ("times", number(rule.times.unwrap_or(0))),
+        ("later", number(rule.later)),
         ("probability", rule.probability.map(|p| p.to_string()).unwrap_or_default()),
         ("seed", rule.probability.map_or_else(String::new, |_| number(rule.seed))),
     ];

@@ -54,6 +54,10 @@ pub(super) struct Rule {
     #[arg(long, value_name = "N")]
     times: Option<u64>,
 
+    /// Befall not the match but the N-th thing after it that goes the same way for the same client
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    later: u64,
+
     /// How likely a match is befallen, above 0 and below 1; without it every one is
     #[arg(long, value_name = "P", value_parser = probability)]
     probability: Option<f64>,
@@ -207,11 +211,12 @@ impl Rule {
             payload_prefix: payload_prefix.into(),
             payload_field: self.notify.map_or(self.payload_field.unwrap_or(0), |kind| kind as u32),
         };
-        let Self { skip, times, probability, seed, .. } = *self;
+        let Self { skip, times, later, probability, seed, .. } = *self;
         wire::FaultRule {
             when: Some(when),
             skip,
             times,
+            later,
             probability,
             seed,
             action: Some(self.action.0.clone()),
