@@ -143,6 +143,8 @@ struct Line<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    arguments: &'a [String],
     #[serde(skip_serializing_if = "String::is_empty")]
     payload_hex: String,
 }
@@ -162,6 +164,7 @@ impl<'a> Line<'a> {
             notify_id: event.notify_id,
             error: event.error.map(Errno::name),
             detail: &event.detail,
+            arguments: &event.arguments,
             payload_hex: hex(&event.payload),
         }
     }

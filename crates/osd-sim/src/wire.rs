@@ -219,6 +219,7 @@ pub(crate) fn event(event: &osd::Event) -> wire::Event {
         notify_id: event.notify_id,
         error: event.error.map_or_else(String::new, |error| error.name().to_owned()),
         detail: event.detail.clone(),
+        arguments: event.arguments.clone(),
         payload: event.payload.clone(),
     }
 }

@@ -1,5 +1,6 @@
 //! Object classes: methods that run inside an op vector, on the object of the vector.
 
+mod argument;
 mod lock;
 mod rbd;
 
@@ -10,6 +11,8 @@ use prost::Message;
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
 use crate::vector::target::Target;
+
+pub(crate) use argument::argument;
 
 /// A class: a name and its methods. The set is closed, so a class is a table and not a trait object.
 struct Class {

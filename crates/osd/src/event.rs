@@ -81,6 +81,8 @@ pub struct Event {
     pub error: Option<Errno>,
     /// For people.
     pub detail: String,
+    /// Of an applied vector, for each op what it is about; empty when the names of the ops say it all.
+    pub arguments: Vec<String>,
     /// Of a notify or an ack.
     pub payload: Bytes,
 }
@@ -101,6 +103,7 @@ impl Event {
             notify_id: 0,
             error: None,
             detail: String::new(),
+            arguments: Vec::new(),
             payload: Bytes::new(),
         }
     }
@@ -133,13 +136,18 @@ impl Event {
         Self { detail: beginning(detail.as_ref(), DETAIL_BYTES_MAX).into_owned(), ..self }
     }
 
+    pub(crate) fn arguments(self, arguments: Vec<String>) -> Self {
+        Self { arguments, ..self }
+    }
+
     pub(crate) fn payload(self, payload: Bytes) -> Self {
         Self { payload, ..self }
     }
 
     /// What it costs to keep beyond its fixed size.
     fn bytes(&self) -> usize {
-        self.pool.len() + self.object.len() + self.detail.len() + self.payload.len()
+        let arguments: usize = self.arguments.iter().map(String::len).sum();
+        self.pool.len() + self.object.len() + self.detail.len() + arguments + self.payload.len()
     }
 }
 

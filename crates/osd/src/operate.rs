@@ -96,8 +96,10 @@ impl<S: Store> Osd<S> {
             self.store
                 .submit(transaction)
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
-            let summary = vector::summary(&request.vector.ops);
-            self.step.tell(event(Kind::Applied, request).version(version).detail(summary));
+            let (summary, arguments) =
+                (vector::summary(&request.vector.ops), vector::arguments(&request.vector.ops));
+            let applied = event(Kind::Applied, request).version(version).detail(summary);
+            self.step.tell(applied.arguments(arguments));
         }
         for fact in facts {
             self.take_note(request, version, id, fact);

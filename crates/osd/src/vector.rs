@@ -102,6 +102,12 @@ pub fn summary(ops: &[Op]) -> String {
     few(ops.iter().map(Op::name), OPS_NAMED_MAX)
 }
 
+/// For each op that the summary names what it is about; empty when there is nothing to say of any.
+pub(crate) fn arguments(ops: &[Op]) -> Vec<String> {
+    let arguments: Vec<String> = ops.iter().take(OPS_NAMED_MAX).map(cls::argument).collect();
+    if arguments.iter().all(String::is_empty) { Vec::new() } else { arguments }
+}
+
 /// The call by which clients notify.
 pub const CALL_NOTIFY: &str = "notify";
 

@@ -312,9 +312,36 @@ fn the_log_shows_only_the_beginning_of_what_is_long() {
     world.must(gid, 1, "object", &[exec("lock", "lock", &cookie)]);
     assert_eq!((world.count(Kind::Refused), world.count(Kind::Lock)), (5, 1));
     for event in world.osd.events_after(0, usize::MAX) {
-        let bytes = event.pool.len() + event.object.len() + event.detail.len();
+        let arguments: usize = event.arguments.iter().map(String::len).sum();
+        let bytes = event.pool.len() + event.object.len() + event.detail.len() + arguments;
         assert!(bytes < 5 << 10, "{bytes} bytes in a {} event", event.kind.name());
     }
+}
+
+#[test]
+fn the_log_says_what_a_commit_is_about() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let made = rbd::v1::Create {
+        size: 4096,
+        order: 12,
+        features: 1,
+        object_prefix: "d".into(),
+        ..Default::default()
+    };
+    world.must(gid, 1, "h", &[exec("rbd", "create", &made)]);
+    world.must(
+        gid,
+        2,
+        "h",
+        &[Op::AssertExists {}, exec("rbd", "set_size", &rbd::v1::SetSize { size: 8192 })],
+    );
+    let added = rbd::v1::SnapshotAdd { id: 1, name: "first".into(), ..Default::default() };
+    world.must(gid, 3, "h", &[exec("rbd", "snapshot_add", &added)]);
+    let events = world.osd.events_after(0, usize::MAX);
+    let applied = events.iter().filter(|event| event.kind == Kind::Applied);
+    let told: Vec<_> = applied.map(|event| event.arguments.join("|")).collect();
+    assert_eq!(told, ["", "|8192", "1 first"]);
 }
 
 #[test]
