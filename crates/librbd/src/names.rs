@@ -27,17 +27,9 @@ pub fn data(object_prefix: &str, object_no: u64) -> String {
     format!("{object_prefix}.{object_no:016x}")
 }
 
-const OPEN_NUMBER_DIGITS: usize = 8;
-
 /// A new image's id: unique without randomness, because a gid is never used again and a session counts its opens.
 pub fn image_id(gid: u64, open_number: u64) -> String {
-    format!("{gid:x}{open_number:0OPEN_NUMBER_DIGITS$x}")
-}
-
-/// The client instance that made this image id; `None` for an id that no client of this kind made.
-pub fn creator_gid(image_id: &str) -> Option<u64> {
-    let digits = image_id.len().checked_sub(OPEN_NUMBER_DIGITS)?;
-    u64::from_str_radix(image_id.get(..digits)?, 16).ok()
+    format!("{gid:x}{open_number:08x}")
 }
 
 /// EINVAL unless an image may have this name.
@@ -68,13 +60,6 @@ mod tests {
     use errno::Errno;
 
     use super::*;
-
-    #[test]
-    fn an_image_id_names_its_creator() {
-        assert_eq!(creator_gid(&image_id(0x4a2, 7)), Some(0x4a2));
-        assert_eq!(creator_gid(&image_id(u64::MAX, u64::MAX >> 32)), Some(u64::MAX));
-        assert_eq!(creator_gid("abc"), None);
-    }
 
     #[test]
     fn names_that_would_read_as_a_path_or_a_snapshot_are_refused() {

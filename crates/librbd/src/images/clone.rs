@@ -26,7 +26,7 @@ pub struct CloneOptions {
 
 /// Makes an image that shows a snapshot's data until it is written (clone format 2: the snapshot need not be protected).
 /// ENOENT if the parent or its snapshot does not exist; EEXIST if the child's name is taken; EINVAL names the rule that an
-/// option breaks.
+/// option breaks. A caller that goes away in the middle takes the clone back.
 pub async fn clone(
     parent_io: &IoCtx,
     parent: &str,
@@ -43,8 +43,8 @@ pub async fn clone(
     })?;
     let options = like_the_parent(&header, snapshot.size, options)?;
     let spec = ParentSpec { pool: parent_io.pool().to_owned(), image_id: id, snap_id: snapshot.id };
-    let parent = NewParent { io: parent_io, spec, size: snapshot.size };
-    NewImage { io: child_io, name: child, options, parent: Some(parent) }.make().await
+    let parent = NewParent { io: parent_io.clone(), spec, size: snapshot.size };
+    NewImage { io: child_io.clone(), name: child.to_owned(), options, parent: Some(parent) }.make().await
 }
 
 fn like_the_parent(parent: &Header, size: u64, options: &CloneOptions) -> Result<CreateOptions> {

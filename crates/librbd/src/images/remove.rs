@@ -1,11 +1,11 @@
-use std::convert::Infallible;
-
 use errno::Errno;
 use futures_util::{StreamExt, stream};
 use proto::cls::rbd::v1 as wire;
-use rados::{IoCtx, ObjectOp, Watch, WatchEvent};
+use rados::{IoCtx, ObjectOp};
 
-use super::directory::image_id;
+use super::answering::answering;
+use super::directory::id_in_directory;
+use super::unfinished::{Standing, Unfinished, erase, id_of_name, settle};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::header::{Header, read_header};
@@ -13,22 +13,29 @@ use crate::held_lock::HeldLock;
 use crate::lock_class;
 use crate::locks;
 use crate::names;
-use crate::parent::detach_child;
 use crate::progress::{OperationEvent, ProgressSink};
 use crate::reclaim;
 
-/// Removes an image with its data. EBUSY if it has snapshots, if somebody has it open, or if it is locked by hand; ENOENT if
-/// there is no such image. A removal that was interrupted is finished by calling it again.
+/// Removes an image with its data. ENOTEMPTY if it has snapshots; EBUSY if somebody has it open or is making it, or if it is
+/// locked by hand; ENOENT if there is no such image. A removal that was interrupted is finished by calling it again.
 pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressSink) -> Result<()> {
-    let id = image_id(io, name).await?;
-    match read_header(io, &id).await {
-        Ok(header) => {
-            let removal = Removal { io, name, id: &id, config };
+    names::check_image_name(name)?;
+    let known = match id_of_name(io, name).await? {
+        Some((id, _)) => Some(id),
+        None => id_in_directory(io, name).await?,
+    };
+    let Some(id) = known else {
+        return Err(Error::refused(Errno::ENOENT, format!("image {}/{name} does not exist", io.pool())));
+    };
+    let removal = Removal { io, name, id: &id, config };
+    match settle(io, &id, Some(name)).await? {
+        Standing::Complete(header) => {
             removal.check_no_snapshots(&header)?;
             removal.run(&progress).await
         }
-        Err(error) if error.errno() == Errno::ENOENT => erase(io, name, &id).await,
-        Err(error) => Err(error),
+        Standing::BeingMade { by: Some(maker) } => Err(removal.busy(&format!("client.{maker} is making it"))),
+        Standing::BeingMade { by: None } => erase(io, &id, Some(name), &Unfinished::default()).await,
+        Standing::Gone => Ok(()),
     }
 }
 
@@ -46,11 +53,7 @@ impl Removal<'_> {
         let mut watch =
             watching.map_err(Error::osd(format!("watch image {}/{}", self.io.pool(), self.name)))?;
         let handle = watch.handle();
-        let removed = tokio::select! {
-            biased;
-            removed = self.remove_watched(handle, progress) => removed,
-            never = ack_all(&mut watch) => match never {},
-        };
+        let removed = answering(&mut watch, self.remove_watched(handle, progress)).await;
         // The watch has gone with the header when all went well.
         drop(watch.unwatch().await);
         removed
@@ -62,7 +65,7 @@ impl Removal<'_> {
             lock.is_gone();
             return Err(error);
         }
-        let removed = self.remove_locked(lock.cookie(), progress).await;
+        let removed = self.remove_locked(handle, lock.cookie(), progress).await;
         match &removed {
             Ok(()) => lock.is_gone(),
             Err(_) => lock.give_back().await,
@@ -73,25 +76,39 @@ impl Removal<'_> {
     fn check_no_snapshots(&self, header: &Header) -> Result<()> {
         match header.snapshots.len() {
             0 => Ok(()),
-            count => Err(self.busy(&format!("it has {count} snapshots, which must be removed first"))),
+            count => {
+                let why = format!("it has {count} snapshots, which must be removed first");
+                Err(self.refused(Errno::ENOTEMPTY, &why))
+            }
         }
     }
 
-    /// Takes the exclusive lock, so that nobody who opens the image now starts to write to it. A dead owner's is broken.
-    async fn lock(&self, handle: u64, cookie: &str) -> Result<()> {
-        let header = names::header(self.id);
-        let failed = || Error::osd(format!("lock image {}/{}", self.io.pool(), self.name));
+    /// EBUSY names who has it open besides the watch with this handle.
+    async fn check_no_watchers(&self, handle: u64) -> Result<()> {
         let own = (self.io.rados().gid(), handle);
-        let watchers = self.io.list_watchers(&header).await.map_err(failed())?;
+        let watchers = self
+            .io
+            .list_watchers(&names::header(self.id))
+            .await
+            .map_err(self.failed("look who has it open"))?;
         let others: Vec<_> = watchers
             .iter()
             .filter(|watcher| (watcher.gid, watcher.cookie) != own)
             .map(|watcher| format!("client.{} {}", watcher.gid, watcher.name).trim_end().to_owned())
             .collect();
-        if !others.is_empty() {
-            return Err(self.busy(&format!("it has watchers: {}", others.join(", "))));
+        match &others[..] {
+            [] => Ok(()),
+            others => Err(self.busy(&format!("it has watchers: {}", others.join(", ")))),
         }
-        let op = || lock_class::lock(ObjectOp::new(), cookie, false);
+    }
+
+    /// Takes the exclusive lock, so that nobody who opens the image now starts to write to it. A dead owner's is broken.
+    async fn lock(&self, handle: u64, cookie: &str) -> Result<()> {
+        self.check_no_watchers(handle).await?;
+        let header = names::header(self.id);
+        let failed = || self.failed("lock it");
+        // The class would make a header that has gone meanwhile.
+        let op = || lock_class::lock(ObjectOp::new().assert_exists(), cookie, false);
         match self.io.operate(&header, op()).await {
             Err(error) if error.errno() == Errno::EBUSY => {}
             taken => return taken.map(drop).map_err(failed()),
@@ -101,32 +118,36 @@ impl Removal<'_> {
             return Err(self.busy("it is locked by hand"));
         }
         // One of this session without a watch is left from a removal that was given up: nobody is to be fenced for it.
-        let is_own = held.lockers.iter().any(|locker| locker.gid == own.0);
+        let is_own = held.lockers.iter().any(|locker| locker.gid == self.io.rados().gid());
         let rbd_blocklist_on_break_lock = self.config.rbd_blocklist_on_break_lock && !is_own;
         let config = Config { rbd_blocklist_on_break_lock, ..self.config.clone() };
         locks::lock_break(self.io, self.name, false, &config).await?;
         self.io.operate(&header, op()).await.map(drop).map_err(failed())
     }
 
-    /// Decides by the header as it is under the lock: somebody may have made a snapshot before.
-    async fn remove_locked(&self, cookie: &str, progress: &ProgressSink) -> Result<()> {
+    /// Decides by the header and the watchers as they are under the lock: somebody may have made a snapshot before, and a
+    /// client of an image without the lock's feature may have opened it.
+    async fn remove_locked(&self, handle: u64, cookie: &str, progress: &ProgressSink) -> Result<()> {
+        self.check_no_watchers(handle).await?;
         let header = &read_header(self.io, self.id).await?;
         self.check_no_snapshots(header)?;
         reclaim::finish_all(self.io, self.id).await?;
         self.remove_data(&header.object_prefix, progress).await?;
-        detach_from_parent(self.io, self.id, header).await?;
-        let op = lock_class::assert_locked(ObjectOp::new(), cookie).remove();
-        ignore_missing(self.io.operate(&names::header(self.id), op).await).map_err(Error::osd(format!(
-            "remove the header of image {}/{}",
-            self.io.pool(),
-            self.name
-        )))?;
-        erase(self.io, self.name, self.id).await
+        let parent = header.parent.as_ref().map(|(spec, _)| spec.clone());
+        let intent = Unfinished { parent, ..Unfinished::default() };
+        let entry = wire::DirectoryEntry { name: String::new(), id: self.id.to_owned() };
+        let declare = intent.written(ObjectOp::new().exec("rbd", "dir_get_name", &entry), self.id);
+        ignore_missing(self.io.operate(names::DIRECTORY, declare).await)
+            .map_err(self.failed("say in the directory that it goes"))?;
+        let op = lock_class::assert_locked(ObjectOp::new().assert_exists(), cookie).remove();
+        ignore_missing(self.io.operate(&names::header(self.id), op).await)
+            .map_err(self.failed("remove its header"))?;
+        erase(self.io, self.id, Some(self.name), &intent).await
     }
 
     /// All data objects there are, also those beyond the end that an interrupted resize left.
     async fn remove_data(&self, prefix: &str, progress: &ProgressSink) -> Result<()> {
-        let attempted = || Error::osd(format!("remove the data of image {}/{}", self.io.pool(), self.name));
+        let attempted = || self.failed("remove its data");
         let objects = self.io.list_objects(&format!("{prefix}.")).await.map_err(attempted())?;
         let total = objects.len() as u64;
         let removals = objects.into_iter().map(|object| async move {
@@ -144,61 +165,15 @@ impl Removal<'_> {
     }
 
     fn busy(&self, why: &str) -> Error {
-        let text = format!("image {}/{} cannot be removed: {why}", self.io.pool(), self.name);
-        Error::refused(Errno::EBUSY, text)
+        self.refused(Errno::EBUSY, why)
     }
-}
 
-/// Answers every notify, which is done by dropping it, so that no notifier waits for this watch. Never ends: a lost watch
-/// ends the removal by its ops.
-async fn ack_all(watch: &mut Watch) -> Infallible {
-    loop {
-        if let WatchEvent::Lost(_) = watch.next().await {
-            std::future::pending::<()>().await;
-        }
+    fn refused(&self, errno: Errno, why: &str) -> Error {
+        Error::refused(errno, format!("image {}/{} cannot be removed: {why}", self.io.pool(), self.name))
     }
-}
 
-/// Takes back what makes an image without data: registration at the parent, header, directory entry, and last the claim of
-/// the name, by which the rest is found. Each may be missing.
-pub(super) async fn erase(io: &IoCtx, name: &str, id: &str) -> Result<()> {
-    let failed = || Error::osd(format!("remove image {}/{name}", io.pool()));
-    match read_header(io, id).await {
-        Ok(header) => detach_from_parent(io, id, &header).await?,
-        Err(error) if error.errno() == Errno::ENOENT => {}
-        Err(error) => return Err(error),
-    }
-    ignore_missing(io.operate(&names::header(id), ObjectOp::new().remove()).await).map_err(failed())?;
-    let entry = wire::DirectoryEntry { name: name.to_owned(), id: id.to_owned() };
-    let op = ObjectOp::new().exec("rbd", "dir_remove_image", &entry);
-    match io.operate(names::DIRECTORY, op).await {
-        // The name, or its entry, belongs to another image.
-        Err(error) if error.errno() == Errno::ESTALE => {}
-        removed => ignore_missing(removed).map_err(failed())?,
-    }
-    give_name_back(io, name, id).await.map_err(failed())
-}
-
-/// Removes the id object, unless the name was claimed for another image in the meantime.
-async fn give_name_back(io: &IoCtx, name: &str, id: &str) -> Result<(), rados::Error> {
-    let object = names::id_object(name);
-    let claim = match io.operate(&object, ObjectOp::new().exec_empty("rbd", "get_id")).await {
-        Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
-        claim => claim?,
-    };
-    if claim.exec::<wire::ImageId>(0)?.id != id {
-        return Ok(());
-    }
-    match io.operate(&object, ObjectOp::new().assert_version(claim.version).remove()).await {
-        Err(error) if matches!(error.errno(), Errno::ENOENT | Errno::ERANGE | Errno::EOVERFLOW) => Ok(()),
-        removed => removed.map(drop),
-    }
-}
-
-async fn detach_from_parent(io: &IoCtx, id: &str, header: &Header) -> Result<()> {
-    match &header.parent {
-        Some((spec, _)) => detach_child(io, id, spec).await,
-        None => Ok(()),
+    fn failed(&self, step: &str) -> impl FnOnce(rados::Error) -> Error + use<> {
+        Error::osd(format!("remove image {}/{}: {step}", self.io.pool(), self.name))
     }
 }
 

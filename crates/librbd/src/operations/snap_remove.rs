@@ -6,6 +6,7 @@ use rados::ObjectOp;
 
 use super::Run;
 use crate::error::{Error, Result};
+use crate::images::children_of;
 use crate::reclaim;
 use crate::state::Protection;
 
@@ -31,7 +32,16 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let remove = |op: ObjectOp| {
         op.exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id }).omap_set(intent.clone())
     };
-    run.commit(&what, remove).await?;
+    match run.commit(&what, remove).await {
+        // Entries of children that a crash left are in the way, and go when they are looked at.
+        Err(busy) if busy.errno() == Errno::EBUSY => {
+            if !children_of(&image.io, &image.id, id).await?.is_empty() {
+                return Err(busy);
+            }
+            run.commit(&what, remove).await?;
+        }
+        removed => removed?,
+    }
     reclaim::finish_after_commit(image).await;
     Ok(())
 }

@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// Which requests: pattern of an op, of a class's method or of a call; pattern of the object, empty = any.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Requests<'a> {
     pub(crate) op: &'a str,
     pub(crate) object: &'a str,

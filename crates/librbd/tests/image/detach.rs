@@ -21,14 +21,6 @@ async fn flatten(image: &librbd::Image) -> Result<(), librbd::Error> {
     soon(image.flatten(CallOptions::default())).await
 }
 
-/// As the parent's header has them, right or wrong.
-async fn entries_at_parent(io: &IoCtx) -> usize {
-    let snap_id = soon(open(io, "parent").await.snapshots()).await.unwrap()[0].id;
-    let op = ObjectOp::new().exec("rbd", "children_list", &cls::ChildrenList { snap_id });
-    let reply = io.operate(&header_of(io, "parent").await, op).await.unwrap();
-    reply.exec::<cls::ChildrenListReply>(0).unwrap().children.len()
-}
-
 async fn assert_independent(io: &IoCtx, image: &librbd::Image) {
     assert!(soon(image.info()).await.unwrap().parent.is_none());
     assert_eq!(content(image).await, pattern(4));

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test is what the executor's runtime belongs to")]
 
 mod abandoned;
+mod cuts;
 mod detach;
 mod faster;
 #[path = "../common/faults.rs"]

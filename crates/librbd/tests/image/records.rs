@@ -250,9 +250,9 @@ async fn a_removed_snapshot_whose_child_entry_stays_is_removed_all_the_same() {
     cluster.refuse_next(op("rbd.child_detach"), Errno::EIO).await;
     soon(image.snap_remove("last", CallOptions::default())).await.unwrap();
     assert_eq!(snapshots(&image).await, ["other"]);
-    assert_eq!(children_of_base(&io).await, 1);
+    assert_eq!(entries_at_parent(&io).await, 1);
     soon(image.snap_remove("other", CallOptions::default())).await.unwrap();
-    assert_eq!(children_of_base(&io).await, 0);
+    assert_eq!(entries_at_parent(&io).await, 0);
     assert_eq!(records(&io, "child", "reclaim_").await, [""; 0]);
 }
 
@@ -266,10 +266,10 @@ async fn removing_an_image_finishes_what_its_snapshots_left() {
     cluster.refuse_next(op("rbd.child_detach"), Errno::EIO).await;
     soon(image.snap_remove("last", CallOptions::default())).await.unwrap();
     soon(image.close()).await;
-    assert_eq!(children_of_base(&io).await, 1);
+    assert_eq!(entries_at_parent(&io).await, 1);
     let quiet = CallOptions::default().progress;
     soon(librbd::remove(&io, "child", &Config::ci(), quiet)).await.unwrap();
-    assert_eq!(children_of_base(&io).await, 0);
+    assert_eq!(entries_at_parent(&io).await, 0);
 }
 
 /// I3: a request that has failed is not run by the next owner, to whom a copy of it comes late.

@@ -10,6 +10,7 @@ use librbd::{
     CallOptions, CloneOptions, Config, CreateOptions, Features, Image, ImageEvent, OpenOptions,
     OperationEvent,
 };
+use proto::cls::rbd::v1 as cls;
 use rados::{IoCtx, ObjectOp, Rados};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
@@ -248,4 +249,13 @@ pub(crate) async fn done_records(io: &IoCtx, name: &str) -> Vec<String> {
 
 pub(crate) async fn children_of_base(io: &IoCtx) -> usize {
     librbd::children(io, "parent", Some("base")).await.unwrap().len()
+}
+
+/// Children of snapshot "base" as the parent's header has them, right or wrong.
+pub(crate) async fn entries_at_parent(io: &IoCtx) -> usize {
+    let id = librbd::image_id(io, "parent").await.unwrap();
+    let snap_id = librbd::read_header(io, &id).await.unwrap().snapshots[0].id;
+    let op = ObjectOp::new().exec("rbd", "children_list", &cls::ChildrenList { snap_id });
+    let reply = io.operate(&librbd::names::header(&id), op).await.unwrap();
+    reply.exec::<cls::ChildrenListReply>(0).unwrap().children.len()
 }

@@ -6,7 +6,8 @@ use crate::{failure::Failure, progress::Progress, session::Session, spec::ImageS
 #[derive(Args, Debug)]
 #[command(
     visible_alias = "remove",
-    after_help = "An image with snapshots, or with a watcher, is not removed: EBUSY.
+    after_help = "An image with snapshots is not removed: ENOTEMPTY; one that somebody has open: EBUSY.
+What an interrupted `create`, `clone` or `rm` left is removed, too.
 
 Examples:
   rbd-client rm vm"

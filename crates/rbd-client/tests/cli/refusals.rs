@@ -108,7 +108,7 @@ async fn an_image_that_is_open_or_has_snapshots_is_not_removed() {
     refused(&lab, &["rm", "vm"], 16, &["rm rbd/vm: EBUSY: "]).await;
     assert_eq!(serving.terminate().await, 0);
     lab.ok(&["snap", "create", "vm@base"]).await;
-    refused(&lab, &["rm", "vm"], 16, &["rm rbd/vm: EBUSY: ", "snapshots"]).await;
+    refused(&lab, &["rm", "vm"], 39, &["rm rbd/vm: ENOTEMPTY: ", "snapshots"]).await;
     lab.ok(&["snap", "rm", "vm@base"]).await;
     lab.ok(&["rm", "vm"]).await;
 }

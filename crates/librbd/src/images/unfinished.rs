@@ -1,0 +1,255 @@
+//! Images that are being made, renamed or removed: an intent in the directory, beside the image's entry.
+//!
+//! The directory has an image from before anything of it exists until everything of it is gone, so that whatever a crash leaves
+//! can be found. Key `unfinished_<image id>` of the directory, value `rbd.UnfinishedImage`.
+//!
+//! | what | steps, each one op vector |
+//! |---|---|
+//! | make | entry and intent; id object; child's entry at the parent; header; intent off |
+//! | rename | entry renamed and intent; new id object; old id object off; intent off |
+//! | remove | intent; header off; child's entry off; id object off; entry and intent off |
+//!
+//! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
+//! directory. A maker that does not is fenced, as the dead owner of a lock is, so that its header cannot come any more; then it
+//! is remains, which whoever meets them removes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use errno::Errno;
+use prost::Message;
+use proto::cls::rbd::v1 as wire;
+use rados::{IoCtx, ObjectOp, Reply};
+
+use super::directory::entry_by_id;
+use crate::error::{Error, Result};
+use crate::header::{Header, read_header};
+use crate::names;
+use crate::parent::detach_child;
+use crate::state::ParentSpec;
+
+const PREFIX: &str = "unfinished_";
+
+/// What is under way with an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unfinished {
+    /// The client instance that makes it; `None` = it has been complete.
+    pub(super) maker: Option<u64>,
+    /// Of a clone: the parent that may have it in its list of children.
+    pub(super) parent: Option<ParentSpec>,
+    /// The name whose id object may still be there.
+    pub(super) former_name: Option<String>,
+}
+
+/// What there is of an image.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// It is complete.
+    Complete(Box<Header>),
+    /// It is being made.
+    BeingMade {
+        /// By a client that lives; `None` = there is no intent, as when another kind of client makes it.
+        by: Option<u64>,
+    },
+    /// Nothing: what there was has been removed.
+    Gone,
+}
+
+impl Unfinished {
+    /// What puts the intent into the directory, or in place of the one that is there.
+    pub(super) fn written(&self, op: ObjectOp, id: &str) -> ObjectOp {
+        op.omap_set(BTreeMap::from([(key(id), self.encoded())]))
+    }
+
+    fn encoded(&self) -> Bytes {
+        let record = wire::UnfinishedImage {
+            maker_gid: self.maker.unwrap_or(0),
+            parent: self.parent.as_ref().map(Into::into),
+            former_name: self.former_name.clone().unwrap_or_default(),
+        };
+        record.encode_to_vec().into()
+    }
+
+    /// EIO for a record that is none.
+    fn decoded(id: &str, value: Bytes) -> Result<Self> {
+        let record = wire::UnfinishedImage::decode(value)
+            .map_err(|_| Error::refused(Errno::EIO, format!("the intent of image id {id} is unreadable")))?;
+        Ok(Self {
+            maker: (record.maker_gid != 0).then_some(record.maker_gid),
+            parent: record.parent.map(Into::into),
+            former_name: Some(record.former_name).filter(|name| !name.is_empty()),
+        })
+    }
+}
+
+fn key(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}
+
+/// The intent of an image, if there is one.
+pub(super) async fn read(io: &IoCtx, id: &str) -> Result<Option<Unfinished>> {
+    let op = ObjectOp::new().omap_get([key(id)]);
+    let found = match io.operate(names::DIRECTORY, op).await {
+        Err(error) if error.errno() == Errno::ENOENT => return Ok(None),
+        reply => reply.and_then(|reply| reply.omap(0)),
+    };
+    let found =
+        found.map_err(Error::osd(format!("read the intent of image id {id} in pool {}", io.pool())))?;
+    found.entries.into_values().next().map(|value| Unfinished::decoded(id, value)).transpose()
+}
+
+/// Takes the intent off, unless another one is there by now.
+pub(super) async fn finished(io: &IoCtx, id: &str, intent: &Unfinished) -> Result<()> {
+    let op = ObjectOp::new().omap_compare(key(id), Some(intent.encoded())).omap_remove([key(id)]);
+    match io.operate(names::DIRECTORY, op).await {
+        Err(error) if matches!(error.errno(), Errno::ECANCELED | Errno::ENOENT) => Ok(()),
+        done => done.map(drop).map_err(Error::osd(format!("take the intent of image id {id} off"))),
+    }
+}
+
+/// What there is of the image with this id, once what a crash left has been finished: a renaming is completed, remains are
+/// removed. `name`: what it is known as, if the directory does not know.
+pub(super) async fn settle(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Standing> {
+    let intent = read(io, id).await?;
+    // The maker first: when it has ended before, a header that is missing will not come.
+    let maker = living_maker(io, intent.as_ref()).await?;
+    match read_header(io, id).await {
+        Ok(header) => {
+            if let Some(intent @ Unfinished { former_name: Some(_), .. }) = &intent {
+                finish_renaming(io, id, intent).await?;
+            }
+            return Ok(Standing::Complete(Box::new(header)));
+        }
+        Err(error) if error.errno() == Errno::ENOENT => {}
+        Err(error) => return Err(error),
+    }
+    match intent {
+        _ if maker.is_some() => Ok(Standing::BeingMade { by: maker }),
+        Some(intent) => {
+            erase(io, id, name, &intent).await?;
+            Ok(Standing::Gone)
+        }
+        None if is_named(io, id, name).await? => Ok(Standing::BeingMade { by: None }),
+        None => Ok(Standing::Gone),
+    }
+}
+
+/// Whether the directory or an id object has it.
+async fn is_named(io: &IoCtx, id: &str, name: Option<&str>) -> Result<bool> {
+    if entry_by_id(io, id).await?.is_some() {
+        return Ok(true);
+    }
+    let Some(name) = name else { return Ok(false) };
+    Ok(id_of_name(io, name).await?.is_some_and(|(found, _)| found == id))
+}
+
+/// The maker, if it may still make the header. One that does not watch the directory may not, from here on.
+async fn living_maker(io: &IoCtx, intent: Option<&Unfinished>) -> Result<Option<u64>> {
+    let Some(maker) = intent.and_then(|intent| intent.maker) else { return Ok(None) };
+    let rados = io.rados();
+    let failed = || Error::osd(format!("look whether client.{maker}, which makes an image, lives"));
+    let watchers = io.list_watchers(names::DIRECTORY).await.map_err(failed())?;
+    if maker == rados.gid() || watchers.iter().any(|watcher| watcher.gid == maker) {
+        return Ok(Some(maker));
+    }
+    let sessions = rados.sessions().await.map_err(failed())?;
+    if sessions.iter().any(|session| session.gid == maker) {
+        tracing::info!(maker, "fencing a client that died while it made an image");
+        rados.blocklist_add(maker, None).await.map_err(failed())?;
+    }
+    Ok(None)
+}
+
+/// The steps after the directory's.
+pub(super) async fn finish_renaming(io: &IoCtx, id: &str, intent: &Unfinished) -> Result<()> {
+    let Some(entry) = entry_by_id(io, id).await? else { return Ok(()) };
+    if !claim_name(io, &entry.name, id).await? {
+        let text = format!("the id object of image {}/{} belongs to another image", io.pool(), entry.name);
+        return Err(Error::refused(Errno::EEXIST, text));
+    }
+    if let Some(former) = &intent.former_name {
+        give_name_back(io, former, id).await?;
+    }
+    finished(io, id, intent).await
+}
+
+/// Removes what there may be of an image without header: its entry at the parent, its id objects, and last what they are found
+/// by, its entry in the directory. Each may be missing.
+pub(super) async fn erase(io: &IoCtx, id: &str, name: Option<&str>, intent: &Unfinished) -> Result<()> {
+    if let Some(parent) = &intent.parent {
+        detach_child(io, id, parent).await?;
+    }
+    let entry = entry_by_id(io, id).await?;
+    let entry_name = entry.as_ref().map(|entry| entry.name.as_str());
+    for name in entry_name.into_iter().chain(name).chain(intent.former_name.as_deref()) {
+        give_name_back(io, name, id).await?;
+    }
+    let Some(entry) = entry else { return Ok(()) };
+    let op = ObjectOp::new().exec("rbd", "dir_remove_image", &entry).omap_remove([key(id)]);
+    match io.operate(names::DIRECTORY, op).await {
+        Err(error) if matches!(error.errno(), Errno::ENOENT | Errno::ESTALE) => Ok(()),
+        removed => removed.map(drop).map_err(failed(io, &entry.name)),
+    }
+}
+
+fn failed(io: &IoCtx, name: &str) -> impl FnOnce(rados::Error) -> Error + use<> {
+    Error::osd(format!("remove what there is of image {}/{name}", io.pool()))
+}
+
+/// Makes the id object of a name. False: it belongs to another image.
+pub(super) async fn claim_name(io: &IoCtx, name: &str, id: &str) -> Result<bool> {
+    let op = ObjectOp::new().exec("rbd", "set_id", &wire::ImageId { id: id.to_owned() });
+    match io.operate(&names::id_object(name), op).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.errno() == Errno::EEXIST => {
+            Ok(id_of_name(io, name).await?.is_some_and(|(found, _)| found == id))
+        }
+        Err(error) => Err(Error::osd(format!("claim the name of image {}/{name}", io.pool()))(error)),
+    }
+}
+
+/// What the id object of a name says, and the reply that said so.
+pub(super) async fn id_of_name(io: &IoCtx, name: &str) -> Result<Option<(String, Reply)>> {
+    let attempted = || Error::osd(format!("look up image {}/{name}", io.pool()));
+    let op = ObjectOp::new().exec_empty("rbd", "get_id");
+    match io.operate(&names::id_object(name), op).await {
+        Err(error) if error.errno() == Errno::ENOENT => Ok(None),
+        reply => {
+            let reply = reply.map_err(attempted())?;
+            let id = reply.exec::<wire::ImageId>(0).map_err(attempted())?.id;
+            Ok(Some((id, reply)))
+        }
+    }
+}
+
+/// Removes the id object, unless the name was claimed for another image in the meantime.
+async fn give_name_back(io: &IoCtx, name: &str, id: &str) -> Result<()> {
+    let Some((found, claim)) = id_of_name(io, name).await? else { return Ok(()) };
+    if found != id {
+        return Ok(());
+    }
+    let op = ObjectOp::new().assert_version(claim.version).remove();
+    match io.operate(&names::id_object(name), op).await {
+        Err(error) if matches!(error.errno(), Errno::ENOENT | Errno::ERANGE | Errno::EOVERFLOW) => Ok(()),
+        removed => removed.map(drop).map_err(failed(io, name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_survives_its_encoding() {
+        let parent = ParentSpec { pool: "rbd".to_owned(), image_id: "a1".to_owned(), snap_id: 7 };
+        for intent in [
+            Unfinished::default(),
+            Unfinished { maker: Some(7), parent: Some(parent), former_name: None },
+            Unfinished { former_name: Some("old".to_owned()), ..Unfinished::default() },
+        ] {
+            assert_eq!(Unfinished::decoded("a", intent.encoded()).unwrap(), intent);
+        }
+        let unreadable = Unfinished::decoded("a", Bytes::from_static(b"\xff"));
+        assert_eq!(unreadable.unwrap_err().errno(), Errno::EIO);
+    }
+}
