@@ -55,6 +55,8 @@ pub struct ParentInfo {
     pub pool: String,
     /// Its name; its id when the image has gone.
     pub image: String,
+    /// Its id.
+    pub id: String,
     /// The snapshot's name; its id in decimal when it has gone.
     pub snapshot: String,
     /// Bytes of HEAD that may come from it; `None` = HEAD is flattened, but a snapshot still needs the parent.
@@ -111,6 +113,7 @@ async fn parent_info(image: &OpenImage, parent: &ParentLink) -> Result<ParentInf
     Ok(ParentInfo {
         pool: spec.pool.clone(),
         image: parent_name(image, parent).await?,
+        id: spec.image_id.clone(),
         snapshot: snapshot.map_or_else(|| spec.snap_id.to_string(), |snapshot| snapshot.name.clone()),
         overlap: parent.head_overlap,
     })

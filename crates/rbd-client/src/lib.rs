@@ -8,16 +8,22 @@ mod failure;
 mod log;
 mod options;
 mod progress;
+mod report;
 mod serve;
 mod session;
 mod shape;
 mod size;
 mod sparse;
 mod spec;
+mod timestamp;
 mod timing;
 mod verbs;
+mod visible;
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+};
 
 use errno::Errno;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +33,7 @@ use console::Console;
 use failure::Failure;
 use options::Options;
 use session::Session;
+use visible::visible_lines;
 
 /// Does what `arguments` (the program's name first) and the environment say, and returns the exit status: 0, or the
 /// number of the errno; EINVAL for a wrong command line. `identity` names this client and seeds its back-off;
@@ -54,7 +61,8 @@ pub async fn run(
 }
 
 async fn work(options: &Options, identity: Uuid, interrupted: CancellationToken) -> Result<(), Failure> {
-    let console = Console { format: options.format, progress: !options.no_progress };
+    let console =
+        Console { format: options.format, is_pretty: options.pretty_format, progress: !options.no_progress };
     let session = Session::open(options, console, identity, interrupted).await?;
     let result = options.verb.run(&session).await;
     session.close().await;
@@ -63,9 +71,14 @@ async fn work(options: &Options, identity: Uuid, interrupted: CancellationToken)
 
 /// Help and version are no errors.
 fn explain_usage(usage: &clap::Error) -> u8 {
-    let printed = usage.print();
-    match usage.use_stderr() {
-        true => Failure::new(Errno::EINVAL, "usage").exit_status(),
-        false => printed.map_or_else(|error| Failure::io("standard output", &error).exit_status(), |()| 0),
+    if usage.use_stderr() {
+        let _nobody_listens = write!(io::stderr().lock(), "{}", visible_lines(&usage.render().to_string()));
+        return Failure::new(Errno::EINVAL, "usage").exit_status();
+    }
+    match usage.print() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Failure::io("standard output", &error).exit_status()
+        }
+        _ => 0,
     }
 }

@@ -8,7 +8,7 @@ use clap::{
 };
 use rpc::Address;
 
-use crate::{console::Format, timing::Timing, verbs::Verb};
+use crate::{report::Format, timing::Timing, verbs::Verb};
 
 const AFTER_HELP: &str = "\
 Images are named [POOL/]IMAGE[@SNAP]; without POOL it is the one of --pool.
@@ -50,6 +50,10 @@ pub(crate) struct Options {
     /// Output of reports
     #[arg(long, env = "RBD_CLIENT_FORMAT", global = true, default_value = "plain")]
     pub(crate) format: Format,
+
+    /// Break JSON and XML into lines
+    #[arg(long, global = true)]
+    pub(crate) pretty_format: bool,
 
     /// Do not show how far long work is
     #[arg(long, env = "RBD_CLIENT_NO_PROGRESS", global = true, value_parser = FalseyValueParser::new())]

@@ -49,6 +49,7 @@ fn parse(text: &str, plain: Plain) -> Result<u64, String> {
         ("G" | "GI" | "GIB", _) => 30,
         ("T" | "TI" | "TIB", _) => 40,
         ("P" | "PI" | "PIB", _) => 50,
+        ("E" | "EI" | "EIB", _) => 60,
         _ => return Err(rule(text, plain)),
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -66,24 +67,29 @@ fn rule(text: &str, plain: Plain) -> String {
         Plain::Mebibytes => "MiB",
     };
     format!(
-        "EINVAL: '{text}' is not a size: expected a whole number with B, K, M, G, T or P; without a suffix it is in {unit}"
+        "EINVAL: '{text}' is not a size: expected a whole number with B, K, M, G, T, P or E; without a suffix it is in {unit}"
     )
 }
 
-/// A number of bytes in the largest binary unit that it reaches, as `rbd` prints it: "4 MiB", "1.5 GiB".
+/// A number of bytes in the largest binary unit that it reaches, with as many decimals as `rbd` shows: "4 MiB", "1.5 GiB",
+/// "12 MiB".
 pub(crate) struct Human(pub u64);
 
 impl fmt::Display for Human {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        /// Of the number and the unit with the space before it.
+        const WIDTH_MAX: usize = 7;
         let unit = (self.0.checked_ilog2().unwrap_or(0) / 10) as usize;
-        let divisor = 1_u64 << (10 * unit);
-        let hundredths = u128::from(self.0 % divisor) * 100 / u128::from(divisor);
-        match hundredths {
-            0 => write!(f, "{} {}", self.0 / divisor, UNITS[unit]),
-            part if part % 10 == 0 => write!(f, "{}.{} {}", self.0 / divisor, part / 10, UNITS[unit]),
-            part => write!(f, "{}.{part:02} {}", self.0 / divisor, UNITS[unit]),
+        let (divisor, unit) = (1_u64 << (10 * unit), UNITS[unit]);
+        if self.0.is_multiple_of(divisor) {
+            return write!(f, "{} {unit}", self.0 / divisor);
         }
+        #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let number = self.0 as f64 / divisor as f64;
+        let with = |decimals: usize| format!("{number:.decimals$} {unit}");
+        let fitting = [2, 1].map(with).into_iter().find(|text| text.len() <= WIDTH_MAX);
+        f.write_str(&fitting.unwrap_or_else(|| with(0)))
     }
 }
 
@@ -93,9 +99,14 @@ mod tests {
 
     #[test]
     fn a_suffix_is_a_binary_unit() {
-        for (text, size) in
-            [("0B", 0), ("1k", 1 << 10), ("256M", 256 << 20), ("1GiB", 1 << 30), ("3Ti", 3 << 40)]
-        {
+        for (text, size) in [
+            ("0B", 0),
+            ("1k", 1 << 10),
+            ("256M", 256 << 20),
+            ("1GiB", 1 << 30),
+            ("3Ti", 3 << 40),
+            ("7E", 7 << 60),
+        ] {
             assert_eq!(image_size(text), Ok(size), "{text}");
             assert_eq!(bytes(text), Ok(size), "{text}");
         }
@@ -117,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_size_that_does_not_fit_64_bits_is_refused() {
-        for text in ["16384P", "99999999999999999999", "18446744073709551615"] {
+        for text in ["16384P", "16E", "99999999999999999999", "18446744073709551615"] {
             assert!(image_size(text).is_err_and(|error| error.contains("largest size")), "{text}");
         }
         assert_eq!(bytes("18446744073709551615"), Ok(u64::MAX));
@@ -143,7 +154,9 @@ mod tests {
             (4 << 20, "4 MiB"),
             (3 << 29, "1.5 GiB"),
             (1 << 60, "1 EiB"),
-            (1152, "1.12 KiB"),
+            (1152, "1.1 KiB"),
+            (3_231_711_232, "3.0 GiB"),
+            (12_700_000, "12 MiB"),
         ];
         for (size, text) in cases {
             assert_eq!(Human(size).to_string(), text);

@@ -1,13 +1,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use crate::{
     client_name,
-    console::{Report, table},
-    duration::some_milliseconds,
+    duration::{millis, some_milliseconds},
     failure::Failure,
+    report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
 };
 
@@ -67,10 +66,11 @@ impl BlocklistVerb {
         let work = async {
             match self {
                 Self::Ls(_) => {
-                    let entries = rados.blocklist().await?.into_iter().map(|entry| Entry {
-                        client: entry.gid,
-                        expires_in_ms: u64::try_from(entry.expires_in.as_millis()).unwrap_or(u64::MAX),
-                    });
+                    let entries = rados
+                        .blocklist()
+                        .await?
+                        .into_iter()
+                        .map(|entry| Entry { client: entry.gid, expires_in_ms: millis(entry.expires_in) });
                     session.console.report(&Entries(entries.collect()))
                 }
                 Self::Add(verb) => Ok(rados.blocklist_add(verb.client, verb.expire).await?),
@@ -81,21 +81,28 @@ impl BlocklistVerb {
     }
 }
 
-#[derive(Serialize)]
 struct Entries(Vec<Entry>);
 
-#[derive(Serialize)]
 struct Entry {
     client: u64,
     expires_in_ms: u64,
 }
 
 impl Report for Entries {
-    fn plain(&self) -> String {
+    const ELEMENT: &'static str = "blocklist";
+
+    fn value(&self) -> Value {
+        let fields = |entry: &Entry| {
+            Object::default().with("client", entry.client).with("expires_in_ms", entry.expires_in_ms)
+        };
+        list("entry", self.0.iter().map(fields))
+    }
+
+    fn plain(&self) -> Lines {
         let rows = self.0.iter().map(|entry| {
             let left = Duration::from_secs(entry.expires_in_ms.div_ceil(1000));
             [format!("client.{}", entry.client), humantime::format_duration(left).to_string()]
         });
-        table(["CLIENT", "EXPIRES IN"], rows)
+        table(["CLIENT", "EXPIRES IN"].map(Column::Left), rows)
     }
 }

@@ -1,7 +1,11 @@
 use clap::Args;
-use serde::Serialize;
 
-use crate::{console::Report, failure::Failure, session::Session, spec::ImageOrSnapSpec};
+use crate::{
+    failure::Failure,
+    report::{Lines, Object, Report, Value, list},
+    session::Session,
+    spec::ImageOrSnapSpec,
+};
 
 /// List the clones of an image, or of one snapshot of it
 #[derive(Args, Debug)]
@@ -24,17 +28,28 @@ impl Children {
     }
 }
 
-#[derive(Serialize)]
 struct ChildList(Vec<Child>);
 
-#[derive(Serialize)]
 struct Child {
     pool: String,
     image: String,
 }
 
 impl Report for ChildList {
-    fn plain(&self) -> String {
-        self.0.iter().map(|child| format!("{}/{}", child.pool, child.image)).collect::<Vec<_>>().join("\n")
+    const ELEMENT: &'static str = "children";
+
+    fn value(&self) -> Value {
+        list("child", self.0.iter().map(Child::value))
+    }
+
+    fn plain(&self) -> Lines {
+        self.0.iter().map(|child| format!("{}/{}", child.pool, child.image)).collect()
+    }
+}
+
+impl Child {
+    /// There are no namespaces: `rbd` shows the empty one.
+    fn value(&self) -> Object {
+        Object::default().with("pool", &self.pool).with("pool_namespace", "").with("image", &self.image)
     }
 }

@@ -1,14 +1,11 @@
 use proto::clock::v1 as wire;
 use rpc::Address;
-use serde::Serialize;
 
-use crate::console::{Report, table};
+use crate::report::{Column, Lines, Object, Report, Value, list, table};
 
 /// What time it is where.
-#[derive(Serialize)]
 pub(super) struct Clocks(Vec<Clock>);
 
-#[derive(Serialize)]
 struct Clock {
     at: String,
     clock: &'static str,
@@ -17,20 +14,18 @@ struct Clock {
 }
 
 /// Time has passed.
-#[derive(Default, Serialize)]
+#[derive(Default)]
 pub(super) struct Advanced {
     clocks: Vec<Now>,
     silent: Vec<Silent>,
 }
 
-#[derive(Serialize)]
 struct Now {
     at: String,
     now_ms: u64,
 }
 
 /// A watch without a sign of life.
-#[derive(Serialize)]
 struct Silent {
     client: u64,
     cookie: u64,
@@ -69,23 +64,53 @@ impl Advanced {
 }
 
 impl Report for Clocks {
-    fn plain(&self) -> String {
+    const ELEMENT: &'static str = "clocks";
+
+    fn value(&self) -> Value {
+        let fields = |clock: &Clock| {
+            Object::default()
+                .with("at", &clock.at)
+                .with("clock", clock.clock)
+                .with("now_ms", clock.now_ms)
+                .with("step_ms", clock.step_ms)
+        };
+        list("clock", self.0.iter().map(fields))
+    }
+
+    fn plain(&self) -> Lines {
         let row = |clock: &Clock| {
             [clock.at.clone(), clock.clock.to_owned(), seconds(clock.now_ms), seconds(clock.step_ms)]
         };
-        table(["AT", "CLOCK", "NOW", "STEP"], self.0.iter().map(row))
+        table(["AT", "CLOCK", "NOW", "STEP"].map(Column::Left), self.0.iter().map(row))
     }
 }
 
 impl Report for Advanced {
-    fn plain(&self) -> String {
-        let clocks =
-            table(["AT", "NOW"], self.clocks.iter().map(|now| [now.at.clone(), seconds(now.now_ms)]));
+    const ELEMENT: &'static str = "advanced";
+
+    fn value(&self) -> Value {
+        let now = |now: &Now| Object::default().with("at", &now.at).with("now_ms", now.now_ms);
+        let watch = |watch: &Silent| {
+            Object::default()
+                .with("client", watch.client)
+                .with("cookie", watch.cookie)
+                .with("name", &watch.name)
+                .with("pool", &watch.pool)
+                .with("object", &watch.object)
+        };
+        Object::default()
+            .with("clocks", list("clock", self.clocks.iter().map(now)))
+            .with("silent", list("watch", self.silent.iter().map(watch)))
+            .into()
+    }
+
+    fn plain(&self) -> Lines {
+        let row = |now: &Now| [now.at.clone(), seconds(now.now_ms)];
         let silent = self.silent.iter().map(|watch| {
             let Silent { client, cookie, name, pool, object } = watch;
-            format!("\nsilent: client.{client} \"{name}\", watch {cookie} of {pool}/{object}")
+            format!("silent: client.{client} \"{name}\", watch {cookie} of {pool}/{object}")
         });
-        clocks + &silent.collect::<String>()
+        table(["AT", "NOW"].map(Column::Left), self.clocks.iter().map(row)).then(silent.collect())
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Create {
     /// [POOL/]IMAGE
     pub(crate) image: ImageSpec,
 
-    /// Size with B, K, M, G, T or P; a plain number is in MiB
+    /// Size with B, K, M, G, T, P or E; a plain number is in MiB
     #[arg(long, short, value_parser = size::image_size)]
     size: u64,
 

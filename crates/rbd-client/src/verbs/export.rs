@@ -116,6 +116,7 @@ async fn write_file(exported: &Exported<'_>, file: File) -> Result<(), Stopped> 
     while let Some(piece) = pieces.try_next().await.map_err(Stopped::Reading)? {
         let end = piece.start + piece.length;
         let file = file.clone();
+        #[expect(clippy::disallowed_methods, reason = "the edge of the program: a file of this machine")]
         let writing = tokio::task::spawn_blocking(move || write_piece(&file, &piece));
         writing.await.map_err(io::Error::other)??;
         exported.progress.at(end, exported.size);

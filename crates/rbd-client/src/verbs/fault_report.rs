@@ -1,27 +1,22 @@
 use clap::ValueEnum;
 use proto::osd::v1 as wire;
 use proto::osd::v1::fault_rule::Action as W;
-use serde::Serialize;
 
 use super::fault_rule::Kind;
-use crate::console::{Report, table};
+use crate::report::{Column, Lines, Object, Report, Value, list, table};
 
 /// A rule was added.
-#[derive(Serialize)]
 pub(super) struct Added {
     pub(super) id: u64,
 }
 
 /// What was held goes on.
-#[derive(Serialize)]
 pub(super) struct Released {
     pub(super) released: u64,
 }
 
-#[derive(Serialize)]
 pub(super) struct Rules(Vec<Rule>);
 
-#[derive(Serialize)]
 struct Rule {
     id: u64,
     direction: &'static str,
@@ -108,26 +103,55 @@ fn action(action: Option<W>) -> String {
 }
 
 impl Report for Added {
-    fn plain(&self) -> String {
-        format!("rule {}", self.id)
+    const ELEMENT: &'static str = "rule";
+
+    fn value(&self) -> Value {
+        Object::default().with("id", self.id).into()
+    }
+
+    fn plain(&self) -> Lines {
+        Lines::default().line(format_args!("rule {}", self.id))
     }
 }
 
 impl Report for Released {
-    fn plain(&self) -> String {
-        format!("released {}", self.released)
+    const ELEMENT: &'static str = "held";
+
+    fn value(&self) -> Value {
+        Object::default().with("released", self.released).into()
+    }
+
+    fn plain(&self) -> Lines {
+        Lines::default().line(format_args!("released {}", self.released))
     }
 }
 
 impl Report for Rules {
-    fn plain(&self) -> String {
+    const ELEMENT: &'static str = "rules";
+
+    fn value(&self) -> Value {
+        let fields = |rule: &Rule| {
+            Object::default()
+                .with("id", rule.id)
+                .with("direction", rule.direction)
+                .with("when", &rule.when)
+                .with("action", &rule.action)
+                .with("matches", rule.matches)
+                .with("hits", rule.hits)
+                .with("held", rule.held)
+        };
+        list("rule", self.0.iter().map(fields))
+    }
+
+    fn plain(&self) -> Lines {
         let rows = self.0.iter().map(|rule| {
             let counts = [rule.matches, rule.hits, rule.held].map(|count| count.to_string());
             let [matches, hits, held] = counts;
             let (id, direction) = (rule.id.to_string(), rule.direction.to_owned());
             [id, direction, rule.action.clone(), matches, hits, held, rule.when.clone()]
         });
-        table(["RULE", "DIRECTION", "ACTION", "MATCHES", "HITS", "HELD", "WHEN"], rows)
+        let headings = ["RULE", "DIRECTION", "ACTION", "MATCHES", "HITS", "HELD", "WHEN"];
+        table(headings.map(Column::Left), rows)
     }
 }
 

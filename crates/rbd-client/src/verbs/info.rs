@@ -1,10 +1,14 @@
-use std::fmt::Write as _;
-
 use clap::Args;
-use librbd::{OpenOptions, Protection};
-use serde::Serialize;
+use librbd::{Info as ImageInfo, OpenOptions, ParentInfo, Protection, Snapshot};
 
-use crate::{console::Report, failure::Failure, session::Session, size::Human, spec::ImageOrSnapSpec};
+use crate::{
+    failure::Failure,
+    report::{Lines, Object, Report, Value, list},
+    session::Session,
+    size::Human,
+    spec::ImageOrSnapSpec,
+    timestamp::timestamp,
+};
 
 /// Show what an image is made of
 #[derive(Args, Debug)]
@@ -24,103 +28,128 @@ impl Info {
     }
 }
 
-#[derive(Serialize)]
+/// An image, seen at HEAD or at a snapshot.
 struct ImageReport {
-    pool: String,
-    name: String,
-    id: String,
-    size: u64,
-    objects: u64,
-    order: u32,
-    object_size: u64,
-    snapshot_count: usize,
-    block_name_prefix: String,
-    format: u32,
-    features: Vec<&'static str>,
-    stripe_unit: u64,
-    stripe_count: u64,
-    parent: Option<Parent>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    snapshot: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protected: Option<bool>,
+    info: ImageInfo,
+    snapshot: Option<Snapshot>,
 }
 
-#[derive(Serialize)]
-struct Parent {
-    pool: String,
-    image: String,
-    snapshot: String,
-    /// Null: HEAD is flattened, snapshots still need the parent.
-    overlap: Option<u64>,
-}
+/// Names of Ceph's operation features, by bit.
+const OP_FEATURES: [&str; 4] = ["clone-parent", "clone-child", "group", "snap-trash"];
 
 impl ImageReport {
-    fn new(info: librbd::Info, snap: Option<&str>) -> Self {
-        let object_size = 1_u64 << info.order;
-        let shown = snap.and_then(|name| info.snapshots.iter().find(|snapshot| snapshot.name == name));
-        let size = shown.map_or(info.size, |snapshot| snapshot.size);
-        Self {
-            objects: info.layout.object_count(size),
-            object_size,
-            snapshot_count: info.snapshots.len(),
-            format: 2,
-            features: info.features.names(),
-            parent: info.parent.map(|parent| Parent {
-                pool: parent.pool,
-                image: parent.image,
-                snapshot: parent.snapshot,
-                overlap: parent.overlap,
-            }),
-            snapshot: snap.map(str::to_owned),
-            protected: shown.map(|snapshot| snapshot.protection != Protection::Unprotected),
-            pool: info.pool,
-            name: info.image,
-            id: info.id,
-            size,
-            order: info.order,
-            block_name_prefix: info.object_prefix,
-            stripe_unit: info.layout.stripe_unit(),
-            stripe_count: info.layout.stripe_count(),
-        }
+    fn new(info: ImageInfo, snap: Option<&str>) -> Self {
+        let shown = |name| info.snapshots.iter().find(|snapshot| snapshot.name == name).cloned();
+        Self { snapshot: snap.and_then(shown), info }
     }
 
-    fn plain_parent(&self, parent: &Parent, text: &mut String) -> std::fmt::Result {
-        write!(text, "\n\tparent: {}/{}@{}", parent.pool, parent.image, parent.snapshot)?;
-        match parent.overlap {
-            Some(overlap) => write!(text, "\n\toverlap: {}", Human(overlap)),
-            None => write!(text, "\n\toverlap: none (flattened; a snapshot still needs the parent)"),
-        }
+    fn size(&self) -> u64 {
+        self.snapshot.as_ref().map_or(self.info.size, |snapshot| snapshot.size)
     }
 
-    fn write_plain(&self, text: &mut String) -> std::fmt::Result {
-        let at = self.snapshot.as_ref().map(|snap| format!("@{snap}")).unwrap_or_default();
-        write!(text, "rbd image '{}{at}':", self.name)?;
-        write!(text, "\n\tsize {} in {} objects", Human(self.size), self.objects)?;
-        write!(text, "\n\torder {} ({} objects)", self.order, Human(self.object_size))?;
-        write!(text, "\n\tsnapshot_count: {}", self.snapshot_count)?;
-        write!(text, "\n\tid: {}", self.id)?;
-        write!(text, "\n\tblock_name_prefix: {}", self.block_name_prefix)?;
-        write!(text, "\n\tformat: {}", self.format)?;
-        write!(text, "\n\tfeatures: {}", self.features.join(", "))?;
-        if let Some(protected) = self.protected {
-            write!(text, "\n\tprotected: {}", if protected { "True" } else { "False" })?;
-        }
-        if let Some(parent) = &self.parent {
-            self.plain_parent(parent, text)?;
-        }
-        if self.stripe_count > 1 {
-            write!(text, "\n\tstripe unit: {}", Human(self.stripe_unit))?;
-            write!(text, "\n\tstripe count: {}", self.stripe_count)?;
-        }
-        Ok(())
+    fn objects(&self) -> u64 {
+        self.info.layout.object_count(self.size())
+    }
+
+    fn op_features(&self) -> Vec<&'static str> {
+        let is_set = |&(bit, _): &(usize, _)| self.info.op_features >> bit & 1 == 1;
+        OP_FEATURES.into_iter().enumerate().filter(is_set).map(|(_, name)| name).collect()
+    }
+
+    fn times(&self) -> [(&'static str, String); 3] {
+        let times = &self.info.times;
+        [
+            ("create_timestamp", timestamp(times.created_unix_ms)),
+            ("access_timestamp", timestamp(times.accessed_unix_ms)),
+            ("modify_timestamp", timestamp(times.modified_unix_ms)),
+        ]
+    }
+
+    /// Unit and count, where a stripe goes over several objects.
+    fn striping(&self) -> Option<(u64, u64)> {
+        let layout = &self.info.layout;
+        (layout.stripe_count() > 1).then(|| (layout.stripe_unit(), layout.stripe_count()))
+    }
+
+    fn is_protected(&self) -> Option<bool> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.protection != Protection::Unprotected)
     }
 }
 
 impl Report for ImageReport {
-    fn plain(&self) -> String {
-        let mut text = String::new();
-        self.write_plain(&mut text).expect("a String takes all text");
-        text
+    const ELEMENT: &'static str = "image";
+
+    fn value(&self) -> Value {
+        let info = &self.info;
+        let mut object = Object::default()
+            .with("name", &info.image)
+            .with("id", &info.id)
+            .with("size", self.size())
+            .with("objects", self.objects())
+            .with("order", info.order)
+            .with("object_size", info.layout.object_size())
+            .with("snapshot_count", info.snapshots.len() as u64)
+            .with("block_name_prefix", &info.object_prefix)
+            .with("format", 2_u64)
+            .with("features", list("feature", info.features.names()))
+            .with("op_features", list("op_feature", self.op_features()))
+            .with("flags", list("flag", [""; 0]));
+        for (name, time) in self.times() {
+            object = object.with(name, time);
+        }
+        object = object
+            .with_some("protected", self.is_protected().map(|protected| protected.to_string()))
+            .with_some("parent", info.parent.as_ref().map(parent));
+        if let Some((unit, count)) = self.striping() {
+            object = object.with("stripe_unit", unit).with("stripe_count", count);
+        }
+        object.into()
     }
+
+    fn plain(&self) -> Lines {
+        let info = &self.info;
+        let mut lines = Lines::default()
+            .line(format_args!("rbd image '{}':", info.image))
+            .indented(format_args!("size {} in {} objects", Human(self.size()), self.objects()))
+            .indented(format_args!("order {} ({} objects)", info.order, Human(info.layout.object_size())))
+            .indented(format_args!("snapshot_count: {}", info.snapshots.len()))
+            .indented(format_args!("id: {}", info.id))
+            .indented(format_args!("block_name_prefix: {}", info.object_prefix))
+            .indented("format: 2")
+            .indented(format_args!("features: {}", info.features.names().join(", ")))
+            .indented(format_args!("op_features: {}", self.op_features().join(", ")))
+            .indented("flags: ");
+        for (name, time) in self.times() {
+            lines = lines.indented(format_args!("{name}: {time}"));
+        }
+        if let Some(protected) = self.is_protected() {
+            lines = lines.indented(format_args!("protected: {}", if protected { "True" } else { "False" }));
+        }
+        if let Some(parent) = &info.parent {
+            lines = lines
+                .indented(format_args!("parent: {}/{}@{}", parent.pool, parent.image, parent.snapshot))
+                .indented(match parent.overlap {
+                    Some(overlap) => format!("overlap: {}", Human(overlap)),
+                    None => "overlap: none (flattened; a snapshot still needs the parent)".to_owned(),
+                });
+        }
+        if let Some((unit, count)) = self.striping() {
+            lines = lines
+                .indented(format_args!("stripe unit: {}", Human(unit)))
+                .indented(format_args!("stripe count: {count}"));
+        }
+        lines
+    }
+}
+
+/// Without `overlap` HEAD is flattened, and a snapshot still needs the parent: `rbd` shows no parent then.
+fn parent(parent: &ParentInfo) -> Object {
+    Object::default()
+        .with("pool", &parent.pool)
+        .with("pool_namespace", "")
+        .with("image", &parent.image)
+        .with("id", &parent.id)
+        .with("snapshot", &parent.snapshot)
+        .with("trash", false)
+        .with_some("overlap", parent.overlap)
 }

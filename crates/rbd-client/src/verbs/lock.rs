@@ -1,10 +1,10 @@
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use librbd::locks::{LockList, Locker};
 
 use crate::{
     client_name,
-    console::{Report, table},
     failure::Failure,
+    report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
     spec::ImageSpec,
 };
@@ -123,7 +123,7 @@ impl LockLs {
         let io = session.io(&self.image).await?;
         let listing = async { Ok(librbd::locks::lock_list(&io, &self.image.image).await?) };
         let lockers = session.until_interrupted(listing).await?;
-        session.console.report(&Lockers::new(lockers))
+        session.console.report(&Lockers(lockers))
     }
 }
 
@@ -161,45 +161,36 @@ impl LockBreak {
     }
 }
 
-#[derive(Serialize)]
-struct Lockers {
-    exclusive: bool,
-    tag: String,
-    lockers: Vec<Locker>,
-}
-
-#[derive(Serialize)]
-struct Locker {
-    id: String,
-    locker: String,
-    address: String,
-}
-
-impl Lockers {
-    fn new(list: librbd::locks::LockList) -> Self {
-        let lockers = list.lockers.into_iter().map(|locker| Locker {
-            id: locker.cookie,
-            locker: format!("client.{}", locker.gid),
-            address: locker.address,
-        });
-        Self { exclusive: list.exclusive, tag: list.tag, lockers: lockers.collect() }
-    }
-}
+struct Lockers(LockList);
 
 impl Report for Lockers {
-    fn plain(&self) -> String {
-        if self.lockers.is_empty() {
-            return String::new();
-        }
-        let rows = self
-            .lockers
-            .iter()
-            .map(|locker| [locker.locker.clone(), locker.id.clone(), locker.address.clone()]);
-        let kind = if self.exclusive {
-            "There is 1 exclusive lock on this image.".to_owned()
-        } else {
-            format!("There are {} shared locks on this image.\nLock tag: {}", self.lockers.len(), self.tag)
-        };
-        format!("{kind}\n{}", table(["LOCKER", "ID", "ADDRESS"], rows))
+    const ELEMENT: &'static str = "locks";
+
+    fn value(&self) -> Value {
+        list("lock", self.0.lockers.iter().map(locker))
     }
+
+    fn plain(&self) -> Lines {
+        let LockList { exclusive, tag, lockers } = &self.0;
+        if lockers.is_empty() {
+            return Lines::default();
+        }
+        let kind = if *exclusive { "exclusive" } else { "shared" };
+        let head = Lines::default().line(match lockers.len() {
+            1 => format!("There is 1 {kind} lock on this image."),
+            count => format!("There are {count} {kind} locks on this image."),
+        });
+        let head = if *exclusive { head } else { head.line(format_args!("Lock tag: {tag}")) };
+        let rows = lockers
+            .iter()
+            .map(|locker| [format!("client.{}", locker.gid), locker.cookie.clone(), locker.address.clone()]);
+        head.then(table([Column::Left("Locker"), Column::Left("ID"), Column::Left("Address")], rows))
+    }
+}
+
+fn locker(locker: &Locker) -> Object {
+    Object::default()
+        .with("id", &locker.cookie)
+        .with("locker", format!("client.{}", locker.gid))
+        .with("address", &locker.address)
 }

@@ -1,7 +1,10 @@
 use clap::Args;
-use serde::Serialize;
 
-use crate::{console::Report, failure::Failure, session::Session};
+use crate::{
+    failure::Failure,
+    report::{Lines, Report, Value, list},
+    session::Session,
+};
 
 /// List the images of a pool
 #[derive(Args, Debug)]
@@ -22,16 +25,21 @@ impl Ls {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let io = session.pool(self.pool.as_deref()).await?;
         let names = session.until_interrupted(async { Ok(librbd::list(&io).await?) }).await?;
-        session.console.report(&Names(names))
+        session.console.report(&Images(names))
     }
 }
 
 /// Names, one a line.
-#[derive(Serialize)]
-pub(super) struct Names(pub(super) Vec<String>);
+struct Images(Vec<String>);
 
-impl Report for Names {
-    fn plain(&self) -> String {
-        self.0.join("\n")
+impl Report for Images {
+    const ELEMENT: &'static str = "images";
+
+    fn value(&self) -> Value {
+        list("name", &self.0)
+    }
+
+    fn plain(&self) -> Lines {
+        self.0.iter().collect()
     }
 }

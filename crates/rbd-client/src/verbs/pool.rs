@@ -1,7 +1,11 @@
 use clap::{Args, Subcommand};
 
-use super::ls::Names;
-use crate::{failure::Failure, session::Session, spec};
+use crate::{
+    failure::Failure,
+    report::{Lines, Report, Value, list},
+    session::Session,
+    spec,
+};
 
 /// Pools of the OSD.
 #[derive(Debug, Subcommand)]
@@ -37,12 +41,27 @@ impl PoolVerb {
         match self {
             Self::Ls(_) => {
                 let pools = session.until_interrupted(async { Ok(session.rados.pools().await?) }).await?;
-                session.console.report(&Names(pools.into_iter().map(|pool| pool.name).collect()))
+                session.console.report(&Pools(pools.into_iter().map(|pool| pool.name).collect()))
             }
             Self::Create(verb) => {
                 session.until_interrupted(async { Ok(session.rados.create_pool(&verb.name).await?) }).await?;
                 Ok(())
             }
         }
+    }
+}
+
+/// Names, one a line.
+struct Pools(Vec<String>);
+
+impl Report for Pools {
+    const ELEMENT: &'static str = "pools";
+
+    fn value(&self) -> Value {
+        list("name", &self.0)
+    }
+
+    fn plain(&self) -> Lines {
+        self.0.iter().collect()
     }
 }

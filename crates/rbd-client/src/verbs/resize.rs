@@ -14,7 +14,7 @@ pub(crate) struct Resize {
     /// [POOL/]IMAGE; a snapshot is refused with EROFS
     pub(super) image: ImageOrSnapSpec,
 
-    /// New size with B, K, M, G, T or P; a plain number is in MiB
+    /// New size with B, K, M, G, T, P or E; a plain number is in MiB
     #[arg(long, short, value_parser = size::image_size)]
     size: u64,
 

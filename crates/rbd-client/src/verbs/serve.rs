@@ -3,11 +3,11 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 use clock::Clock;
 use librbd::OpenOptions;
-use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::{
     failure::Failure,
+    report::Object,
     serve::{self, HeldImage},
     session::Session,
     spec::ImageOrSnapSpec,
@@ -56,16 +56,6 @@ enum Time {
     Manual,
 }
 
-/// The line that says where it serves.
-#[derive(Serialize)]
-struct Serving<'a> {
-    program: &'a str,
-    address: String,
-    pid: u32,
-    gid: u64,
-    image: String,
-}
-
 impl Serve {
     /// A clock of its own at each call.
     pub(super) fn clock(&self) -> Clock {
@@ -85,13 +75,13 @@ impl Serve {
         let image = self.image.in_pool(io.pool()).to_string();
         let opening = HeldImage::open(session, &io, &self.image.image.image, options);
         let held = session.until_interrupted(opening).await?;
-        session.console.json(&Serving {
-            program: "rbd-client",
-            address: address.to_string(),
-            pid: std::process::id(),
-            gid: session.rados.gid(),
-            image,
-        })?;
+        let serving = Object::default()
+            .with("program", "rbd-client")
+            .with("address", address.to_string())
+            .with("pid", std::process::id())
+            .with("gid", session.rados.gid())
+            .with("image", image);
+        session.console.json(serving)?;
         let interrupted = session.interrupted.clone();
         if self.until_stdin_ends {
             let interrupted = interrupted.clone();

@@ -1,15 +1,15 @@
 use clap::{Args, Subcommand};
-use librbd::{OpenOptions, Protection};
-use serde::Serialize;
+use librbd::{OpenOptions, Protection, Snapshot};
 
 use super::call::Call;
 use crate::{
-    console::{Report, table},
     failure::Failure,
     progress::Progress,
+    report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
     size::Human,
     spec::{ImageSpec, SnapSpec},
+    timestamp::timestamp,
 };
 
 /// Snapshots of an image.
@@ -159,45 +159,55 @@ impl SnapLs {
         let open = OpenOptions { read_only: true, snapshot: None };
         let work = async |image: &librbd::Image| Ok(image.snapshots().await?);
         let snapshots = session.with_image(&self.image, open, work).await?;
-        let mut rows: Vec<_> = snapshots
-            .iter()
-            .map(|snapshot| Snapshot {
-                id: snapshot.id,
-                name: snapshot.name.clone(),
-                size: snapshot.size,
-                protected: snapshot.protection != Protection::Unprotected,
-                children: snapshot.child_count,
-            })
-            .collect();
-        rows.sort_by_key(|snapshot| snapshot.id);
-        session.console.report(&Snapshots(rows))
+        session.console.report(&Snapshots(snapshots))
     }
 }
 
-#[derive(Serialize)]
+/// Newest first.
 struct Snapshots(Vec<Snapshot>);
 
-#[derive(Serialize)]
-struct Snapshot {
-    id: u64,
-    name: String,
-    size: u64,
-    protected: bool,
-    children: u32,
+impl Snapshots {
+    fn oldest_first(&self) -> impl Iterator<Item = &Snapshot> {
+        self.0.iter().rev()
+    }
+}
+
+fn is_protected(snapshot: &Snapshot) -> bool {
+    snapshot.protection != Protection::Unprotected
 }
 
 impl Report for Snapshots {
-    fn plain(&self) -> String {
-        let rows = self.0.iter().map(|snapshot| {
-            let protected = if snapshot.protected { "yes" } else { "" };
+    const ELEMENT: &'static str = "snapshots";
+
+    fn value(&self) -> Value {
+        let fields = |snapshot: &Snapshot| {
+            Object::default()
+                .with("id", snapshot.id)
+                .with("name", &snapshot.name)
+                .with("size", snapshot.size)
+                .with("protected", is_protected(snapshot).to_string())
+                .with("timestamp", timestamp(snapshot.created_unix_ms))
+        };
+        list("snapshot", self.oldest_first().map(fields))
+    }
+
+    fn plain(&self) -> Lines {
+        let row = |snapshot: &Snapshot| {
             [
                 snapshot.id.to_string(),
                 snapshot.name.clone(),
                 Human(snapshot.size).to_string(),
-                protected.to_owned(),
-                snapshot.children.to_string(),
+                if is_protected(snapshot) { "yes" } else { "" }.to_owned(),
+                timestamp(snapshot.created_unix_ms),
             ]
-        });
-        table(["SNAPID", "NAME", "SIZE", "PROTECTED", "CHILDREN"], rows)
+        };
+        let columns = [
+            Column::Right("SNAPID"),
+            Column::Left("NAME"),
+            Column::Left("SIZE"),
+            Column::Left("PROTECTED"),
+            Column::Left("TIMESTAMP"),
+        ];
+        table(columns, self.oldest_first().map(row))
     }
 }

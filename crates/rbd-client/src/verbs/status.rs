@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use librbd::locks::AUTOMATIC_TAG;
-use serde::Serialize;
+use librbd::locks::{AUTOMATIC_TAG, LockList, Locker};
+use rados::Watcher;
 
 use crate::{
-    console::{Report, table},
+    duration::millis,
     failure::Failure,
+    report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
     spec::ImageSpec,
 };
@@ -36,103 +37,86 @@ impl Status {
             Ok((watchers, lockers))
         };
         let (watchers, locks) = session.until_interrupted(asking).await?;
-        session.console.report(&StatusReport {
-            watchers: watchers.into_iter().map(Watcher::new).collect(),
-            lockers: locks.lockers.into_iter().map(|locker| Locker::new(locker, &locks.tag)).collect(),
+        session.console.report(&StatusReport { watchers, locks })
+    }
+}
+
+struct StatusReport {
+    watchers: Vec<Watcher>,
+    locks: LockList,
+}
+
+impl Report for StatusReport {
+    const ELEMENT: &'static str = "status";
+
+    fn value(&self) -> Value {
+        let locker = |locker: &Locker| {
+            Object::default()
+                .with("client", locker.gid)
+                .with("id", &locker.cookie)
+                .with("tag", &self.locks.tag)
+                .with("address", &locker.address)
+        };
+        Object::default()
+            .with("watchers", list("watcher", self.watchers.iter().map(watcher)))
+            .with("lockers", list("locker", self.locks.lockers.iter().map(locker)))
+            .into()
+    }
+
+    fn plain(&self) -> Lines {
+        let watchers = match self.watchers.as_slice() {
+            [] => Lines::default().line("Watchers: none"),
+            watchers => table(
+                ["WATCHER", "COOKIE", "ADDRESS", "NAME", "CONNECTED", "LAST HEARD", "EXPIRES IN"]
+                    .map(Column::Left),
+                watchers.iter().map(watcher_row),
+            ),
+        };
+        watchers.then(match self.locks.lockers.as_slice() {
+            [] => Lines::default().line("Lock owner: none"),
+            lockers => lockers.iter().map(|locker| owner_line(locker, &self.locks.tag)).collect(),
         })
     }
 }
 
-#[derive(Serialize)]
-struct StatusReport {
-    watchers: Vec<Watcher>,
-    lockers: Vec<Locker>,
-}
-
-#[derive(Serialize)]
-struct Watcher {
-    client: u64,
-    cookie: u64,
-    address: String,
-    name: String,
-    connected: bool,
-    timeout_ms: u64,
-    last_heard_ms: u64,
-    expires_in_ms: u64,
-}
-
-#[derive(Serialize)]
-struct Locker {
-    client: u64,
-    id: String,
-    tag: String,
-    address: String,
-}
-
-impl Watcher {
-    fn new(watcher: rados::Watcher) -> Self {
-        Self {
-            client: watcher.gid,
-            cookie: watcher.cookie,
-            address: watcher.address,
-            name: watcher.name,
-            connected: watcher.connected,
-            timeout_ms: millis(watcher.timeout),
-            last_heard_ms: millis(watcher.timeout.saturating_sub(watcher.expires_in)),
-            expires_in_ms: millis(watcher.expires_in),
-        }
-    }
-}
-
-impl Locker {
-    fn new(locker: librbd::locks::Locker, tag: &str) -> Self {
-        Self { client: locker.gid, id: locker.cookie, tag: tag.to_owned(), address: locker.address }
-    }
-}
-
-impl Report for StatusReport {
-    fn plain(&self) -> String {
-        let watchers = match self.watchers.as_slice() {
-            [] => "Watchers: none".to_owned(),
-            watchers => {
-                let header =
-                    ["WATCHER", "COOKIE", "ADDRESS", "NAME", "CONNECTED", "LAST HEARD", "EXPIRES IN"];
-                table(header, watchers.iter().map(watcher_row))
-            }
-        };
-        let owner = match self.lockers.as_slice() {
-            [] => "Lock owner: none".to_owned(),
-            lockers => lockers.iter().map(owner_line).collect::<Vec<_>>().join("\n"),
-        };
-        format!("{watchers}\n{owner}")
-    }
+/// As `rbd` has it, and what else the OSD knows.
+fn watcher(watcher: &Watcher) -> Object {
+    Object::default()
+        .with("address", &watcher.address)
+        .with("client", watcher.gid)
+        .with("cookie", watcher.cookie)
+        .with("name", &watcher.name)
+        .with("connected", watcher.connected)
+        .with("timeout_ms", millis(watcher.timeout))
+        .with("last_heard_ms", millis(last_heard(watcher)))
+        .with("expires_in_ms", millis(watcher.expires_in))
 }
 
 fn watcher_row(watcher: &Watcher) -> [String; 7] {
     [
-        format!("client.{}", watcher.client),
+        format!("client.{}", watcher.gid),
         watcher.cookie.to_string(),
         watcher.address.clone(),
         watcher.name.clone(),
         if watcher.connected { "yes" } else { "no" }.to_owned(),
-        format!("{} ago", seconds(watcher.last_heard_ms)),
-        seconds(watcher.expires_in_ms),
+        format!("{} ago", seconds(last_heard(watcher))),
+        seconds(watcher.expires_in),
     ]
 }
 
-fn owner_line(locker: &Locker) -> String {
-    let holder = format!("client.{} \"{}\" at {}", locker.client, locker.id, locker.address);
-    match locker.tag.as_str() {
+fn last_heard(watcher: &Watcher) -> Duration {
+    watcher.timeout.saturating_sub(watcher.expires_in)
+}
+
+fn owner_line(locker: &Locker, tag: &str) -> String {
+    let holder = format!("client.{} \"{}\" at {}", locker.gid, locker.cookie, locker.address);
+    match tag {
         AUTOMATIC_TAG => format!("Lock owner: {holder}"),
         "" => format!("Locked by hand: {holder}"),
         tag => format!("Locked by hand: {holder} (shared, tag {tag})"),
     }
 }
 
-fn seconds(millis: u64) -> String {
-    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn seconds(span: Duration) -> String {
+    format!("{}.{} s", span.as_secs(), span.subsec_millis() / 100)
 }

@@ -5,12 +5,12 @@ use clap::Args;
 use prost::Message as _;
 use proto::rbd::v1 as wire;
 use rados::WatchEvent;
-use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::{
-    console::{Console, Report, say},
+    console::{Console, say},
     failure::Failure,
+    report::{Lines, Object, Report, Value},
     session::{CLOSE_TIMEOUT, Session},
     spec::ImageSpec,
 };
@@ -85,14 +85,12 @@ fn show(event: WatchEvent, console: Console) -> Result<ControlFlow<()>, Failure>
 }
 
 /// One notify.
-#[derive(Serialize)]
 struct Line {
     /// Its kind: "header_update", "flatten", ...; "unknown" if it does not decode.
     notify: &'static str,
     /// gid of the client that sent it.
     from: u64,
     /// What it says beyond its kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
@@ -140,9 +138,19 @@ fn request_id(id: Option<wire::AsyncRequestId>) -> String {
 }
 
 impl Report for Line {
-    fn plain(&self) -> String {
+    const ELEMENT: &'static str = "notify";
+
+    fn value(&self) -> Value {
+        Object::default()
+            .with("notify", self.notify)
+            .with("from", self.from)
+            .with_some("detail", self.detail.as_ref())
+            .into()
+    }
+
+    fn plain(&self) -> Lines {
         let detail = self.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        format!("{} from client.{}{detail}", self.notify, self.from)
+        Lines::default().line(format_args!("{} from client.{}{detail}", self.notify, self.from))
     }
 }
 
@@ -157,12 +165,12 @@ mod tests {
         let flatten = wire::FlattenPayload { request: Some(header) };
         let payload = Some(wire::notify_message::Payload::Flatten(flatten));
         let line = Line::new(4, &wire::NotifyMessage { payload }.encode_to_vec());
-        assert_eq!(line.plain(), "flatten from client.4: request 4.1.7 attempt 2");
+        assert_eq!(line.plain().to_string(), "flatten from client.4: request 4.1.7 attempt 2");
     }
 
     #[test]
     fn what_does_not_decode_is_shown_as_unknown() {
-        assert_eq!(Line::new(4, &[0xff]).plain(), "unknown from client.4");
-        assert_eq!(Line::new(4, &[]).plain(), "unknown from client.4");
+        assert_eq!(Line::new(4, &[0xff]).plain().to_string(), "unknown from client.4");
+        assert_eq!(Line::new(4, &[]).plain().to_string(), "unknown from client.4");
     }
 }
