@@ -1,7 +1,7 @@
 //! The exactly-once record: the commit op vector of an operation that was sent to an owner leaves its result in the header,
 //! where whoever owns the lock later finds it when the same request comes again. A failure that is final leaves one by itself.
 //!
-//! * Key `done_<gid>.<open>_<number, 16 hex digits>`, value the i32 result, little endian. Removed when the requester's
+//! * Key `done_<gid>.<open>_<number, 16 hex digits>`, value the i32 result, little endian, and the reason of a failure. Removed when the requester's
 //!   low-water mark has passed the number, when the requester closes, and when its session has gone.
 //! * Key `low_<gid>.<open>`, value the u64 mark, little endian: every smaller number of that open has ended, and its record
 //!   may have been removed. It is raised by the op vector that removes records, so that a late copy of a request whose record
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rados::{IoCtx, ObjectOp};
-use rbd_protocol::RequestId;
+use rbd_protocol::{Ended, RequestId, ended_from_message, ended_to_message};
 
 use crate::error::{Error, Result};
 use crate::omap;
@@ -28,12 +28,12 @@ const FIRST: u64 = 1;
 const CLOSED: u64 = u64::MAX;
 
 /// What the header knows of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     /// Nothing: it is to be run.
     New,
-    /// It has ended with this result, 0 or a negative errno.
-    Ended(i32),
+    /// It has ended so.
+    Ended(Ended),
     /// Its requester has heard of its end, or does not listen any more; nobody knows whether it was committed.
     Forgotten,
 }
@@ -74,9 +74,15 @@ fn requester(key: &str) -> Option<u64> {
     key.strip_prefix(DONE).or_else(|| key.strip_prefix(LOW))?.split_once('.')?.0.parse().ok()
 }
 
-/// A value of any other length counts as success: the key alone proves that the commit happened.
-fn decode_result(value: &[u8]) -> i32 {
-    value.try_into().map_or(0, i32::from_le_bytes)
+fn encode_result(ended: &Ended) -> Bytes {
+    let (result, reason) = ended_to_message(ended);
+    [&result.to_le_bytes()[..], reason.as_bytes()].concat().into()
+}
+
+/// A value that is too short counts as success: the key alone proves that the commit happened.
+fn decode_result(value: &[u8]) -> Ended {
+    let Some((result, reason)) = value.split_first_chunk() else { return Ok(()) };
+    ended_from_message(i32::from_le_bytes(*result), String::from_utf8_lossy(reason))
 }
 
 /// A value of any other length, or none, says nothing.
@@ -120,9 +126,9 @@ async fn get<const N: usize>(
 }
 
 impl Record {
-    /// The record of a result, 0 or a negative errno. Results below the requester's mark go with it; as long as the mark
+    /// The record of how a request has ended. Results below the requester's mark go with it; as long as the mark
     /// stands still there are none.
-    pub(crate) async fn of(io: &IoCtx, header: &str, request: Recorded, result: i32) -> Result<Self> {
+    pub(crate) async fn of(io: &IoCtx, header: &str, request: Recorded, ended: &Ended) -> Result<Self> {
         let Recorded { id, low_water_mark } = request;
         let (done, low) = (done_key(id), low_key(id.gid, id.open));
         let mut found = get(io, header, [&done, &low]).await?;
@@ -134,7 +140,7 @@ impl Record {
         let mark = decode_mark(found.as_ref());
         let mut record = Self::default();
         if id.number >= mark {
-            record.set.insert(done, Bytes::copy_from_slice(&result.to_le_bytes()));
+            record.set.insert(done, encode_result(ended));
         }
         if low_water_mark > mark {
             let first_kept = done_key(RequestId { number: low_water_mark, ..id });
@@ -187,6 +193,9 @@ async fn live_sessions(io: &IoCtx, header: &str) -> Result<BTreeSet<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use errno::Errno;
+    use rbd_protocol::Failure;
+
     use super::*;
 
     #[test]
@@ -203,9 +212,9 @@ mod tests {
     fn whether_the_requester_lives_decides_about_others_requests_only() {
         let id = RequestId { gid: 41, open: 2, number: 7 };
         let mark = |mark| BTreeMap::from([(low_key(41, 2), encode_mark(mark))]);
-        let done = BTreeMap::from([(done_key(id), Bytes::copy_from_slice(&0_i32.to_le_bytes()))]);
+        let done = BTreeMap::from([(done_key(id), encode_result(&Ok(())))]);
         for own in [41, 42] {
-            assert_eq!(known_without_sessions(&done, id, own), Some(Known::Ended(0)));
+            assert_eq!(known_without_sessions(&done, id, own), Some(Known::Ended(Ok(()))));
             assert_eq!(known_without_sessions(&mark(8), id, own), Some(Known::Forgotten));
         }
         assert_eq!(known_without_sessions(&mark(7), id, 41), Some(Known::New));
@@ -214,9 +223,10 @@ mod tests {
 
     #[test]
     fn a_result_survives_its_encoding() {
-        for result in [0_i32, -30, i32::MIN] {
-            assert_eq!(decode_result(&result.to_le_bytes()), result);
+        for ended in [Ok(()), Err(Errno::EROFS.into()), Err(Failure::new(Errno::EROFS, "why"))] {
+            assert_eq!(decode_result(&encode_result(&ended)), ended);
         }
+        assert_eq!(decode_result(b"x"), Ok(()));
     }
 
     #[test]

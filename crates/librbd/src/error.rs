@@ -1,4 +1,5 @@
 use errno::Errno;
+use rbd_protocol::Failure;
 
 /// Why a call on an image failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,6 +38,15 @@ impl Error {
     pub fn osd(attempted: impl Into<String>) -> impl FnOnce(rados::Error) -> Self {
         let attempted = attempted.into();
         move |source| Self::Osd { attempted, source }
+    }
+
+    /// As another client is told of it, which says it to its caller as if it had happened there.
+    pub(crate) fn to_failure(&self) -> Failure {
+        let reason = match self {
+            Self::Osd { attempted, source } => format!("{attempted}: {}", source.text()),
+            Self::Refused { text, .. } => text.clone(),
+        };
+        Failure::new(self.errno(), reason)
     }
 
     /// Ceph's number for it.

@@ -57,7 +57,7 @@ impl HeldLock {
     }
 
     /// The lock was not taken, or is gone with its header.
-    pub(crate) fn is_gone(self) {
+    pub(crate) fn settle(self) {
         let _task_ended = self.settled.send(());
     }
 }

@@ -8,7 +8,7 @@ use errno::Errno;
 use rbd_protocol::invoke::{Decision, Place, Rounds, Seen, is_reached, place};
 use rbd_protocol::lock::Purpose;
 use rbd_protocol::retry::Backoff;
-use rbd_protocol::{Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher};
+use rbd_protocol::{Failure, Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -243,9 +243,7 @@ impl<'a> Call<'a> {
     fn describe(&self, outcome: &OpOutcome) -> Error {
         let (errno, text) = match outcome {
             OpOutcome::Done => (Errno::ERESTART, "the lock owner finished it".to_owned()),
-            OpOutcome::Failed(errno) => {
-                (*errno, format!("{} at the lock owner: {}", self.what(), errno.text()))
-            }
+            OpOutcome::Failed(failure) => self.describe_failure(failure, "failed at the lock owner"),
             OpOutcome::Interrupted => {
                 (Errno::ERESTART, "the lock owner stopped it at a safe point".to_owned())
             }
@@ -275,11 +273,20 @@ impl<'a> Call<'a> {
             RpcOutcome::NotSupported => {
                 (Errno::EOPNOTSUPP, format!("the lock owner does not know {}", self.operation.name()))
             }
-            RpcOutcome::Refused(errno) => (*errno, format!("{}: refused by the lock owner", self.what())),
+            RpcOutcome::Refused(failure) => self.describe_failure(failure, "refused by the lock owner"),
             RpcOutcome::NotifyFailed(errno) => {
                 (*errno, format!("{}: the lock owner cannot be asked", self.what()))
             }
         }
+    }
+
+    /// In the owner's words: they are those of a call that runs here.
+    fn describe_failure(&self, Failure { errno, reason }: &Failure, what_happened: &str) -> (Errno, String) {
+        let text = match reason.is_empty() {
+            false => reason.clone(),
+            true => format!("{} {what_happened}: {}", self.what(), errno.text()),
+        };
+        (*errno, text)
     }
 
     /// "flatten of image x".

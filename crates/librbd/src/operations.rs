@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use errno::Errno;
 use rbd_protocol::retry::Backoff;
-use rbd_protocol::{Message, Millis, Operation, Request, RequestId};
+use rbd_protocol::{Failure, Message, Millis, Operation, Request, RequestId};
 use tokio_util::sync::CancellationToken;
 
 use crate::done::{self, Known, Recorded};
@@ -193,13 +193,12 @@ impl Run {
         Ok(match done::look_up(&image.io, &image.header, id).await? {
             Known::New => None,
             Known::Forgotten => Some(Err(refused(Errno::ESTALE, "a late copy of a request that has ended"))),
-            Known::Ended(result) => {
-                tracing::info!(result, "it has ended at a former owner");
-                let result = rbd_protocol::op_result(result);
-                if result.is_ok() {
+            Known::Ended(ended) => {
+                tracing::info!(?ended, "it has ended at a former owner");
+                if ended.is_ok() {
                     announce_header_update(image).await;
                 }
-                Some(result.map_err(|errno| refused(errno, "as recorded")))
+                Some(ended.map_err(|Failure { errno, reason }| Error::refused(errno, reason)))
             }
         })
     }
@@ -209,7 +208,7 @@ impl Run {
         if matches!(error.errno(), Errno::ERESTART | Errno::EBLOCKLISTED | Errno::ESHUTDOWN) {
             return error;
         }
-        match self.record_failure(error.errno()).await {
+        match self.record_failure(error.to_failure()).await {
             Err(lost) if lost.errno() == Errno::ERESTART => lost,
             Err(unrecorded) => {
                 tracing::warn!(image = self.image.name, %unrecorded, "a failure leaves no record");

@@ -20,7 +20,7 @@ use errno::Errno;
 use rados::{Ack, Watch, WatchEvent};
 use rbd_protocol::lock::{self, ExclusiveLock, Purpose, State};
 use rbd_protocol::watcher::{self, ImageWatcher};
-use rbd_protocol::{ClientId, Millis, OpOutcome, OpResult, Request, RequestId, Token};
+use rbd_protocol::{ClientId, Ended, Millis, OpOutcome, OpResult, Request, RequestId, Token};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ pub(crate) enum Event {
     /// The end of an effect of the watcher, or a caller's word to it.
     ToWatcher(watcher::Event),
     /// The end of a refresh for a forwarded request.
-    RefreshEnded { id: RequestId, result: OpResult },
+    RefreshEnded { id: RequestId, result: Ended },
     /// The image is closed, or its last handle was dropped (then nobody waits).
     Close { done: oneshot::Sender<()> },
     /// Everything that closing waits for has ended.

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use proto::rbd::v1::{self as wire, notify_message::Payload as Wire};
 use rbd_protocol::{
-    Answer, ClientId, Message, NotifyAnswers, OpResult, Operation, Payload, Request, RequestId,
+    Answer, ClientId, Ended, Message, NotifyAnswers, Operation, Payload, Request, RequestId,
+    ended_from_message, ended_to_message,
 };
 
 /// A notify's payload. What does not decode is `Unknown`; empty bytes are a HeaderUpdate, as very old peers send it.
@@ -30,7 +31,8 @@ fn message_from_wire(message: Wire) -> Option<Message> {
             total: progress.total,
         },
         Wire::AsyncComplete(complete) => {
-            Message::AsyncComplete { id: id_from_wire(complete.id?), result: complete.result }
+            let result = ended_from_message(complete.result, complete.reason);
+            Message::AsyncComplete { id: id_from_wire(complete.id?), result }
         }
         Wire::Flatten(flatten) => request_from_wire(flatten.request?, Operation::Flatten)?,
         Wire::Resize(resize) => {
@@ -89,7 +91,9 @@ fn message_to_wire(message: &Message) -> Option<Wire> {
             total: *total,
         }),
         Message::AsyncComplete { id, result } => {
-            Wire::AsyncComplete(wire::AsyncCompletePayload { id: Some(id_to_wire(*id)), result: *result })
+            let (result, reason) = ended_to_message(result);
+            let reason = reason.to_owned();
+            Wire::AsyncComplete(wire::AsyncCompletePayload { id: Some(id_to_wire(*id)), result, reason })
         }
         Message::Request(request) => request_to_wire(request),
         Message::Unknown => return None,
@@ -122,10 +126,11 @@ fn id_to_wire(id: RequestId) -> wire::AsyncRequestId {
 }
 
 /// The payload of an ack; `None` is the empty one of a client that is not the owner.
-pub(crate) fn encode_ack(answer: Option<OpResult>, responder: ClientId) -> Bytes {
-    let Some(result) = answer else { return Bytes::new() };
-    let result = result.map_or_else(errno::Errno::result, |()| 0);
-    wire::ResponseMessage { result, responder: Some(client_to_wire(responder)) }.encode_to_vec().into()
+pub(crate) fn encode_ack(answer: Option<&Ended>, responder: ClientId) -> Bytes {
+    let Some(answer) = answer else { return Bytes::new() };
+    let (result, reason) = ended_to_message(answer);
+    let (responder, reason) = (Some(client_to_wire(responder)), reason.to_owned());
+    wire::ResponseMessage { result, responder, reason }.encode_to_vec().into()
 }
 
 /// What a notify gathered.
@@ -142,12 +147,13 @@ fn decode_ack(payload: Bytes) -> Payload {
         return Payload::Empty;
     }
     wire::ResponseMessage::decode(payload)
-        .map_or(Payload::Undecodable, |answer| Payload::Response(answer.result))
+        .map_or(Payload::Undecodable, |answer| Payload::Response(ended_from_message(answer.result, answer.reason)))
 }
 
 #[cfg(test)]
 mod tests {
     use errno::Errno;
+    use rbd_protocol::Failure;
 
     use super::*;
 
@@ -167,7 +173,8 @@ mod tests {
             Message::RequestLock(CLIENT),
             Message::HeaderUpdate,
             Message::AsyncProgress { id: ID, offset: 3, total: 8 },
-            Message::AsyncComplete { id: ID, result: Errno::EIO.result() },
+            Message::AsyncComplete { id: ID, result: Err(Failure::new(Errno::EIO, "why")) },
+            Message::AsyncComplete { id: ID, result: Ok(()) },
             request(Operation::Flatten),
             request(Operation::Resize { size: 1 << 40, allow_shrink: true }),
             request(Operation::SnapCreate { name: "s".to_owned() }),
@@ -185,7 +192,7 @@ mod tests {
             decode_message(wire::NotifyMessage { payload: None }.encode_to_vec().into()),
             Message::HeaderUpdate
         );
-        let without_id = wire::AsyncCompletePayload { id: None, result: 0 };
+        let without_id = wire::AsyncCompletePayload { id: None, result: 0, reason: String::new() };
         let message = wire::NotifyMessage { payload: Some(Wire::AsyncComplete(without_id)) };
         assert_eq!(decode_message(message.encode_to_vec().into()), Message::Unknown);
     }
@@ -193,7 +200,8 @@ mod tests {
     #[test]
     fn acceptance_is_told_from_the_empty_ack() {
         assert_eq!(decode_ack(encode_ack(None, CLIENT)), Payload::Empty);
-        assert_eq!(decode_ack(encode_ack(Some(Ok(())), CLIENT)), Payload::Response(0));
-        assert_eq!(decode_ack(encode_ack(Some(Err(Errno::EROFS)), CLIENT)), Payload::Response(-30));
+        for answer in [Ok(()), Err(Errno::EROFS.into()), Err(Failure::new(Errno::EROFS, "why"))] {
+            assert_eq!(decode_ack(encode_ack(Some(&answer), CLIENT)), Payload::Response(answer));
+        }
     }
 }

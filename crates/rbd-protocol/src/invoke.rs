@@ -5,7 +5,7 @@ use errno::Errno;
 
 use crate::ids::Millis;
 use crate::message::Operation;
-use crate::outcome::{OpOutcome, OpResult, RpcOutcome};
+use crate::outcome::{Failure, OpOutcome, OpResult, RpcOutcome};
 use crate::retry::Backoff;
 
 /// What the loop does next.
@@ -41,7 +41,7 @@ impl Rounds {
         let again = std::mem::replace(&mut self.two_owners, two_owners);
         match outcome {
             OpOutcome::Done => Decision::Done,
-            OpOutcome::Failed(Errno::ERESTART) | OpOutcome::Interrupted => self.restart(),
+            OpOutcome::Failed(Failure { errno: Errno::ERESTART, .. }) | OpOutcome::Interrupted => self.restart(),
             OpOutcome::Failed(_) | OpOutcome::Dead(_) | OpOutcome::Closed => Decision::GiveUp,
             OpOutcome::OwnerChanged | OpOutcome::WatchRenewed => self.restart(),
             OpOutcome::NoProgress => {
@@ -60,7 +60,7 @@ impl Rounds {
             RpcOutcome::Accepted { .. } | RpcOutcome::NoOwner => self.restart(),
             RpcOutcome::NotSupported => Decision::AskForLock,
             // ERESTART: the owner is me by now, or it is leaving. EAGAIN: its table of requests is full.
-            RpcOutcome::Refused(Errno::ERESTART | Errno::EAGAIN) => self.restart(),
+            RpcOutcome::Refused(Failure { errno: Errno::ERESTART | Errno::EAGAIN, .. }) => self.restart(),
             // The watch is being registered anew, the notify got no answer at all, or there was no room for it.
             RpcOutcome::NotifyFailed(Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EAGAIN) => self.restart(),
             RpcOutcome::TwoOwners { .. }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn results_and_refusals_end_the_call() {
         assert_eq!(decided(&OpOutcome::Done), Decision::Done);
-        let refused = |errno| OpOutcome::NotPlaced(RpcOutcome::Refused(errno));
+        let refused = |errno| OpOutcome::NotPlaced(RpcOutcome::Refused(Failure::from(errno)));
         for errno in [
             Errno::EIO,
             Errno::EINVAL,
@@ -159,7 +159,7 @@ mod tests {
             Errno::EEXIST,
             Errno::EDQUOT,
         ] {
-            assert_eq!(decided(&OpOutcome::Failed(errno)), Decision::GiveUp);
+            assert_eq!(decided(&OpOutcome::Failed(errno.into())), Decision::GiveUp);
             assert_eq!(decided(&refused(errno)), Decision::GiveUp);
         }
         assert_eq!(decided(&OpOutcome::Dead(Errno::EBLOCKLISTED)), Decision::GiveUp);
@@ -175,8 +175,8 @@ mod tests {
             OpOutcome::OwnerChanged,
             OpOutcome::WatchRenewed,
             OpOutcome::NotPlaced(RpcOutcome::NoOwner),
-            OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::ERESTART)),
-            OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::EAGAIN)),
+            OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::ERESTART.into())),
+            OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::EAGAIN.into())),
             OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(Errno::ENOTCONN)),
             OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(Errno::EAGAIN)),
         ];
@@ -188,8 +188,8 @@ mod tests {
     /// 10.10 item 8: the operation's own ETIMEDOUT is not taken for "no owner" (tracker 59563).
     #[test]
     fn time_out_of_the_operation_ends_the_call() {
-        assert_eq!(decided(&OpOutcome::Failed(Errno::ETIMEDOUT)), Decision::GiveUp);
-        let refused = OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::ETIMEDOUT));
+        assert_eq!(decided(&OpOutcome::Failed(Errno::ETIMEDOUT.into())), Decision::GiveUp);
+        let refused = OpOutcome::NotPlaced(RpcOutcome::Refused(Errno::ETIMEDOUT.into()));
         assert_eq!(decided(&refused), Decision::GiveUp);
         assert_eq!(rounds().decide_local(Err(Errno::ETIMEDOUT)), Decision::GiveUp);
     }

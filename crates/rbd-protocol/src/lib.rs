@@ -26,5 +26,6 @@ pub mod watcher;
 pub use ids::{ClientId, Millis, RequestId, Token};
 pub use message::{Message, Operation, Request};
 pub use outcome::{
-    Answer, NotifyAnswers, OpOutcome, OpResult, Payload, RpcOutcome, op_result, pick_answer, rpc_outcome,
+    Answer, Ended, Failure, NotifyAnswers, OpOutcome, OpResult, Payload, REASON_BYTES_MAX, RpcOutcome,
+    ended_from_message, ended_to_message, op_result, pick_answer, rpc_outcome,
 };

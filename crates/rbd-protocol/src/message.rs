@@ -1,6 +1,7 @@
 //! What the clients of one image tell each other through notifies on its header object (facts 4.2).
 
 use crate::ids::{ClientId, RequestId};
+use crate::outcome::Ended;
 
 /// A notify's payload, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub enum Message {
     AsyncComplete {
         /// Which request.
         id: RequestId,
-        /// 0 or a negative errno.
-        result: i32,
+        /// How.
+        result: Ended,
     },
     /// Requester to owner: run this.
     Request(Request),

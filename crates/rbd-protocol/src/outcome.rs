@@ -8,6 +8,52 @@ use crate::ids::ClientId;
 /// How an operation ended, as acks and AsyncComplete carry it.
 pub type OpResult = Result<(), Errno>;
 
+/// Why an operation failed, or was refused, as its owner says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means.
+    pub errno: Errno,
+    /// For people, as they would read it where it happened. Empty: nothing is said.
+    pub reason: String,
+}
+
+/// How an operation ended at its owner.
+pub type Ended = Result<(), Failure>;
+
+/// Longest reason, in bytes: it travels in notifies and is kept in the image's header. The rest of a longer one is cut off.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+impl Failure {
+    /// With a reason, cut to [`REASON_BYTES_MAX`].
+    pub fn new(errno: Errno, reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        if reason.len() > REASON_BYTES_MAX {
+            let end = (0..=REASON_BYTES_MAX).rev().find(|end| reason.is_char_boundary(*end));
+            reason.truncate(end.unwrap_or(0));
+        }
+        Self { errno, reason }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::new(errno, "")
+    }
+}
+
+/// As messages and records carry it: 0 or a negative errno, and the reason.
+pub fn ended_to_message(ended: &Ended) -> (i32, &str) {
+    match ended {
+        Ok(()) => (0, ""),
+        Err(failure) => (failure.errno.result(), &failure.reason),
+    }
+}
+
+/// From a message or a record.
+pub fn ended_from_message(result: i32, reason: impl Into<String>) -> Ended {
+    op_result(result).map_err(|errno| Failure::new(errno, reason))
+}
+
 /// From a message: 0 (or a positive number) is success, a negative number an errno; a number nobody knows is EIO.
 pub fn op_result(result: i32) -> OpResult {
     if result >= 0 { Ok(()) } else { Err(Errno::from_number(result).unwrap_or(Errno::EIO)) }
@@ -35,7 +81,7 @@ pub enum RpcOutcome {
     /// The owner does not know the request. Ceph: EOPNOTSUPP.
     NotSupported,
     /// The owner answered with this error.
-    Refused(Errno),
+    Refused(Failure),
     /// The notify itself failed. (One that timed out did not: its partial answers are valid.)
     NotifyFailed(Errno),
 }
@@ -46,7 +92,7 @@ pub enum OpOutcome {
     /// The owner says it is done.
     Done,
     /// The owner says that the operation failed with this.
-    Failed(Errno),
+    Failed(Failure),
     /// ERESTART from the owner: it stopped the operation at a safe point, to be run again.
     Interrupted,
     /// Neither progress nor completion for `rbd_request_timed_out_seconds`. ERESTART as Hammer has it; newer Ceph ETIMEDOUT.
@@ -82,12 +128,12 @@ pub struct Answer {
 }
 
 /// An ack's payload, decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// Not the owner.
     Empty,
-    /// The owner's ResponseMessage: 0 or a negative errno.
-    Response(i32),
+    /// The owner's ResponseMessage.
+    Response(Ended),
     /// Bytes that do not decode.
     Undecodable,
 }
@@ -100,14 +146,12 @@ pub fn pick_answer(notified: &NotifyAnswers) -> RpcOutcome {
     if let Some(second) = claims.next() {
         return RpcOutcome::TwoOwners { a: first.from, b: second.from };
     }
-    match first.payload {
+    match &first.payload {
         Payload::Empty => RpcOutcome::NoOwner,
         Payload::Undecodable => RpcOutcome::Undecodable,
-        Payload::Response(result) => match op_result(result) {
-            Ok(()) => RpcOutcome::Accepted { owner: first.from },
-            Err(Errno::EOPNOTSUPP) => RpcOutcome::NotSupported,
-            Err(errno) => RpcOutcome::Refused(errno),
-        },
+        Payload::Response(Ok(())) => RpcOutcome::Accepted { owner: first.from },
+        Payload::Response(Err(failure)) if failure.errno == Errno::EOPNOTSUPP => RpcOutcome::NotSupported,
+        Payload::Response(Err(failure)) => RpcOutcome::Refused(failure.clone()),
     }
 }
 
@@ -126,8 +170,13 @@ mod tests {
     const A: ClientId = ClientId { gid: 2, handle: 7 };
     const B: ClientId = ClientId { gid: 3, handle: 8 };
 
+    fn response(result: i32) -> Payload {
+        Payload::Response(ended_from_message(result, "why"))
+    }
+
     fn pick(timed_out: bool, answers: &[(ClientId, Payload)]) -> RpcOutcome {
-        let answers = answers.iter().map(|&(from, payload)| Answer { from, payload }).collect();
+        let answers =
+            answers.iter().map(|(from, payload)| Answer { from: *from, payload: payload.clone() }).collect();
         pick_answer(&NotifyAnswers { timed_out, answers })
     }
 
@@ -143,7 +192,7 @@ mod tests {
     #[test]
     fn the_one_answer_counts_also_after_a_time_out() {
         for timed_out in [false, true] {
-            let answers = [(A, Payload::Empty), (B, Payload::Response(0))];
+            let answers = [(A, Payload::Empty), (B, response(0))];
             assert_eq!(pick(timed_out, &answers), RpcOutcome::Accepted { owner: B });
         }
     }
@@ -151,8 +200,8 @@ mod tests {
     /// 10.10 item 3.
     #[test]
     fn two_answers_are_two_owners_whatever_they_say() {
-        for second in [Payload::Response(0), Payload::Response(-30), Payload::Undecodable] {
-            let answers = [(A, Payload::Response(0)), (B, second)];
+        for second in [response(0), response(-30), Payload::Undecodable] {
+            let answers = [(A, response(0)), (B, second.clone())];
             assert_eq!(pick(false, &answers), RpcOutcome::TwoOwners { a: A, b: B }, "{second:?}");
         }
     }
@@ -160,10 +209,19 @@ mod tests {
     /// Catalogue row 30.
     #[test]
     fn errors_of_the_owner_are_told_apart() {
-        assert_eq!(pick(false, &[(A, Payload::Response(-5))]), RpcOutcome::Refused(Errno::EIO));
-        assert_eq!(pick(false, &[(A, Payload::Response(-110))]), RpcOutcome::Refused(Errno::ETIMEDOUT));
-        assert_eq!(pick(false, &[(A, Payload::Response(-95))]), RpcOutcome::NotSupported);
+        assert_eq!(pick(false, &[(A, response(-5))]), RpcOutcome::Refused(Failure::new(Errno::EIO, "why")));
+        assert_eq!(pick(false, &[(A, response(-110))]), RpcOutcome::Refused(Failure::new(Errno::ETIMEDOUT, "why")));
+        assert_eq!(pick(false, &[(A, response(-95))]), RpcOutcome::NotSupported);
         assert_eq!(pick(false, &[(A, Payload::Undecodable)]), RpcOutcome::Undecodable);
+    }
+
+    /// Named limit; a character is not cut in two.
+    #[test]
+    fn a_reason_that_is_too_long_is_cut() {
+        let long = format!("{}€", "x".repeat(REASON_BYTES_MAX - 1));
+        assert_eq!(Failure::new(Errno::EIO, long).reason, "x".repeat(REASON_BYTES_MAX - 1));
+        assert_eq!(ended_to_message(&ended_from_message(-5, "why")), (-5, "why"));
+        assert_eq!(ended_to_message(&ended_from_message(1, "why")), (0, ""));
     }
 
     #[test]

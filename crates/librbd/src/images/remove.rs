@@ -62,12 +62,12 @@ impl Removal<'_> {
     async fn remove_watched(&self, handle: u64, progress: &ProgressSink) -> Result<()> {
         let lock = HeldLock::new(self.io, &names::header(self.id), handle, self.config);
         if let Err(error) = self.lock(handle, lock.cookie()).await {
-            lock.is_gone();
+            lock.settle();
             return Err(error);
         }
         let removed = self.remove_locked(handle, lock.cookie(), progress).await;
         match &removed {
-            Ok(()) => lock.is_gone(),
+            Ok(()) => lock.settle(),
             Err(_) => lock.give_back().await,
         }
         removed

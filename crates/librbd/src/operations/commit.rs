@@ -2,6 +2,7 @@
 
 use errno::Errno;
 use rados::ObjectOp;
+use rbd_protocol::{Ended, Failure};
 
 use super::Run;
 use crate::done::{Record, Recorded};
@@ -21,26 +22,26 @@ impl Run {
     ///
     /// ERESTART when the lock is not held any more: then nothing has changed. Other errors are those of `change`.
     pub(super) async fn commit(&self, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
-        self.end_with(0, what, change).await
+        self.end_with(&Ok(()), what, change).await
     }
 
     /// Leaves only the record that the operation has failed for good: a late copy of the request is not to run it at another
     /// owner. Unrecorded operations leave none. ERESTART when the lock is not held any more.
-    pub(super) async fn record_failure(&self, errno: Errno) -> Result<()> {
+    pub(super) async fn record_failure(&self, failure: Failure) -> Result<()> {
         match self.recorded {
             Some(Recorded { id, .. }) => {
                 let what = format!("record the end of request {id}");
-                self.end_with(errno.result(), &what, ObjectOp::assert_exists).await
+                self.end_with(&Err(failure), &what, ObjectOp::assert_exists).await
             }
             None => Ok(()),
         }
     }
 
-    async fn end_with(&self, result: i32, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
+    async fn end_with(&self, ended: &Ended, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
         let mut rounds = 0;
         let header = loop {
             rounds += 1;
-            let record = self.record(result).await?;
+            let record = self.record(ended).await?;
             match change_header(&self.image, what, |op| record.write(change(op))).await {
                 Err(error) if error.errno() == Errno::ECANCELED && rounds < ROUNDS_MAX => {}
                 header => break header?,
@@ -50,9 +51,9 @@ impl Run {
         Ok(())
     }
 
-    async fn record(&self, result: i32) -> Result<Record> {
+    async fn record(&self, ended: &Ended) -> Result<Record> {
         match self.recorded {
-            Some(request) => Record::of(&self.image.io, &self.image.header, request, result).await,
+            Some(request) => Record::of(&self.image.io, &self.image.header, request, ended).await,
             None => Ok(Record::default()),
         }
     }

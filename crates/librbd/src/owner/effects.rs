@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use errno::Errno;
 use rbd_protocol::lock::{self, State};
-use rbd_protocol::{Message, NotifyAnswers, OpResult, Token, rpc_outcome, watcher};
+use rbd_protocol::{Ended, Failure, Message, NotifyAnswers, OpResult, Token, rpc_outcome, watcher};
 
 use super::{Acquired, Answer, Event, Forwarded, Owner, Work, forwarded};
 use crate::error::Error;
@@ -55,7 +55,9 @@ impl Owner {
                 let answers = notify(&image, &Message::RequestLock(from)).await;
                 Event::ToLock(lock::Event::RequestLockEnded { send, outcome: rpc_outcome(&answers) })
             }),
-            lock::Effect::Ack { ack, answer } => self.ack(ack, answer),
+            lock::Effect::Ack { ack, answer } => {
+                self.ack(ack, answer.map(|answer| answer.map_err(Failure::from)).as_ref());
+            }
             lock::Effect::Complete { token, result } => self.complete(token, result),
             lock::Effect::StateChanged(state) => self.state_changed(state),
         }
@@ -63,7 +65,7 @@ impl Owner {
 
     pub(super) fn perform_watcher(&mut self, effect: watcher::Effect) {
         match effect {
-            watcher::Effect::Ack { ack, answer } => self.ack(ack, answer),
+            watcher::Effect::Ack { ack, answer } => self.ack(ack, answer.as_ref()),
             watcher::Effect::Notify {
                 send,
                 message: message @ (Message::AcquiredLock(_) | Message::ReleasedLock(_)),
@@ -87,7 +89,7 @@ impl Owner {
             watcher::Effect::Refresh { id } => {
                 let image = self.image.clone();
                 let refresh = async move {
-                    let result = image.refresh_if_stale().await.map_err(|error| error.errno());
+                    let result = image.refresh_if_stale().await.map_err(|error| error.to_failure());
                     image.tell(Event::RefreshEnded { id, result });
                 };
                 self.image.tasks.spawn(refresh);
@@ -114,7 +116,7 @@ impl Owner {
         }
     }
 
-    fn ack(&mut self, ack: Token, answer: Option<OpResult>) {
+    fn ack(&mut self, ack: Token, answer: Option<&Ended>) {
         if let Some(ack) = self.acks.remove(&ack) {
             ack.send(wire::encode_ack(answer, self.image.client()));
         }

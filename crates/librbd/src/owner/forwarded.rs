@@ -20,7 +20,7 @@ pub(super) async fn run(image: Arc<OpenImage>, request: Request) {
         }
     };
     let ended = execute(&image, &operation, &origin, &CancellationToken::new(), progress).await;
-    let result = ended.result.as_ref().copied().map_err(Error::errno);
+    let result = ended.result.as_ref().copied().map_err(Error::to_failure);
     image.tell(Event::ToWatcher(watcher::Event::OperationEnded { id, result }));
     // Only now may the lock go: the watcher knows of the end before the release begins.
     drop(ended);

@@ -100,6 +100,12 @@ impl Breakable {
         Held { osd: self.clone(), rule, since }
     }
 
+    /// The next of these is refused.
+    pub(crate) async fn refuse_at(&self, when: wire::FaultCondition, errno: Errno) {
+        let error = wire::FaultError { name: errno.name().to_owned() };
+        self.add_rule(0, when, Action::Error(error)).await;
+    }
+
     /// When the next of these passes, the watches of its client on the object expire.
     pub(crate) async fn expire_watch_at(&self, when: wire::FaultCondition) {
         self.add_rule(0, when, Action::ExpireWatch(wire::FaultExpireWatch {})).await;

@@ -49,6 +49,82 @@ async fn flatten_runs_at_the_lock_owner_and_the_requester_never_owns_the_lock() 
     }
 }
 
+/// What a caller reads of an error.
+fn words(error: &librbd::Error) -> String {
+    match error {
+        librbd::Error::Refused { text, .. } => text.clone(),
+        librbd::Error::Osd { attempted, source } => format!("{attempted}: {}", source.text()),
+    }
+}
+
+/// Every operation, by rules and by the OSD.
+#[tokio::test]
+async fn a_forwarded_error_reads_as_if_it_had_happened_here() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let (owner, requester) = (open(&io, "child").await, open(&other, "child").await);
+    soon(owner.acquire_lock()).await.unwrap();
+    soon(owner.snap_create("s", CallOptions::default())).await.unwrap();
+    let calls = [
+        ("resize", "", Errno::EINVAL),
+        ("snap_create", "", Errno::EEXIST),
+        ("snap_remove", "", Errno::ENOENT),
+        ("resize", "rbd.set_size", Errno::EDQUOT),
+        ("snap_create", "rbd.snapshot_add", Errno::EDQUOT),
+        ("snap_remove", "rbd.snapshot_remove", Errno::EIO),
+        ("flatten", "rbd.parent_detach", Errno::EIO),
+    ];
+    for (operation, refused, errno) in calls {
+        let mut heard = Vec::new();
+        for image in [&owner, &requester] {
+            let options = CallOptions::default();
+            if !refused.is_empty() {
+                cluster.refuse_next(op(refused), errno).await;
+            }
+            let by_rule = refused.is_empty();
+            let result = soon(async {
+                match operation {
+                    "resize" => image.resize(if by_rule { OBJECT } else { 8 * OBJECT }, false, options).await,
+                    "snap_create" => image.snap_create(if by_rule { "s" } else { "t" }, options).await,
+                    "snap_remove" => image.snap_remove(if by_rule { "t" } else { "s" }, options).await,
+                    _ => image.flatten(options).await,
+                }
+            })
+            .await;
+            let error = result.expect_err(operation);
+            // The number of the fault's rule is in its words.
+            let words = words(&error).replace(|letter: char| letter.is_ascii_digit(), "");
+            heard.push((error.errno(), words));
+        }
+        assert_eq!(heard[0], heard[1], "{operation} {refused}");
+        assert_eq!(heard[0].0, errno, "{operation} {refused}");
+    }
+}
+
+/// An error in the ack, too: the owner cannot refresh.
+#[tokio::test]
+async fn a_refusal_of_the_owner_keeps_its_reason() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, requester) = (open(&io, "img").await, open(&other, "img").await);
+    soon(owner.acquire_lock()).await.unwrap();
+    let header = librbd::names::header(&librbd::image_id(&io, "img").await.unwrap());
+    other.notify(&header, Bytes::new(), NOTIFY_TIMEOUT).await.unwrap();
+    soon(requester.refresh()).await.unwrap();
+    let of_owner = proto::osd::v1::FaultCondition {
+        gid: io.rados().gid(),
+        op: "rbd.get_header".to_owned(),
+        direction: proto::osd::v1::FaultDirection::Request.into(),
+        ..proto::osd::v1::FaultCondition::default()
+    };
+    cluster.osd().refuse_at(of_owner, Errno::EIO).await;
+    let error = soon(requester.resize(8 * OBJECT, false, CallOptions::default())).await.unwrap_err();
+    assert_eq!(error.errno(), Errno::EIO);
+    assert!(words(&error).contains("fault rule"), "{error}");
+}
+
 /// Catalogue rows 164 and 184: ResizeViaLockOwner, SnapCreateViaLockOwner, SnapRemoveViaLockOwner and the like.
 #[tokio::test]
 async fn resize_and_snapshots_run_at_the_lock_owner() {

@@ -16,13 +16,15 @@ pub(crate) struct Peer {
     watch: Watch,
     /// Completions that came while a request was being sent: (number, result).
     early: Vec<(u64, i32)>,
+    /// Reason of the newest AsyncComplete.
+    pub(crate) reason: String,
 }
 
 impl Peer {
     pub(crate) async fn watch(io: IoCtx, image: &str) -> Self {
         let header = librbd::names::header(&librbd::image_id(&io, image).await.unwrap());
         let watch = io.watch(&header, None).await.unwrap();
-        Self { io, header, watch, early: Vec::new() }
+        Self { io, header, watch, early: Vec::new(), reason: String::new() }
     }
 
     pub(crate) fn client_id(&self) -> wire::ClientId {
@@ -89,7 +91,9 @@ impl Peer {
                     biased;
                     reply = &mut notify => return reply.unwrap(),
                     // The own notify, and whatever else comes: acked by being dropped.
-                    event = self.watch.next() => self.early.extend(completion(event)),
+                    event = self.watch.next() => {
+                        self.early.extend(completion(event, &mut self.reason));
+                    }
                 }
             }
         })
@@ -107,7 +111,7 @@ impl Peer {
                     return *result;
                 }
                 let event = self.watch.next().await;
-                self.early.extend(completion(event));
+                self.early.extend(completion(event, &mut self.reason));
             }
         })
         .await
@@ -115,10 +119,11 @@ impl Peer {
 }
 
 /// The request and the result of an AsyncComplete.
-fn completion(event: WatchEvent) -> Option<(u64, i32)> {
+fn completion(event: WatchEvent, reason: &mut String) -> Option<(u64, i32)> {
     let WatchEvent::Notify(notification) = event else { return None };
     match wire::NotifyMessage::decode(notification.payload.clone()).unwrap().payload {
         Some(Payload::AsyncComplete(complete)) => {
+            *reason = complete.reason;
             Some((complete.id.unwrap().request_number, complete.result))
         }
         _ => None,
@@ -127,9 +132,8 @@ fn completion(event: WatchEvent) -> Option<(u64, i32)> {
 
 /// A lock owner's ack. It names the responder, as a librbd client does: 0 from nobody would be no bytes at all.
 pub(crate) fn response(result: i32) -> Bytes {
-    wire::ResponseMessage { result, responder: Some(wire::ClientId { gid: 1, handle: 1 }) }
-        .encode_to_vec()
-        .into()
+    let responder = Some(wire::ClientId { gid: 1, handle: 1 });
+    wire::ResponseMessage { result, responder, reason: String::new() }.encode_to_vec().into()
 }
 
 pub(crate) fn is_request(payload: &Payload) -> bool {

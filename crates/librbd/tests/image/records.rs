@@ -286,7 +286,9 @@ async fn a_late_copy_of_a_request_that_failed_is_not_run() {
     soon(first.snap_remove("one", CallOptions::default())).await.unwrap();
     soon(first.close()).await;
     let next = owner_of(&cluster.client("b").await, "img").await;
+    requester.reason.clear();
     assert_eq!(requester.call(again, 1).await, Errno::EEXIST.result(), "as recorded");
+    assert!(requester.reason.contains("has a snapshot one already"), "{:?}", requester.reason);
     assert_eq!(snapshots(&next).await, [""; 0]);
 }
 

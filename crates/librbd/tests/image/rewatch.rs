@@ -5,6 +5,7 @@ use futures_util::FutureExt;
 use librbd::{Config, ImageEvent};
 use proto::osd::v1::{FaultCondition, FaultDirection};
 use rados::IoCtx;
+use tokio::sync::broadcast;
 
 use crate::faults::{Requests, op};
 use crate::support::*;
@@ -26,6 +27,12 @@ fn is_reregistered(event: &ImageEvent) -> bool {
     matches!(event, ImageEvent::WatchState { state: "reregistered", .. })
 }
 
+/// Waits until the peer has looked at the lock and knows what to do: it asks its owner first, who says nothing yet.
+async fn looked(states: &mut broadcast::Receiver<ImageEvent>) {
+    seen(states, is_state("acquiring")).await;
+    seen(states, |event| is_state("waiting_for_lock")(event) || is_state("locked")(event)).await;
+}
+
 async fn nobody_was_fenced(io: &IoCtx) {
     assert_eq!(io.rados().blocklist().await.unwrap(), []);
 }
@@ -43,7 +50,7 @@ async fn an_owner_whose_cookie_is_not_changed_yet_is_not_fenced() {
     let mut states = peer.events();
     let mut writing = Box::pin(peer.write(0, vec![2; OBJECT as usize].into()));
     assert!(writing.as_mut().now_or_never().is_none());
-    seen(&mut states, is_state("waiting_for_lock")).await;
+    looked(&mut states).await;
     nobody_was_fenced(&other).await;
     held.let_go().await;
     soon(writing).await.unwrap();
@@ -70,7 +77,7 @@ async fn an_owner_that_took_the_lock_under_its_old_watch_is_not_fenced() {
     let mut states = peer.events();
     let mut writing = Box::pin(peer.write(0, vec![2; OBJECT as usize].into()));
     assert!(writing.as_mut().now_or_never().is_none());
-    seen(&mut states, is_state("waiting_for_lock")).await;
+    looked(&mut states).await;
     nobody_was_fenced(&other).await;
     changing.let_go().await;
     soon(first).await.unwrap();

@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn the_field_of_an_outermost_oneof_is_its_number() {
-        let payload = Some(Payload::AsyncComplete(AsyncCompletePayload { id: None, result: 0 }));
+        let payload = Some(Payload::AsyncComplete(AsyncCompletePayload::default()));
         assert_eq!(first_field(&NotifyMessage { payload }.encode_to_vec()), Some(6));
     }
 

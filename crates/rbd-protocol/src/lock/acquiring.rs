@@ -7,7 +7,7 @@ use crate::ids::{Millis, Token};
 use crate::lock::machine::{complete, configured_policy, ends_automatic_policy};
 use crate::lock::queue::{Action, Kind, Waiter};
 use crate::lock::{Effect, ExclusiveLock, Policy, Purpose, State};
-use crate::outcome::{OpResult, RpcOutcome};
+use crate::outcome::{Failure, OpResult, RpcOutcome};
 
 /// What a waiting state waits for, and how long at most.
 #[derive(Clone, Debug)]
@@ -231,7 +231,7 @@ impl ExclusiveLock {
                 self.begin_acquire(now, effects);
             }
             RpcOutcome::NoOwner => wait.deadline = now + self.backoff.next_delay(),
-            RpcOutcome::Refused(Errno::EROFS) => self.refuse(now, Errno::EROFS, effects),
+            RpcOutcome::Refused(Failure { errno: Errno::EROFS, .. }) => self.refuse(now, Errno::EROFS, effects),
             RpcOutcome::TwoOwners { .. } if again => self.refuse(now, Errno::EIO, effects),
             RpcOutcome::NotifyFailed(Errno::EBLOCKLISTED) => self.fail(Errno::EBLOCKLISTED, effects),
             RpcOutcome::TwoOwners { .. }

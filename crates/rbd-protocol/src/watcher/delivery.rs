@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use errno::Errno;
 
 use crate::ids::{ClientId, Millis, RequestId, Token};
-use crate::outcome::NotifyAnswers;
+use crate::outcome::{Ended, NotifyAnswers};
 use crate::retry::Backoff;
 
 /// Sendings of one AsyncComplete. A requester that still waits after them sends its request again and gets a new round.
@@ -13,7 +13,7 @@ const SENDS_MAX: u32 = 10;
 
 #[derive(Clone, Debug)]
 struct Delivery {
-    result: i32,
+    result: Ended,
     /// The requester's watch when it sent the request.
     requester: ClientId,
     sends: u32,
@@ -46,13 +46,13 @@ impl Deliveries {
     }
 
     /// Due at once. One that is under way may have come too early for this requester: it is sent once more.
-    pub(crate) fn start(&mut self, now: Millis, id: RequestId, handle: u64, result: i32) {
+    pub(crate) fn start(&mut self, now: Millis, id: RequestId, handle: u64, result: Ended) {
         let requester = ClientId { gid: id.gid, handle };
         self.started += 1;
         let delivery = self.by_id.entry(id).or_insert_with(|| {
             let min = Millis(self.retry_delay.0 / 10);
             let backoff = Backoff::new(min, self.retry_delay, self.seed.wrapping_add(self.started));
-            Delivery { result, requester, sends: 0, backoff, step: Step::Due(now) }
+            Delivery { result: result.clone(), requester, sends: 0, backoff, step: Step::Due(now) }
         });
         delivery.result = result;
         delivery.requester = requester;
@@ -83,12 +83,12 @@ impl Deliveries {
     }
 
     /// The next one that is due; the caller sends it under this token.
-    pub(crate) fn take_due(&mut self, now: Millis, send: Token) -> Option<(RequestId, i32)> {
+    pub(crate) fn take_due(&mut self, now: Millis, send: Token) -> Option<(RequestId, Ended)> {
         let due = |step: &Step| matches!(step, Step::Due(at) if *at <= now);
         let (id, delivery) = self.by_id.iter_mut().find(|(_, delivery)| due(&delivery.step))?;
         delivery.sends += 1;
         delivery.step = Step::Sent { send, again: false };
-        Some((*id, delivery.result))
+        Some((*id, delivery.result.clone()))
     }
 
     pub(crate) fn sent(

@@ -6,7 +6,7 @@ use crate::ids::ClientId;
 use crate::ids::{Millis, RequestId, Token};
 use crate::lock::{self, Ownership};
 use crate::message::{Message, Request};
-use crate::outcome::{NotifyAnswers, OpOutcome, OpResult};
+use crate::outcome::{Ended, NotifyAnswers, OpOutcome};
 
 /// Settings of one image's watcher; names are Ceph's where Ceph has them.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ pub enum Event {
         /// Of the effect.
         id: RequestId,
         /// An error is the answer.
-        result: OpResult,
+        result: Ended,
         /// At this moment: it may have changed during the refresh.
         ownership: Ownership,
     },
@@ -95,7 +95,7 @@ pub enum Event {
         /// Which.
         id: RequestId,
         /// ERESTART, EBLOCKLISTED and ESHUTDOWN are not final: the request runs again when it is sent again.
-        result: OpResult,
+        result: Ended,
     },
     /// The time of [`next_deadline`](super::ImageWatcher::next_deadline) has come.
     Timer,
@@ -109,7 +109,7 @@ pub enum Effect {
         /// Of the event.
         ack: Token,
         /// Only a lock owner answers.
-        answer: Option<OpResult>,
+        answer: Option<Ended>,
     },
     /// Notify everybody; then [`Event::NotifyEnded`]. Nothing waits for it in the meantime.
     Notify {

@@ -192,7 +192,7 @@ impl ImageWatcher {
                 return effects.push(Effect::Lock(lock::Event::RequestLock { ack }));
             }
             Message::Unknown if is_owner => {
-                return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EOPNOTSUPP)) });
+                return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EOPNOTSUPP.into())) });
             }
             Message::RequestLock(_) | Message::Unknown => {}
             Message::AcquiredLock(id) => self.owner_acquired(id, is_owner, effects),

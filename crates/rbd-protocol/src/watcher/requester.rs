@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use errno::Errno;
 
 use crate::ids::{ClientId, Millis, RequestId, Token};
-use crate::outcome::{OpOutcome, OpResult, RpcOutcome, op_result};
+use crate::outcome::{Ended, Failure, OpOutcome, RpcOutcome};
 use crate::watcher::Effect;
 
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ struct Entry {
     offset: Option<u64>,
     /// Errors that came while the owner was unknown, by the client instance that sent them, which the OSD vouches for. One may
     /// be a former owner's, late; the ack says whose counts.
-    early_errors: BTreeMap<u64, Errno>,
+    early_errors: BTreeMap<u64, Failure>,
 }
 
 impl Entry {
@@ -84,12 +84,12 @@ impl Requester {
                 entry.owner = Some(owner.gid);
                 let early_error = entry.early_errors.remove(&owner.gid);
                 effects.push(Effect::Placed { token, owner });
-                if let Some(errno) = early_error {
-                    self.end(id, Err(errno), effects);
+                if let Some(failure) = early_error {
+                    self.end(id, Err(failure), effects);
                 }
                 return Some(owner);
             }
-            RpcOutcome::Refused(Errno::ERESTART) => OpOutcome::Interrupted,
+            RpcOutcome::Refused(Failure { errno: Errno::ERESTART, .. }) => OpOutcome::Interrupted,
             other => OpOutcome::NotPlaced(other),
         };
         self.entries.remove(&id);
@@ -115,26 +115,26 @@ impl Requester {
 
     /// AsyncComplete. While the owner is unknown success counts, whoever sent it: it has happened. An error may be that of an
     /// earlier attempt elsewhere: it is kept until the ack names the owner, and ends with the entry.
-    pub(crate) fn completed(&mut self, id: RequestId, notifier: u64, result: i32, effects: &mut Vec<Effect>) {
+    pub(crate) fn completed(&mut self, id: RequestId, notifier: u64, result: Ended, effects: &mut Vec<Effect>) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_run_by(notifier)) else { return };
-        match (op_result(result), entry.owner) {
-            (Err(errno), None) => {
-                entry.early_errors.insert(notifier, errno);
+        match (result, entry.owner) {
+            (Err(failure), None) => {
+                entry.early_errors.insert(notifier, failure);
             }
             (result, _) => self.end(id, result, effects),
         }
     }
 
     /// After success the own image is stale before the caller hears of it (facts 9.1 row 11).
-    fn end(&mut self, id: RequestId, result: OpResult, effects: &mut Vec<Effect>) {
+    fn end(&mut self, id: RequestId, result: Ended, effects: &mut Vec<Effect>) {
         let Some(entry) = self.entries.remove(&id) else { return };
         let outcome = match result {
             Ok(()) => {
                 effects.push(Effect::MarkStale);
                 OpOutcome::Done
             }
-            Err(Errno::ERESTART) => OpOutcome::Interrupted,
-            Err(errno) => OpOutcome::Failed(errno),
+            Err(Failure { errno: Errno::ERESTART, .. }) => OpOutcome::Interrupted,
+            Err(failure) => OpOutcome::Failed(failure),
         };
         effects.push(Effect::Complete { token: entry.token, outcome });
     }

@@ -7,7 +7,7 @@ use errno::Errno;
 use crate::ids::{Millis, RequestId, Token};
 use crate::lock::Ownership;
 use crate::message::Request;
-use crate::outcome::OpResult;
+use crate::outcome::{Ended, Failure};
 use crate::watcher::delivery::Deliveries;
 use crate::watcher::{Config, Effect};
 
@@ -38,7 +38,7 @@ struct Pending {
 
 #[derive(Clone, Debug)]
 struct Completed {
-    result: i32,
+    result: Ended,
     expires: Millis,
 }
 
@@ -84,10 +84,10 @@ impl Served {
             return effects.push(Effect::Ack { ack, answer: None });
         }
         if (id.gid, id.open) == (self.gid, self.open) {
-            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::ERESTART)) });
+            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::ERESTART.into())) });
         }
         if id.number < self.raise_low_water(&request) {
-            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::ESTALE)) });
+            return effects.push(Effect::Ack { ack, answer: Some(Err(too_late())) });
         }
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.handle = request.handle;
@@ -95,12 +95,13 @@ impl Served {
         }
         if let Some(completed) = self.completed.get_mut(&id) {
             completed.expires = now + self.ttl;
-            self.deliveries.start(now, id, request.handle, completed.result);
+            self.deliveries.start(now, id, request.handle, completed.result.clone());
             return effects.push(Effect::Ack { ack, answer: Some(Ok(())) });
         }
         if let Some(arriving) = self.arriving.get_mut(&id) {
             if arriving.acks.len() >= COPIES_MAX {
-                return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EAGAIN)) });
+                let failure = Failure::new(Errno::EAGAIN, "many copies of the request wait already");
+                return effects.push(Effect::Ack { ack, answer: Some(Err(failure)) });
             }
             arriving.request = request;
             return arriving.acks.push(ack);
@@ -109,7 +110,7 @@ impl Served {
             return effects.push(Effect::Ack { ack, answer: None });
         }
         if self.pending.len() + self.arriving.len() >= REQUESTS_MAX {
-            return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EAGAIN)) });
+            return effects.push(Effect::Ack { ack, answer: Some(Err(no_room())) });
         }
         self.arriving.insert(id, Arriving { request, acks: vec![ack] });
         effects.push(Effect::Refresh { id });
@@ -133,18 +134,19 @@ impl Served {
     pub(crate) fn refreshed(
         &mut self,
         id: RequestId,
-        result: OpResult,
+        result: Ended,
         ownership: Ownership,
         effects: &mut Vec<Effect>,
     ) {
         let Some(Arriving { request, acks }) = self.arriving.remove(&id) else { return };
         let answer = match (result, ownership) {
-            (Err(errno), _) => Some(Err(errno)),
+            (Err(failure), _) => Some(Err(failure)),
             (Ok(()), Ownership::NotOwner | Ownership::Leaving) => None,
             (Ok(()), Ownership::Accepting) => Some(Ok(())),
         };
-        effects.extend(acks.into_iter().map(|ack| Effect::Ack { ack, answer }));
-        if answer == Some(Ok(())) {
+        let is_accepted = answer == Some(Ok(()));
+        effects.extend(acks.into_iter().map(|ack| Effect::Ack { ack, answer: answer.clone() }));
+        if is_accepted {
             let pending = Pending { handle: request.handle, sending: None, queued: None };
             self.pending.insert(id, pending);
             // The ERESTART of an earlier run must not end this one.
@@ -187,13 +189,14 @@ impl Served {
 
     /// Remembers final results only; whatever was interrupted runs again when it is sent again. Progress that waits is
     /// dropped, and the completion follows the one under way: nothing is heard of a request after its end.
-    pub(crate) fn ended(&mut self, now: Millis, id: RequestId, result: OpResult) {
+    pub(crate) fn ended(&mut self, now: Millis, id: RequestId, result: Ended) {
         let Some(pending) = self.pending.remove(&id) else { return };
         let result = match result {
-            Err(Errno::ERESTART | Errno::EBLOCKLISTED | Errno::ESHUTDOWN) => Errno::ERESTART.result(),
-            other => {
-                let result = other.map_or_else(Errno::result, |()| 0);
-                self.completed.insert(id, Completed { result, expires: now + self.ttl });
+            Err(Failure { errno: Errno::ERESTART | Errno::EBLOCKLISTED | Errno::ESHUTDOWN, .. }) => {
+                Err(Errno::ERESTART.into())
+            }
+            result => {
+                self.completed.insert(id, Completed { result: result.clone(), expires: now + self.ttl });
                 self.forget_oldest();
                 result
             }
@@ -221,6 +224,14 @@ impl Served {
         let expires = self.completed.values().map(|completed| completed.expires).min();
         expires.into_iter().chain(self.deliveries.next_deadline()).min()
     }
+}
+
+fn too_late() -> Failure {
+    Failure::new(Errno::ESTALE, "a late copy of a request that has ended")
+}
+
+fn no_room() -> Failure {
+    Failure::new(Errno::EAGAIN, "the lock owner has as many requests as it takes")
 }
 
 #[cfg(test)]
@@ -260,7 +271,7 @@ mod tests {
                 served.refreshed(request(number).id, Ok(()), Ownership::Accepting, &mut effects);
             }
         }
-        let refused = |ack| Effect::Ack { ack, answer: Some(Err(Errno::EAGAIN)) };
+        let refused = |ack| Effect::Ack { ack, answer: Some(Err(no_room())) };
         ask(&mut served, REQUESTS_MAX, &mut effects);
         assert_eq!(effects, [refused(Token(REQUESTS_MAX as u64))]);
         served.ended(Millis(0), request(0).id, Ok(()));

@@ -196,7 +196,7 @@ fn end_of(effect: &Effect, how: u8) -> Event {
             let outcome = match how % 5 {
                 0 | 1 => RpcOutcome::Accepted { owner: PEER },
                 2 => RpcOutcome::NoOwner,
-                3 => RpcOutcome::Refused(Errno::EROFS),
+                3 => RpcOutcome::Refused(Errno::EROFS.into()),
                 _ => RpcOutcome::NotifyFailed(Errno::EIO),
             };
             Event::RequestLockEnded { send: *send, outcome }

@@ -8,6 +8,7 @@ use rbd_protocol::lock::{self, Ownership};
 use rbd_protocol::watcher::{Config, Effect, Event, ImageWatcher};
 use rbd_protocol::{
     Answer, ClientId, Message, Millis, NotifyAnswers, Operation, Payload, Request, RequestId, Token,
+    ended_from_message,
 };
 
 fn clients() -> impl Strategy<Value = ClientId> {
@@ -36,7 +37,7 @@ fn messages() -> impl Strategy<Value = Message> {
         1 => Just(Message::HeaderUpdate),
         1 => (ids(), 0_u64..9).prop_map(|(id, offset)| Message::AsyncProgress { id, offset, total: 9 }),
         1 => (ids(), prop_oneof![Just(0), Just(-85), Just(-5)])
-            .prop_map(|(id, result)| Message::AsyncComplete { id, result }),
+            .prop_map(|(id, result)| Message::AsyncComplete { id, result: ended_from_message(result, "") }),
         4 => requests().prop_map(Message::Request),
         1 => Just(Message::Unknown),
     ]
@@ -152,7 +153,7 @@ impl World {
             Move::Refreshed(ok, ownership) => match self.refreshes.is_empty() {
                 true => return,
                 false => {
-                    let result = if *ok { Ok(()) } else { Err(Errno::EIO) };
+                    let result = if *ok { Ok(()) } else { Err(Errno::EIO.into()) };
                     Event::RefreshDone { id: self.refreshes.remove(0), result, ownership: *ownership }
                 }
             },
@@ -163,7 +164,7 @@ impl World {
             Move::Ended(errno) => match self.running.is_empty() {
                 true => return,
                 false => {
-                    let result = errno.map_or(Ok(()), Err);
+                    let result = errno.map_or(Ok(()), |errno| Err(errno.into()));
                     Event::OperationEnded { id: self.running.remove(0), result }
                 }
             },
@@ -231,8 +232,8 @@ fn notified(how: u8) -> Result<NotifyAnswers, Errno> {
         Ok(NotifyAnswers { timed_out: how.is_multiple_of(2), answers: vec![Answer { from, payload }] })
     };
     match how % 7 {
-        0 | 1 => answer(Payload::Response(0)),
-        2 => answer(Payload::Response(-5)),
+        0 | 1 => answer(Payload::Response(Ok(()))),
+        2 => answer(Payload::Response(Err(Errno::EIO.into()))),
         3 | 4 => answer(Payload::Empty),
         5 => Ok(NotifyAnswers { timed_out: true, answers: Vec::new() }),
         _ => Err(Errno::EIO),

@@ -5,7 +5,7 @@ use rbd_protocol::break_lock::{self, BreakRequest};
 use rbd_protocol::lock::{self, ExclusiveLock, Ownership, Purpose};
 use rbd_protocol::locker::get_locker;
 use rbd_protocol::watcher::{self, ImageWatcher};
-use rbd_protocol::{Message, Millis, RpcOutcome, Token};
+use rbd_protocol::{Failure, Message, Millis, RpcOutcome, Token};
 
 use crate::print;
 use crate::words::Words;
@@ -190,7 +190,7 @@ fn rpc(words: &mut Words<'_>) -> RpcOutcome {
         "no-owner" => RpcOutcome::NoOwner,
         "two-owners" => RpcOutcome::TwoOwners { a: words.client(), b: words.client() },
         "undecodable" => RpcOutcome::Undecodable,
-        "refused" => RpcOutcome::Refused(words.errno()),
+        "refused" => RpcOutcome::Refused(words.errno().into()),
         "failed" => RpcOutcome::NotifyFailed(words.errno()),
         _ => words.wrong("an outcome"),
     }
@@ -235,14 +235,14 @@ fn watcher_event(words: &mut Words<'_>) -> watcher::Event {
         "notified" => watcher::Event::NotifyEnded { send: Token(words.number()), result: words.notified() },
         "refreshed" => {
             let id = words.request_id();
-            let result = words.result();
+            let result = words.result().map_err(Failure::from);
             watcher::Event::RefreshDone { id, result, ownership: ownership(words) }
         }
         "progress" => {
             let id = words.request_id();
             watcher::Event::OperationProgress { id, offset: words.number(), total: words.number() }
         }
-        "ended" => watcher::Event::OperationEnded { id: words.request_id(), result: words.result() },
+        "ended" => watcher::Event::OperationEnded { id: words.request_id(), result: words.ended() },
         "timer" => watcher::Event::Timer,
         _ => words.wrong("an event of the watcher"),
     }

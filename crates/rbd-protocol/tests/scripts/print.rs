@@ -3,7 +3,8 @@
 use rbd_protocol::lock::{self, ExclusiveLock, Ownership};
 use rbd_protocol::watcher::{self, ImageWatcher};
 use rbd_protocol::{
-    ClientId, Message, Millis, OpOutcome, OpResult, Operation, Request, RpcOutcome, acquire, break_lock,
+    ClientId, Ended, Failure, Message, Millis, OpOutcome, OpResult, Operation, Request, RpcOutcome, acquire,
+    break_lock, ended_to_message,
 };
 
 pub(crate) fn lock(effect: &lock::Effect) -> String {
@@ -31,7 +32,9 @@ pub(crate) fn lock_state(lock: &ExclusiveLock) -> String {
 
 pub(crate) fn watcher(effect: &watcher::Effect) -> String {
     match effect {
-        watcher::Effect::Ack { ack, answer } => format!("Ack {} {}", ack.0, self::answer(*answer)),
+        watcher::Effect::Ack { ack, answer } => {
+            format!("Ack {} {}", ack.0, answer.as_ref().map_or("empty".to_owned(), ended))
+        }
         watcher::Effect::Notify { send, message } => format!("Notify {} {}", send.0, self::message(message)),
         watcher::Effect::Lock(lock::Event::RequestLock { ack }) => format!("Lock RequestLock {}", ack.0),
         watcher::Effect::Lock(event) => format!("Lock {event:?}"),
@@ -92,6 +95,15 @@ fn answer(answer: Option<OpResult>) -> String {
     answer.map_or_else(|| "empty".to_owned(), result)
 }
 
+fn ended(ended: &Ended) -> String {
+    ended.as_ref().map_or_else(failed, |()| "ok".to_owned())
+}
+
+/// The reason, if there is one, in quotes.
+fn failed(Failure { errno, reason }: &Failure) -> String {
+    if reason.is_empty() { errno.to_string() } else { format!("{errno} {reason:?}") }
+}
+
 fn deadline(deadline: Option<Millis>) -> String {
     deadline.map_or_else(|| "-".to_owned(), |deadline| deadline.0.to_string())
 }
@@ -121,7 +133,10 @@ fn message(message: &Message) -> String {
         Message::RequestLock(from) => format!("RequestLock {}", client(*from)),
         Message::HeaderUpdate => "HeaderUpdate".to_owned(),
         Message::AsyncProgress { id, offset, total } => format!("AsyncProgress {id} {offset}/{total}"),
-        Message::AsyncComplete { id, result } => format!("AsyncComplete {id} {result}"),
+        Message::AsyncComplete { id, result } => {
+            let (number, reason) = ended_to_message(result);
+            format!("AsyncComplete {id} {number} {reason}").trim_end().to_owned()
+        }
         Message::Request(request) => format!("Request {}", self::request(request)),
         Message::Unknown => "Unknown".to_owned(),
     }
@@ -129,12 +144,12 @@ fn message(message: &Message) -> String {
 
 fn outcome(outcome: &OpOutcome) -> String {
     match outcome {
-        OpOutcome::Failed(errno) => format!("Failed {errno}"),
+        OpOutcome::Failed(failure) => format!("Failed {}", failed(failure)),
         OpOutcome::Dead(errno) => format!("Dead {errno}"),
         OpOutcome::NotPlaced(RpcOutcome::TwoOwners { a, b }) => {
             format!("NotPlaced TwoOwners {} {}", client(*a), client(*b))
         }
-        OpOutcome::NotPlaced(RpcOutcome::Refused(errno)) => format!("NotPlaced Refused {errno}"),
+        OpOutcome::NotPlaced(RpcOutcome::Refused(failure)) => format!("NotPlaced Refused {}", failed(failure)),
         OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(errno)) => format!("NotPlaced NotifyFailed {errno}"),
         OpOutcome::NotPlaced(other) => format!("NotPlaced {other:?}"),
         other => format!("{other:?}"),

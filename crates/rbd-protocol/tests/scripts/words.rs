@@ -3,7 +3,8 @@
 use errno::Errno;
 use rbd_protocol::locker::{LOCK_TAG, LockInfo, LockKind, LockerInfo, encode_cookie};
 use rbd_protocol::{
-    Answer, ClientId, Message, NotifyAnswers, OpResult, Operation, Payload, Request, RequestId,
+    Answer, ClientId, Ended, Failure, Message, NotifyAnswers, OpResult, Operation, Payload, Request, RequestId,
+    ended_from_message,
 };
 
 /// The words of one command, taken from the front; whatever is missing or wrong names the command.
@@ -73,6 +74,16 @@ impl<'a> Words<'a> {
         Errno::from_name(word).unwrap_or_else(|| self.wrong("an errno"))
     }
 
+    /// All words that are left.
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.rest).into_iter().rev().collect::<Vec<_>>().join(" ")
+    }
+
+    /// `ok` or an errno and a reason.
+    pub(crate) fn ended(&mut self) -> Ended {
+        if self.flag("ok") { Ok(()) } else { Err(Failure::new(self.errno(), self.rest())) }
+    }
+
     /// `ok` or an errno.
     pub(crate) fn result(&mut self) -> OpResult {
         if self.flag("ok") { Ok(()) } else { Err(self.errno()) }
@@ -128,7 +139,8 @@ impl<'a> Words<'a> {
             "AsyncComplete" => {
                 let id = self.request_id();
                 let result = self.next().parse().expect("a result");
-                Message::AsyncComplete { id, result }
+                let reason = self.rest();
+                Message::AsyncComplete { id, result: ended_from_message(result, reason) }
             }
             "Request" => Message::Request(self.request()),
             "Unknown" => Message::Unknown,
@@ -148,7 +160,7 @@ impl<'a> Words<'a> {
             let payload = match payload {
                 "" => Payload::Empty,
                 "garbage" => Payload::Undecodable,
-                result => Payload::Response(result.parse().expect("a result")),
+                result => Payload::Response(ended_from_message(result.parse().expect("a result"), "")),
             };
             notified.answers.push(Answer { from: self.parse_client(client), payload });
         }
