@@ -95,15 +95,23 @@ mod tests {
 
     #[test]
     fn a_failed_completion_is_named_by_its_errno() {
-        let payload = encoded(Payload::AsyncComplete(AsyncCompletePayload { id: None, result: -85, reason: String::new() }));
+        let payload = encoded(Payload::AsyncComplete(AsyncCompletePayload {
+            id: None,
+            result: -85,
+            reason: String::new(),
+        }));
         assert_eq!(said(&payload).map(|said| said.detail), Some("ERESTART (-85)".to_owned()));
     }
 
     #[test]
     fn an_empty_ack_answers_nothing() {
         assert_eq!(answered(&[]), None);
-        let ack =
-            ResponseMessage { result: 0, responder: Some(ClientId { gid: 3, handle: 1 }), ..Default::default() }.encode_to_vec();
+        let ack = ResponseMessage {
+            result: 0,
+            responder: Some(ClientId { gid: 3, handle: 1 }),
+            ..Default::default()
+        }
+        .encode_to_vec();
         assert_eq!(answered(&ack).map(|(result, _)| result), Some(0));
     }
 }

@@ -54,3 +54,6 @@ pub use parent::ParentImage;
 pub use progress::{CallOptions, OperationEvent, ProgressSink};
 pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, Times, View};
 pub use striping::{Extent, Layout, ObjectExtent};
+
+/// The maintenance operations that are forwarded to the lock's owner.
+pub const OPERATIONS: &[rbd_protocol::Entry] = rbd_protocol::Operation::TABLE;

@@ -28,7 +28,6 @@ use crate::state::ImageState;
 use crate::throttle::interrupted;
 pub(crate) use commit::is_confirmed;
 pub(crate) use protect::{protect, unprotect};
-use queue::Kind;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,21 +70,16 @@ impl Maintenance {
     /// As events and logs name it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Forwardable(Operation::Flatten) => "flatten",
-            Self::Forwardable(Operation::Resize { .. }) => "resize",
-            Self::Forwardable(Operation::SnapCreate { .. }) => "snap_create",
-            Self::Forwardable(Operation::SnapRemove { .. }) => "snap_remove",
+            Self::Forwardable(operation) => operation.entry().name,
             Self::Rollback { .. } => "snap_rollback",
         }
     }
 
-    fn kind(&self) -> Kind {
+    /// What does not run beside it. A rollback resizes, and reads a snapshot; none is to be taken of what it has changed in part.
+    fn apart_from(&self) -> &'static [&'static str] {
         match self {
-            Self::Forwardable(Operation::Flatten) => Kind::Flatten,
-            Self::Forwardable(Operation::Resize { .. }) => Kind::Resize,
-            Self::Forwardable(Operation::SnapCreate { .. }) => Kind::SnapCreate,
-            Self::Forwardable(Operation::SnapRemove { .. }) => Kind::SnapRemove,
-            Self::Rollback { .. } => Kind::Rollback,
+            Self::Forwardable(operation) => operation.entry().apart_from,
+            Self::Rollback { .. } => &["resize", "snap_create", "snap_remove"],
         }
     }
 }
@@ -116,7 +110,7 @@ pub(crate) async fn execute(
     let turn = tokio::select! {
         biased;
         () = abandoned.cancelled() => return Ended { result: Err(interrupted()), _running: None },
-        turn = image.queues.turn(operation.kind()) => turn,
+        turn = image.queues.turn(operation.apart_from()) => turn,
     };
     let Some(running) = admit(image, origin.attempt, abandoned.child_token()).await else {
         return Ended { result: Err(not_admitted(image)), _running: None };

@@ -34,21 +34,47 @@ fn message_from_wire(message: Wire) -> Option<Message> {
             let result = ended_from_message(complete.result, complete.reason);
             Message::AsyncComplete { id: id_from_wire(complete.id?), result }
         }
-        Wire::Flatten(flatten) => request_from_wire(flatten.request?, Operation::Flatten)?,
-        Wire::Resize(resize) => {
-            let operation = Operation::Resize { size: resize.size, allow_shrink: resize.allow_shrink };
-            request_from_wire(resize.request?, operation)?
-        }
-        Wire::SnapCreate(create) => {
-            request_from_wire(create.request?, Operation::SnapCreate { name: create.name })?
-        }
-        Wire::SnapRemove(remove) => {
-            request_from_wire(remove.request?, Operation::SnapRemove { name: remove.name })?
-        }
+        request => return request_from_wire(request),
     })
 }
 
-fn request_from_wire(header: wire::RequestHeader, operation: Operation) -> Option<Message> {
+/// Both directions of every operation in [`Operation::TABLE`]: its fields are those of its payload.
+macro_rules! payloads {
+    ($($operation:ident { $($field:ident),* } = $payload:ident,)+) => {
+        /// None: a part is missing, or it is no request. A message that is neither known here nor above does not compile.
+        fn request_from_wire(message: Wire) -> Option<Message> {
+            match message {
+                $(Wire::$operation(wire::$payload { request, $($field),* }) => {
+                    request_with_header(request?, Operation::$operation { $($field),* })
+                })+
+                Wire::AcquiredLock(_)
+                | Wire::ReleasedLock(_)
+                | Wire::RequestLock(_)
+                | Wire::HeaderUpdate(_)
+                | Wire::AsyncProgress(_)
+                | Wire::AsyncComplete(_) => None,
+            }
+        }
+
+        fn request_to_wire(request: &Request) -> Wire {
+            let header = Some(header_to_wire(request));
+            match request.operation.clone() {
+                $(Operation::$operation { $($field),* } => {
+                    Wire::$operation(wire::$payload { request: header, $($field),* })
+                })+
+            }
+        }
+    };
+}
+
+payloads! {
+    Flatten {} = FlattenPayload,
+    Resize { size, allow_shrink } = ResizePayload,
+    SnapCreate { name } = SnapCreatePayload,
+    SnapRemove { name } = SnapRemovePayload,
+}
+
+fn request_with_header(header: wire::RequestHeader, operation: Operation) -> Option<Message> {
     Some(Message::Request(Request {
         id: id_from_wire(header.id?),
         handle: header.handle,
@@ -56,6 +82,15 @@ fn request_from_wire(header: wire::RequestHeader, operation: Operation) -> Optio
         low_water_mark: header.low_water_mark,
         operation,
     }))
+}
+
+fn header_to_wire(request: &Request) -> wire::RequestHeader {
+    wire::RequestHeader {
+        id: Some(id_to_wire(request.id)),
+        handle: request.handle,
+        attempt: request.attempt,
+        low_water_mark: request.low_water_mark,
+    }
 }
 
 fn client_from_wire(client: wire::ClientId) -> ClientId {
@@ -100,23 +135,6 @@ fn message_to_wire(message: &Message) -> Option<Wire> {
     })
 }
 
-fn request_to_wire(request: &Request) -> Wire {
-    let header = Some(wire::RequestHeader {
-        id: Some(id_to_wire(request.id)),
-        handle: request.handle,
-        attempt: request.attempt,
-        low_water_mark: request.low_water_mark,
-    });
-    match request.operation.clone() {
-        Operation::Flatten => Wire::Flatten(wire::FlattenPayload { request: header }),
-        Operation::Resize { size, allow_shrink } => {
-            Wire::Resize(wire::ResizePayload { request: header, size, allow_shrink })
-        }
-        Operation::SnapCreate { name } => Wire::SnapCreate(wire::SnapCreatePayload { request: header, name }),
-        Operation::SnapRemove { name } => Wire::SnapRemove(wire::SnapRemovePayload { request: header, name }),
-    }
-}
-
 fn client_to_wire(client: ClientId) -> wire::ClientId {
     wire::ClientId { gid: client.gid, handle: client.handle }
 }
@@ -146,12 +164,15 @@ fn decode_ack(payload: Bytes) -> Payload {
     if payload.is_empty() {
         return Payload::Empty;
     }
-    wire::ResponseMessage::decode(payload)
-        .map_or(Payload::Undecodable, |answer| Payload::Response(ended_from_message(answer.result, answer.reason)))
+    wire::ResponseMessage::decode(payload).map_or(Payload::Undecodable, |answer| {
+        Payload::Response(ended_from_message(answer.result, answer.reason))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use errno::Errno;
     use rbd_protocol::Failure;
 
@@ -180,9 +201,17 @@ mod tests {
             request(Operation::SnapCreate { name: "s".to_owned() }),
             request(Operation::SnapRemove { name: "s".to_owned() }),
         ];
+        let mut operations = BTreeSet::new();
         for message in messages {
-            assert_eq!(decode_message(encode_message(&message)), message);
+            let encoded = encode_message(&message);
+            assert_eq!(decode_message(encoded.clone()), message);
+            if let Message::Request(request) = message {
+                let payload = request.operation.entry().payload;
+                assert_eq!(u32::from(encoded[0] >> 3), payload, "{request:?}");
+                operations.insert(payload);
+            }
         }
+        assert_eq!(operations.len(), Operation::TABLE.len(), "every operation is a message here");
     }
 
     #[test]

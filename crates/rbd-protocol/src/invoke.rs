@@ -4,7 +4,7 @@
 use errno::Errno;
 
 use crate::ids::Millis;
-use crate::message::Operation;
+use crate::operation::Operation;
 use crate::outcome::{Failure, OpOutcome, OpResult, RpcOutcome};
 use crate::retry::Backoff;
 
@@ -41,7 +41,9 @@ impl Rounds {
         let again = std::mem::replace(&mut self.two_owners, two_owners);
         match outcome {
             OpOutcome::Done => Decision::Done,
-            OpOutcome::Failed(Failure { errno: Errno::ERESTART, .. }) | OpOutcome::Interrupted => self.restart(),
+            OpOutcome::Failed(Failure { errno: Errno::ERESTART, .. }) | OpOutcome::Interrupted => {
+                self.restart()
+            }
             OpOutcome::Failed(_) | OpOutcome::Dead(_) | OpOutcome::Closed => Decision::GiveUp,
             OpOutcome::OwnerChanged | OpOutcome::WatchRenewed => self.restart(),
             OpOutcome::NoProgress => {
@@ -103,7 +105,7 @@ pub const fn is_reached(operation: &Operation, image: Seen) -> bool {
     match operation {
         Operation::Flatten => !image.has_parent,
         Operation::Resize { size, .. } => image.size == *size,
-        Operation::SnapCreate { .. } | Operation::SnapRemove { .. } => false,
+        _ => false,
     }
 }
 

@@ -19,12 +19,14 @@ pub mod invoke;
 pub mod lock;
 pub mod locker;
 mod message;
+mod operation;
 mod outcome;
 pub mod retry;
 pub mod watcher;
 
 pub use ids::{ClientId, Millis, RequestId, Token};
-pub use message::{Message, Operation, Request};
+pub use message::{Message, Request};
+pub use operation::{Entry, Operation};
 pub use outcome::{
     Answer, Ended, Failure, NotifyAnswers, OpOutcome, OpResult, Payload, REASON_BYTES_MAX, RpcOutcome,
     ended_from_message, ended_to_message, op_result, pick_answer, rpc_outcome,

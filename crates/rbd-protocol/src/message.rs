@@ -1,6 +1,7 @@
 //! What the clients of one image tell each other through notifies on its header object (facts 4.2).
 
 use crate::ids::{ClientId, RequestId};
+use crate::operation::Operation;
 use crate::outcome::Ended;
 
 /// A notify's payload, decoded.
@@ -65,28 +66,4 @@ pub struct Request {
     pub low_water_mark: u64,
     /// What to do.
     pub operation: Operation,
-}
-
-/// The maintenance operations that can be forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Copy everything from the parent and detach it.
-    Flatten,
-    /// Change the size.
-    Resize {
-        /// Bytes.
-        size: u64,
-        /// False: a smaller size is EINVAL.
-        allow_shrink: bool,
-    },
-    /// Create a snapshot.
-    SnapCreate {
-        /// Its name.
-        name: String,
-    },
-    /// Remove a snapshot.
-    SnapRemove {
-        /// Its name.
-        name: String,
-    },
 }

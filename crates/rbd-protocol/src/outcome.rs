@@ -210,7 +210,10 @@ mod tests {
     #[test]
     fn errors_of_the_owner_are_told_apart() {
         assert_eq!(pick(false, &[(A, response(-5))]), RpcOutcome::Refused(Failure::new(Errno::EIO, "why")));
-        assert_eq!(pick(false, &[(A, response(-110))]), RpcOutcome::Refused(Failure::new(Errno::ETIMEDOUT, "why")));
+        assert_eq!(
+            pick(false, &[(A, response(-110))]),
+            RpcOutcome::Refused(Failure::new(Errno::ETIMEDOUT, "why"))
+        );
         assert_eq!(pick(false, &[(A, response(-95))]), RpcOutcome::NotSupported);
         assert_eq!(pick(false, &[(A, Payload::Undecodable)]), RpcOutcome::Undecodable);
     }

@@ -1,51 +1,39 @@
-use tokio::sync::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
-/// Type of an operation: those of one type run one after the other, in the order of their arrival (facts 5.5). Two exclude
-/// other types too, so that no snapshot is taken of an image that they have changed in part: a resize, which cuts objects before
-/// the header says so, excludes the creation of snapshots; a rollback does too, and resizes, because it resizes, and the removal
-/// of snapshots, because it reads one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Flatten,
-    Resize,
-    SnapCreate,
-    SnapRemove,
-    Rollback,
-}
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
 /// The turn of one operation; it lasts until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    _queues: Vec<MutexGuard<'a, ()>>,
+pub(crate) struct Turn {
+    _queues: Vec<OwnedMutexGuard<()>>,
 }
 
-/// One queue for each type, for local and forwarded operations alike.
+/// One queue for each type of operation, for local and forwarded ones alike: those of one type run one after the other, in the
+/// order of their arrival (facts 5.5).
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    flatten: Mutex<()>,
-    resize: Mutex<()>,
-    snap_create: Mutex<()>,
-    snap_remove: Mutex<()>,
+    by_name: std::sync::Mutex<BTreeMap<&'static str, Arc<Mutex<()>>>>,
     /// Operations of different types run together, but what each decides by the state and commits is one step.
     commit: Mutex<()>,
 }
 
 impl Queues {
-    /// Waits for the turn of one operation.
-    pub(crate) async fn turn(&self, kind: Kind) -> Turn<'_> {
+    /// Waits for the turn of an operation that does not run beside those with these names.
+    pub(crate) async fn turn(&self, apart_from: &[&'static str]) -> Turn {
         // Whoever takes several takes them in one order.
-        let queues: &[&Mutex<()>] = match kind {
-            Kind::Flatten => &[&self.flatten],
-            Kind::Resize => &[&self.resize, &self.snap_create],
-            Kind::Rollback => &[&self.resize, &self.snap_remove, &self.snap_create],
-            Kind::SnapCreate => &[&self.snap_create],
-            Kind::SnapRemove => &[&self.snap_remove],
-        };
-        let mut turns = Vec::with_capacity(queues.len());
-        for queue in queues {
-            turns.push(queue.lock().await);
+        let mut names = apart_from.to_vec();
+        names.sort_unstable();
+        let mut turns = Vec::with_capacity(names.len());
+        for name in names {
+            turns.push(self.queue(name).lock_owned().await);
         }
         Turn { _queues: turns }
+    }
+
+    fn queue(&self, name: &'static str) -> Arc<Mutex<()>> {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.entry(name).or_default().clone()
     }
 
     /// Waits for the turn to decide and commit.

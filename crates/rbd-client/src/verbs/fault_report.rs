@@ -1,8 +1,7 @@
-use clap::ValueEnum;
 use proto::osd::v1 as wire;
 use proto::osd::v1::fault_rule::Action as W;
 
-use super::fault_rule::Kind;
+use super::fault_rule::kinds;
 use crate::report::{Column, Lines, Object, Report, Value, list, table};
 
 /// A rule was added.
@@ -53,9 +52,9 @@ fn options(rule: &wire::FaultRule) -> String {
     let when = rule.when.clone().unwrap_or_default();
     let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
     let gid = number(when.gid);
-    let kind = Kind::of_field(when.payload_field).and_then(ValueEnum::to_possible_value);
+    let kind = kinds().find(|(field, _)| *field == when.payload_field);
     let (kind, field) = match kind {
-        Some(kind) => (kind.get_name().to_owned(), 0),
+        Some((_, name)) => (name, 0),
         None => (String::new(), when.payload_field),
     };
     let prefix: String = when.payload_prefix.iter().map(|byte| format!("{byte:02x}")).collect();

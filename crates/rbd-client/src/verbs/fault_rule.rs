@@ -1,5 +1,6 @@
 use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use proto::osd::v1 as wire;
 use proto::osd::v1::fault_rule::Action as W;
@@ -35,8 +36,8 @@ pub(super) struct Rule {
     op: Option<String>,
 
     /// Only notifies of this kind between the clients of an image, or the acks to them
-    #[arg(long, value_name = "KIND", conflicts_with = "payload_field")]
-    notify: Option<Kind>,
+    #[arg(long, value_name = "KIND", conflicts_with = "payload_field", value_parser = kind())]
+    notify: Option<u32>,
 
     /// Only notifies whose payload has this protobuf field first, or the acks to them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -79,26 +80,21 @@ pub(super) enum Direction {
     Ack,
 }
 
-/// The payloads of rbd.v1.NotifyMessage; the number is that of the field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
-    AcquiredLock = 1,
-    ReleasedLock,
-    RequestLock,
-    HeaderUpdate,
-    AsyncProgress,
-    AsyncComplete,
-    Flatten,
-    Resize,
-    SnapCreate,
-    SnapRemove,
+/// The payloads of rbd.v1.NotifyMessage that are no operations, in the order of their fields, from 1.
+const MESSAGES: [&str; 6] =
+    ["acquired-lock", "released-lock", "request-lock", "header-update", "async-progress", "async-complete"];
+
+/// The kinds of notifies: the field's number in rbd.v1.NotifyMessage, and the name.
+pub(super) fn kinds() -> impl Iterator<Item = (u32, String)> {
+    let messages = (1..).zip(MESSAGES.map(str::to_owned));
+    let operations = librbd::OPERATIONS.iter().map(|entry| (entry.payload, entry.name.replace('_', "-")));
+    messages.chain(operations)
 }
 
-impl Kind {
-    /// The kind whose field it is.
-    pub(super) fn of_field(field: u32) -> Option<&'static Self> {
-        Self::value_variants().iter().find(|kind| **kind as u32 == field)
-    }
+fn kind() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(kinds().map(|(_, name)| name)).map(|name| {
+        kinds().find_map(|(field, known)| (known == name).then_some(field)).expect("it is one of them")
+    })
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -209,7 +205,7 @@ impl Rule {
             object: self.object.clone().unwrap_or_default(),
             op: self.op.clone().unwrap_or_default(),
             payload_prefix: payload_prefix.into(),
-            payload_field: self.notify.map_or(self.payload_field.unwrap_or(0), |kind| kind as u32),
+            payload_field: self.notify.or(self.payload_field).unwrap_or(0),
         };
         let Self { skip, times, later, probability, seed, .. } = *self;
         wire::FaultRule {
@@ -227,31 +223,20 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use proto::rbd::v1::{self as rbd, notify_message::Payload as P};
 
     use super::*;
 
+    /// Whoever adds a message to the protocol gives it a name here.
     #[test]
-    fn kinds_have_the_numbers_of_their_fields() {
-        let payloads = [
-            P::AcquiredLock(rbd::AcquiredLockPayload::default()),
-            P::ReleasedLock(rbd::ReleasedLockPayload::default()),
-            P::RequestLock(rbd::RequestLockPayload::default()),
-            P::HeaderUpdate(rbd::HeaderUpdatePayload {}),
-            P::AsyncProgress(rbd::AsyncProgressPayload::default()),
-            P::AsyncComplete(rbd::AsyncCompletePayload::default()),
-            P::Flatten(rbd::FlattenPayload::default()),
-            P::Resize(rbd::ResizePayload::default()),
-            P::SnapCreate(rbd::SnapCreatePayload::default()),
-            P::SnapRemove(rbd::SnapRemovePayload::default()),
-        ];
-        assert_eq!(payloads.len(), Kind::value_variants().len());
-        for (payload, kind) in payloads.into_iter().zip(Kind::value_variants()) {
-            let debug = format!("{payload:?}");
-            let encoded = rbd::NotifyMessage { payload: Some(payload) }.encode_to_vec();
-            assert_eq!(u32::from(encoded[0] >> 3), *kind as u32, "{kind:?}");
-            assert!(debug.starts_with(&format!("{kind:?}(")), "{debug} is {kind:?}");
-        }
+    fn every_message_between_clients_has_a_kind() {
+        let descriptors = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
+        let files = descriptors.file.iter().filter(|file| file.package() == "rbd.v1");
+        let message =
+            files.flat_map(|file| &file.message_type).find(|message| message.name() == "NotifyMessage");
+        let fields = message.unwrap().field.iter();
+        let fields: Vec<_> =
+            fields.map(|field| (field.number() as u32, field.name().replace('_', "-"))).collect();
+        assert_eq!(kinds().collect::<Vec<_>>(), fields);
     }
 
     #[test]

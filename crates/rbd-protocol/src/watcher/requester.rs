@@ -115,7 +115,13 @@ impl Requester {
 
     /// AsyncComplete. While the owner is unknown success counts, whoever sent it: it has happened. An error may be that of an
     /// earlier attempt elsewhere: it is kept until the ack names the owner, and ends with the entry.
-    pub(crate) fn completed(&mut self, id: RequestId, notifier: u64, result: Ended, effects: &mut Vec<Effect>) {
+    pub(crate) fn completed(
+        &mut self,
+        id: RequestId,
+        notifier: u64,
+        result: Ended,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_run_by(notifier)) else { return };
         match (result, entry.owner) {
             (Err(failure), None) => {

@@ -237,7 +237,7 @@ fn no_room() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Operation;
+    use crate::operation::Operation;
 
     fn served() -> Served {
         let [request_timed_out, completed_request_ttl, retry_delay] = [Millis(30_000); 3];

@@ -117,11 +117,11 @@ fn ownership(ownership: Ownership) -> &'static str {
 }
 
 fn request(request: &Request) -> String {
+    let name = request.operation.entry().name.replace('_', "-");
     let operation = match &request.operation {
-        Operation::Flatten => "flatten".to_owned(),
-        Operation::Resize { size, .. } => format!("resize={size}"),
-        Operation::SnapCreate { name } => format!("snap-create={name}"),
-        Operation::SnapRemove { name } => format!("snap-remove={name}"),
+        Operation::Resize { size, .. } => format!("{name}={size}"),
+        Operation::SnapCreate { name: of } | Operation::SnapRemove { name: of } => format!("{name}={of}"),
+        _ => name,
     };
     format!("{} handle={} attempt={} {operation}", request.id, request.handle, request.attempt)
 }
@@ -149,7 +149,9 @@ fn outcome(outcome: &OpOutcome) -> String {
         OpOutcome::NotPlaced(RpcOutcome::TwoOwners { a, b }) => {
             format!("NotPlaced TwoOwners {} {}", client(*a), client(*b))
         }
-        OpOutcome::NotPlaced(RpcOutcome::Refused(failure)) => format!("NotPlaced Refused {}", failed(failure)),
+        OpOutcome::NotPlaced(RpcOutcome::Refused(failure)) => {
+            format!("NotPlaced Refused {}", failed(failure))
+        }
         OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(errno)) => format!("NotPlaced NotifyFailed {errno}"),
         OpOutcome::NotPlaced(other) => format!("NotPlaced {other:?}"),
         other => format!("{other:?}"),

@@ -296,7 +296,10 @@ fn running_request_is_not_started_twice() {
 /// An error is its owner's, in the owner's words, at every place that it passes.
 #[test]
 fn reason_of_a_failure_travels_with_it() {
-    trace::check("reason_of_a_failure_travels_with_it", include_str!("reason_of_a_failure_travels_with_it.txt"));
+    trace::check(
+        "reason_of_a_failure_travels_with_it",
+        include_str!("reason_of_a_failure_travels_with_it.txt"),
+    );
 }
 
 /// 10.10 item 2, facts 4.5: also for result 0; the result is kept 600 s longer.

@@ -3,8 +3,8 @@
 use errno::Errno;
 use rbd_protocol::locker::{LOCK_TAG, LockInfo, LockKind, LockerInfo, encode_cookie};
 use rbd_protocol::{
-    Answer, ClientId, Ended, Failure, Message, NotifyAnswers, OpResult, Operation, Payload, Request, RequestId,
-    ended_from_message,
+    Answer, ClientId, Ended, Failure, Message, NotifyAnswers, OpResult, Operation, Payload, Request,
+    RequestId, ended_from_message,
 };
 
 /// The words of one command, taken from the front; whatever is missing or wrong names the command.
