@@ -24,8 +24,14 @@ pub struct Config {
     pub limits: Limits,
     /// Events that wait for one watch stream; one more cuts the stream.
     pub watch_queue_events_max: usize,
+    /// Bytes of these events; one more cuts the stream.
+    pub watch_queue_bytes_max: usize,
+    /// Bytes of all notifies that wait for acks, with the acks that came.
+    pub pending_notify_bytes_max: usize,
     /// Events that are kept for followers.
     pub events_kept_max: usize,
+    /// Bytes of these events.
+    pub event_bytes_kept_max: usize,
     /// Pools that exist from the start, besides "rbd".
     pub pools: Vec<String>,
     /// Where every event is written, as one JSON object a line.
@@ -50,8 +56,11 @@ impl Default for Config {
             mon_osd_blocklist_default_expire: Duration::from_secs(3600),
             osd_client_session_timeout: Duration::from_secs(600),
             limits: Limits::default(),
-            watch_queue_events_max: 4096,
+            watch_queue_events_max: 16_384,
+            watch_queue_bytes_max: 64 << 20,
+            pending_notify_bytes_max: 64 << 20,
             events_kept_max: 100_000,
+            event_bytes_kept_max: 32 << 20,
             pools: Vec::new(),
             events_file: None,
             enable_faults: false,
@@ -89,7 +98,9 @@ impl Config {
             osd_client_session_timeout: millis(self.osd_client_session_timeout),
             started_unix_ms: self.started_unix_ms,
             limits: self.limits,
+            pending_notify_bytes_max: self.pending_notify_bytes_max,
             events_kept_max: self.events_kept_max,
+            event_bytes_kept_max: self.event_bytes_kept_max,
             ..osd::Config::default()
         }
     }
@@ -98,4 +109,9 @@ impl Config {
 /// Whole milliseconds, rounded up: a span that is not zero stays so.
 pub(crate) fn millis(span: Duration) -> Millis {
     Millis(u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+}
+
+/// Whole milliseconds, rounded down: what has not passed yet does not count.
+pub(crate) fn whole_millis(span: Duration) -> Millis {
+    Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

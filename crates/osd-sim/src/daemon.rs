@@ -3,40 +3,49 @@
 mod advance;
 mod doors;
 mod late;
+mod outlet;
+mod pace;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use clock::Clock;
 use errno::Errno;
 use osd::faults::Faults;
 use osd::{Effect, Event, Millis, NotifyReply, OpError, Osd, StreamId, WatchEvent};
 use store::MemoryStore;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::Config;
-use crate::config::millis;
+use crate::config::{millis, whole_millis};
 use crate::op_stream::Cut;
 use crate::wire;
 pub(crate) use doors::Passage;
 use late::LateQueue;
+pub(crate) use outlet::{Inlet, OutletEnd};
+use outlet::{Outlet, QueueMax};
+use pace::{PULSE, Pace};
 
 /// The pool that always exists.
 const FIRST_POOL: &str = "rbd";
+
+/// How long what is due waits after a step of the timer has panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// One OSD at work. Every call steps it under one mutex; the effects are carried out while the mutex is held, by sends
 /// that never wait, so that they happen in the order of the steps.
 pub(crate) struct Daemon {
     state: Mutex<State>,
     clock: Clock,
-    started: Instant,
     /// One call advances the clock at a time.
     advancing: tokio::sync::Mutex<()>,
-    watch_queue_events_max: usize,
+    watch_queue_max: QueueMax,
     in_flight_ops_max: usize,
     /// The next deadline has come nearer.
     sooner: Notify,
@@ -52,6 +61,7 @@ pub(crate) struct Daemon {
 
 struct State {
     osd: Osd<MemoryStore>,
+    pace: Pace,
     outlets: BTreeMap<StreamId, Outlet>,
     notifies: BTreeMap<u64, oneshot::Sender<NotifyReply>>,
     /// How many calls each session may still have in flight.
@@ -68,19 +78,6 @@ struct State {
     newest_op_stream: u64,
 }
 
-/// The sending end of a watch stream. Dropping it ends the stream.
-struct Outlet {
-    events: mpsc::Sender<WatchEvent>,
-    cut: Arc<OnceLock<Status>>,
-}
-
-/// The receiving end of a watch stream.
-pub(crate) struct Inlet {
-    pub(crate) events: mpsc::Receiver<WatchEvent>,
-    /// Why the OSD ended the stream; set before the last event is taken.
-    pub(crate) cut: Arc<OnceLock<Status>>,
-}
-
 impl Daemon {
     /// Instances of different seeds do not share a gid before one of them has given out a million.
     pub(crate) fn new(config: &Config, seed: u64) -> Result<Self, OpError> {
@@ -94,6 +91,7 @@ impl Daemon {
         let in_flight_ops_max = config.limits.in_flight_ops_per_session_max as usize;
         let state = State {
             osd,
+            pace: Pace::new(config.clock.clone()),
             outlets: BTreeMap::new(),
             notifies: BTreeMap::new(),
             permits: BTreeMap::new(),
@@ -107,9 +105,11 @@ impl Daemon {
         Ok(Self {
             state: Mutex::new(state),
             clock: config.clock.clone(),
-            started: config.clock.now(),
             advancing: tokio::sync::Mutex::default(),
-            watch_queue_events_max: config.watch_queue_events_max,
+            watch_queue_max: QueueMax {
+                events: config.watch_queue_events_max,
+                bytes: config.watch_queue_bytes_max,
+            },
             in_flight_ops_max,
             sooner: Notify::new(),
             newest_event,
@@ -189,9 +189,7 @@ impl Daemon {
 
     /// Both ends of a watch stream that is not open yet.
     pub(crate) fn channel(&self) -> (OutletEnd, Inlet) {
-        let (sender, receiver) = mpsc::channel(self.watch_queue_events_max);
-        let cut = Arc::new(OnceLock::new());
-        (OutletEnd(Outlet { events: sender, cut: cut.clone() }), Inlet { events: receiver, cut })
+        outlet::channel(self.watch_queue_max)
     }
 
     /// Room for one more op of a session in flight; it is given back when the permit is dropped. EAGAIN at the limit.
@@ -224,27 +222,33 @@ impl Daemon {
         self.newest_event.subscribe()
     }
 
-    /// Does what is due when it is due; never ends.
+    /// Does what is due when it is due; never ends. Without it the time does not pass.
     pub(crate) async fn keep_time(&self) {
         loop {
-            self.step(|osd, now| ((), osd.tick(now)));
-            while self.look(Osd::has_work) {
-                self.step(|osd, now| ((), osd.work(now)));
+            let mut is_sound = survives(|| self.step(|osd, now| ((), osd.tick(now))));
+            while is_sound && self.look(Osd::has_work) {
+                is_sound = survives(|| self.step(|osd, now| ((), osd.work(now))));
                 // Others come in between.
                 tokio::task::yield_now().await;
             }
-            let armed = self.lock().armed;
-            match armed {
-                Some(Millis(deadline)) => {
-                    let deadline = self.started
-                        + std::time::Duration::from_millis(deadline.min(u64::from(u32::MAX) * 1000));
-                    tokio::select! {
-                        biased;
-                        () = self.sooner.notified() => {}
-                        () = self.clock.sleep_until(deadline) => {}
-                    }
+            if !is_sound {
+                sleep(AFTER_PANIC).await;
+            }
+            let deadline = {
+                let state = self.lock();
+                state.armed.map(|deadline| state.pace.reaches(deadline))
+            };
+            let due = async {
+                match deadline {
+                    Some(deadline) => self.clock.sleep_until(deadline).await,
+                    None => std::future::pending().await,
                 }
-                None => self.sooner.notified().await,
+            };
+            tokio::select! {
+                biased;
+                () = self.sooner.notified() => {}
+                () = due => {}
+                () = sleep(PULSE), if self.clock == Clock::Real => {}
             }
         }
     }
@@ -256,7 +260,7 @@ impl Daemon {
         register: impl FnOnce(&mut State, T) -> U,
     ) -> U {
         let mut state = self.lock();
-        let now = self.now();
+        let now = state.look_at_time();
         let (reply, effects) = call(&mut state.osd, now);
         let registered = register(&mut state, reply);
         state.carry_out(now, effects);
@@ -287,39 +291,32 @@ impl Daemon {
 
     /// Since the OSD's start.
     pub(crate) fn now(&self) -> Millis {
-        let passed = self.clock.now() - self.started;
-        Millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+        self.lock().look_at_time()
     }
 
+    /// A step that panics is the end of what it was for, not of the OSD.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no step panics")
+        self.state.lock().unwrap_or_else(|poisoned| {
+            self.state.clear_poison();
+            tracing::error!("a step panicked: the OSD goes on with what it had done until then");
+            poisoned.into_inner()
+        })
     }
 }
 
-/// The sending end of a watch stream before it is open.
-pub(crate) struct OutletEnd(Outlet);
-
-impl OutletEnd {
-    /// Tells the client of a stream that never opened.
-    fn refuse(self, error: OpError) {
-        // The queue is empty; the client may be gone.
-        let _ = self.0.events.try_send(WatchEvent::Result { cookie: 0, error: Some(error) });
-    }
-
-    /// Ends a stream that never opened.
-    pub(crate) fn cut(self, reason: OpError) {
-        self.0.cut(wire::status(reason));
-    }
-}
-
-impl Outlet {
-    fn cut(self, reason: Status) {
-        let first = self.cut.set(reason);
-        debug_assert!(first.is_ok(), "a stream is cut once");
-    }
+/// Whether it did not panic.
+fn survives(step: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(step)).is_ok()
 }
 
 impl State {
+    /// Every step is at the moment at which it begins.
+    fn look_at_time(&mut self) -> Millis {
+        let stood = self.pace.look();
+        self.osd.stood_still(whole_millis(stood));
+        self.pace.passed()
+    }
+
     fn carry_out(&mut self, now: Millis, effects: Vec<Effect>) {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
@@ -337,13 +334,10 @@ impl State {
 
     /// A stream that cannot take an event is cut: nobody waits for it.
     fn send(&mut self, now: Millis, stream: StreamId, event: WatchEvent) -> Vec<Effect> {
-        let Some(outlet) = self.outlets.get(&stream) else { return Vec::new() };
-        if outlet.events.try_send(event).is_ok() {
-            return Vec::new();
-        }
-        let text = format!("{} events wait: watch_queue_events_max", outlet.events.max_capacity());
-        self.cut(stream, wire::status(OpError { errno: Errno::EAGAIN, failed_op: None, text }));
-        self.osd.watch_stream_lost(now, stream)
+        let Some(outlet) = self.outlets.get_mut(&stream) else { return Vec::new() };
+        let Err(full) = outlet.send(event) else { return Vec::new() };
+        self.cut(stream, wire::status(full));
+        self.osd.watch_stream_overrun(now, stream)
     }
 
     fn cut(&mut self, stream: StreamId, reason: Status) {
@@ -366,6 +360,17 @@ pub(crate) fn milliseconds(span: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_step_that_panics_takes_nobody_else_down() {
+        let daemon = Arc::new(Daemon::new(&Config::ci(), 1).expect("the configuration is valid"));
+        let (gid, _) = daemon.connect("one", "peer").expect("there is room");
+        let panicking = daemon.clone();
+        let step = tokio::spawn(async move { panicking.step::<()>(|_, _| panic!("on purpose")) });
+        step.await.expect_err("it panicked");
+        daemon.connect("next", "peer").expect("the OSD goes on");
+        assert_eq!(daemon.look(osd::Osd::sessions)[0].gid, gid, "with what it had");
+    }
 
     #[test]
     fn a_client_that_is_gone_before_its_hello_is_refused_harms_nobody() {

@@ -18,7 +18,6 @@ mod wire;
 pub use crate::clock::ServerClock;
 pub use ::clock::Clock;
 pub use config::Config;
-pub use events::EventsError;
 pub use faults::{FaultRules, RuleInForce};
 pub use options::Options;
 pub use osd::SilentWatch;

@@ -80,7 +80,8 @@ pub(crate) struct Serve {
     /// A pool that exists from the start; may be given more than once. 'rbd' always exists.
     #[arg(long = "pool", env = "OSD_SIM_POOL", value_name = "NAME", value_delimiter = ',')]
     pools: Vec<String>,
-    /// Write every event to this file, as one JSON object a line. The file is created anew.
+    /// Write every event to this file, as one JSON object a line. The file is created anew; where it is too slow or cannot be
+    /// written, an event of kind gap tells what is missing.
     #[arg(long, env = "OSD_SIM_EVENTS", value_name = "FILE")]
     events: Option<PathBuf>,
     /// Let clients break things on purpose: service osd.v1.Faults, `rbd-client fault`.
@@ -140,12 +141,21 @@ struct Limits {
     /// Bytes of one object [134217728].
     #[arg(long, env = "OSD_SIM_OBJECT_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     object_bytes_max: Option<u64>,
-    /// Events that wait for one watch stream before it is cut [4096].
+    /// Events that wait for one watch stream before it is cut [16384].
     #[arg(long, env = "OSD_SIM_WATCH_QUEUE_EVENTS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     watch_queue_events_max: Option<u32>,
+    /// Bytes of the events that wait for one watch stream before it is cut [67108864].
+    #[arg(long, env = "OSD_SIM_WATCH_QUEUE_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    watch_queue_bytes_max: Option<u64>,
+    /// Bytes of all notifies that wait for acks, with the acks that came [67108864].
+    #[arg(long, env = "OSD_SIM_PENDING_NOTIFY_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pending_notify_bytes_max: Option<u64>,
     /// Events that are kept for followers [100000].
     #[arg(long, env = "OSD_SIM_EVENTS_KEPT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events_kept_max: Option<u32>,
+    /// Bytes of the events that are kept for followers [33554432].
+    #[arg(long, env = "OSD_SIM_EVENT_BYTES_KEPT_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    event_bytes_kept_max: Option<u64>,
 }
 
 /// A duration that is not zero.
@@ -198,7 +208,10 @@ impl Limits {
         set(&mut limits.in_flight_ops_per_session_max, self.in_flight_ops_per_session_max);
         set(&mut limits.object_bytes_max, self.object_bytes_max);
         set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
+        set(&mut config.watch_queue_bytes_max, self.watch_queue_bytes_max.map(|max| max as usize));
+        set(&mut config.pending_notify_bytes_max, self.pending_notify_bytes_max.map(|max| max as usize));
         set(&mut config.events_kept_max, self.events_kept_max.map(|max| max as usize));
+        set(&mut config.event_bytes_kept_max, self.event_bytes_kept_max.map(|max| max as usize));
     }
 }
 

@@ -1,6 +1,5 @@
 //! The server as a function of its connections, and the server that tests start.
 
-use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +21,7 @@ use tonic::transport::server::{Connected, Router};
 use crate::Config;
 use crate::clock::{ClockService, ServerClock};
 use crate::daemon::Daemon;
-use crate::events::{self, EventsError};
+use crate::events::EventsFile;
 use crate::faults::{FaultRules, FaultService};
 use crate::service::Service;
 
@@ -40,9 +39,6 @@ pub enum ServeError {
         /// Why.
         error: io::Error,
     },
-    /// The events file is not complete.
-    #[error(transparent)]
-    Events(#[from] EventsError),
     /// A pool of the configuration cannot be created.
     #[error("configuration: {0}")]
     Config(OpError),
@@ -73,13 +69,13 @@ where
 pub(crate) struct Prepared {
     daemon: Arc<Daemon>,
     router: Router,
-    events_file: Option<File>,
+    events_file: Option<EventsFile>,
 }
 
 impl Prepared {
     pub(crate) fn new(config: Config, seed: u64) -> Result<Self, ServeError> {
         let create = |path: &PathBuf| {
-            File::create(path).map_err(|error| ServeError::EventsFile { path: path.clone(), error })
+            EventsFile::create(path).map_err(|error| ServeError::EventsFile { path: path.clone(), error })
         };
         let events_file = config.events_file.as_ref().map(create).transpose()?;
         let daemon = Arc::new(Daemon::new(&config, seed).map_err(ServeError::Config)?);
@@ -99,9 +95,8 @@ impl Prepared {
         let Self { daemon, router, events_file } = self;
         let stop_writing = CancellationToken::new();
         let writing = async {
-            match events_file {
-                Some(file) => events::write(daemon.clone(), file, stop_writing.clone()).await,
-                None => Ok(()),
+            if let Some(file) = events_file {
+                file.follow(daemon.clone(), stop_writing.clone()).await;
             }
         };
         let serving = async {
@@ -114,9 +109,8 @@ impl Prepared {
                 () = daemon.keep_time() => Ok(()),
             }
         };
-        // An events file that cannot be written is no record of what happened: the server ends.
-        futures_util::try_join!(async { Ok::<_, ServeError>(serving.await?) }, async { Ok(writing.await?) })?;
-        Ok(())
+        let (served, ()) = futures_util::join!(serving, writing);
+        Ok(served?)
     }
 }
 

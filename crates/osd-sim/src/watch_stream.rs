@@ -30,7 +30,7 @@ fn events(inlet: Inlet, guard: DropGuard) -> impl Stream<Item = Result<WatchEven
         if is_over {
             return None;
         }
-        if let Some(event) = inlet.events.recv().await {
+        if let Some(event) = inlet.next().await {
             return Some((Ok(wire::watch_event(event)), (inlet, guard, false)));
         }
         let reason = inlet.cut.get()?.clone();

@@ -221,5 +221,6 @@ pub(crate) fn event(event: &osd::Event) -> wire::Event {
         detail: event.detail.clone(),
         arguments: event.arguments.clone(),
         payload: event.payload.clone(),
+        payload_bytes: event.payload_bytes,
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Watcher, ack_of, connect, create, events, notify, session, vector, wait_for};
+use common::{Osd, Watcher, ack_of, connect, create, events, notify, session, vector, wait_for};
 use osd_sim::{Config, Server};
 use proto::osd::v1::{self as wire, op::Op as W};
 use tokio::sync::mpsc;
@@ -207,9 +207,84 @@ async fn stopping_ends_the_streams_and_completes_the_events_file() {
 }
 
 #[tokio::test]
-async fn a_server_whose_events_file_cannot_be_written_ends_at_once() {
-    let config = Config { events_file: Some("/dev/full".into()), ..Config::ci() };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let ended = osd_sim::serve(rpc::incoming(listener), config, 1, std::future::pending()).await;
-    assert!(matches!(ended, Err(osd_sim::ServeError::Events(_))), "{ended:?}");
+async fn a_server_whose_events_file_cannot_be_written_goes_on() {
+    let server = Server::start(Config { events_file: Some("/dev/full".into()), ..Config::ci() });
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "object", vec![create()])).await.expect("it is created");
+    osd.operate(vector(gid, 2, "object", Vec::new())).await.expect("it is there");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn notifies_of_the_largest_size_leave_a_whole_events_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("events.jsonl");
+    let server = Server::start(Config { events_file: Some(file.clone()), ..Config::ci() });
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    for _ in 0..12 {
+        osd.notify(notify(gid, "header", vec![0; 16 << 20], 1000)).await.expect("nobody watches");
+    }
+    server.stop().await;
+    let lines = std::fs::read_to_string(file).expect("it was written");
+    let events: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    assert!(events.iter().all(|event| event["kind"] != "gap"));
+    let notifies: Vec<_> = events.iter().filter(|event| event["kind"] == "notify").collect();
+    assert_eq!(notifies.len(), 12);
+    assert_eq!(notifies[0]["payload_bytes"], 16 << 20);
+    assert_eq!(notifies[0]["payload_hex"].as_str().map(str::len), Some(2 * 4096));
+}
+
+/// A stream with so many watches on "header", in a server that allows them.
+async fn many_watches(server: &Server, count: u64) -> (Osd, u64, Watcher) {
+    let mut osd = connect(server).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    let mut watcher = Watcher::open(&mut osd, gid).await;
+    for cookie in 1..=count {
+        watcher.register("header", cookie);
+        assert_eq!(watcher.result().await, (cookie, None));
+    }
+    (osd, gid, watcher)
+}
+
+#[tokio::test]
+async fn a_notify_reaches_five_thousand_watches_of_one_stream() {
+    const WATCHES: u64 = 5000;
+    let mut config = Config::default();
+    config.limits.watches_per_object_max = 5000;
+    let server = Server::start(config);
+    let (mut osd, gid, mut watcher) = many_watches(&server, WATCHES).await;
+    let asking = osd.notify(notify(gid, "header", b"hello".to_vec(), 60_000));
+    let answering = async {
+        for _ in 0..WATCHES {
+            let Ok(Some(wire::watch_event::Event::Notify(heard))) = watcher.event().await else {
+                panic!("no notify")
+            };
+            watcher.say(ack_of(&heard));
+        }
+    };
+    let (reply, ()) = tokio::join!(asking, answering);
+    let reply = reply.expect("it ran").into_inner();
+    assert_eq!((reply.timed_out, reply.replies.len() as u64), (false, WATCHES));
+}
+
+#[tokio::test]
+async fn a_notify_that_a_stream_cannot_take_says_that_nobody_heard_it() {
+    let server = Server::start(Config { watch_queue_events_max: 64, ..Config::ci() });
+    let (mut osd, gid, mut watcher) = many_watches(&server, 100).await;
+    let reply = osd.notify(notify(gid, "header", b"hello".to_vec(), 60_000)).await.expect("it ran");
+    let reply = reply.into_inner();
+    assert_eq!((reply.timed_out, reply.replies.len(), reply.missed.len()), (true, 0, 100));
+    let ended = loop {
+        match watcher.event().await {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    let error = rpc::status::to_error(&ended.expect_err("it was cut")).expect("by the OSD");
+    assert!(error.text.contains("watch_queue_events_max"), "{}", error.text);
 }

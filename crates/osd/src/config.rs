@@ -25,6 +25,9 @@ pub struct Config {
     pub stored_replies_per_session_max: usize,
     /// Bytes of these replies (EAGAIN).
     pub stored_reply_bytes_per_session_max: u64,
+    /// Bytes of all notifies that wait for acks, with the acks that came: one more notify is refused (EAGAIN), one more ack
+    /// counts without its payload.
+    pub pending_notify_bytes_max: usize,
     /// Fenced instances that are remembered, at least 1: beyond it the oldest are forgotten and are refused with
     /// ENOTCONN instead of EBLOCKLISTED, for their sessions have ended.
     pub fenced_instances_max: usize,
@@ -32,7 +35,7 @@ pub struct Config {
     pub pools_max: usize,
     /// Events that are kept; the oldest go first.
     pub events_kept_max: usize,
-    /// Bytes of the names, details and payloads of the events that are kept; the oldest events go first.
+    /// Bytes of the events that are kept; the oldest go first.
     pub event_bytes_kept_max: usize,
 }
 
@@ -50,10 +53,11 @@ impl Default for Config {
             sessions_max: 10_000,
             stored_replies_per_session_max: 100_000,
             stored_reply_bytes_per_session_max: 64 << 20,
+            pending_notify_bytes_max: 64 << 20,
             fenced_instances_max: 1_000_000,
             pools_max: 1_000,
             events_kept_max: 100_000,
-            event_bytes_kept_max: 64 << 20,
+            event_bytes_kept_max: 32 << 20,
         }
     }
 }

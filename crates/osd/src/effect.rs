@@ -12,7 +12,7 @@ use crate::{Millis, OpError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Send an event down a watch stream. When it cannot be taken at once the stream is cut, and
-    /// [`Osd::watch_stream_lost`](crate::Osd::watch_stream_lost) says so.
+    /// [`Osd::watch_stream_overrun`](crate::Osd::watch_stream_overrun) says so.
     ToWatcher {
         /// Which stream.
         stream: StreamId,

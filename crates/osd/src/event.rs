@@ -7,7 +7,7 @@ use bytes::Bytes;
 use errno::Errno;
 
 use crate::Millis;
-use crate::limits::{DETAIL_BYTES_MAX, kept};
+use crate::limits::{DETAIL_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX};
 use crate::text::{beginning, shown};
 
 macro_rules! kinds {
@@ -52,6 +52,7 @@ kinds! {
     SnapId = "snap_id";
     SnapTrimmed = "snap_trimmed";
     Fault = "fault";
+    Gap = "gap";
 }
 
 /// One thing that happened. Fields that do not apply are 0, `None` or empty.
@@ -83,8 +84,10 @@ pub struct Event {
     pub detail: String,
     /// Of an applied vector, for each op what it is about; empty when the names of the ops say it all.
     pub arguments: Vec<String>,
-    /// Of a notify or an ack.
+    /// Of a notify or an ack; of one above 4 KiB the beginning.
     pub payload: Bytes,
+    /// Of the whole payload.
+    pub payload_bytes: u64,
 }
 
 impl Event {
@@ -105,7 +108,14 @@ impl Event {
             detail: String::new(),
             arguments: Vec::new(),
             payload: Bytes::new(),
+            payload_bytes: 0,
         }
+    }
+
+    /// In place of the events after `after` up to `until`, which the reader was too slow for.
+    pub fn gap(after: u64, until: u64, time: Millis) -> Self {
+        let detail = format!("events {} to {until} are missing: their reader was too slow", after + 1);
+        Self { sequence: until, time, detail, ..Self::new(Kind::Gap, 0) }
     }
 
     pub(crate) fn on(self, pool: &str, object: &str) -> Self {
@@ -140,14 +150,18 @@ impl Event {
         Self { arguments, ..self }
     }
 
-    pub(crate) fn payload(self, payload: Bytes) -> Self {
-        Self { payload, ..self }
+    /// Copied: an event is no reason to keep the message that brought it.
+    pub(crate) fn payload(self, payload: &[u8]) -> Self {
+        let shown = &payload[..payload.len().min(EVENT_PAYLOAD_BYTES_MAX)];
+        Self { payload: Bytes::copy_from_slice(shown), payload_bytes: payload.len() as u64, ..self }
     }
 
-    /// What it costs to keep beyond its fixed size.
+    /// What it costs to keep.
     fn bytes(&self) -> usize {
-        let arguments: usize = self.arguments.iter().map(String::len).sum();
-        self.pool.len() + self.object.len() + self.detail.len() + arguments + self.payload.len()
+        let arguments: usize =
+            self.arguments.iter().map(|argument| size_of::<String>() + argument.len()).sum();
+        let texts = self.pool.len() + self.object.len() + self.detail.len() + arguments;
+        size_of::<Self>() + texts + self.payload.len()
     }
 }
 
@@ -174,18 +188,19 @@ impl EventLog {
     pub(crate) fn tell(&mut self, now: Millis, event: Event) {
         self.newest += 1;
         self.bytes += event.bytes();
-        let payload = kept(event.payload);
-        self.kept.push_back(Arc::new(Event { sequence: self.newest, time: now, payload, ..event }));
+        self.kept.push_back(Arc::new(Event { sequence: self.newest, time: now, ..event }));
         while self.kept.len() > self.kept_max || self.bytes > self.bytes_max {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.bytes -= oldest.bytes();
         }
     }
 
-    /// At most `max` events with a sequence above `after`.
+    /// At most `max` events with a sequence above `after`, behind a gap when older ones of them are no longer kept.
     pub(crate) fn after(&self, after: u64, max: usize) -> Vec<Arc<Event>> {
-        let oldest = self.newest - self.kept.len() as u64;
-        let skipped = after.saturating_sub(oldest).min(self.kept.len() as u64) as usize;
-        self.kept.range(skipped..).take(max).cloned().collect()
+        let gone = self.newest - self.kept.len() as u64;
+        let skipped = after.saturating_sub(gone).min(self.kept.len() as u64) as usize;
+        let time = self.kept.front().map_or(Millis(0), |oldest| oldest.time);
+        let gap = (after < gone).then(|| Arc::new(Event::gap(after, gone, time)));
+        gap.into_iter().chain(self.kept.range(skipped..).take(max).cloned()).collect()
     }
 }

@@ -62,6 +62,10 @@ pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 /// Bytes of an event's detail. It holds the names of all ops of a vector.
 pub(crate) const DETAIL_BYTES_MAX: usize = 4096;
 
+/// Bytes of a payload that an event shows, 4 KiB: what clients of images say to each other is smaller. How long it was is in
+/// the event.
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 4096;
+
 /// Bytes of a name that an error repeats when it is too long.
 const TOO_LONG_SHOWN_BYTES: usize = 32;
 

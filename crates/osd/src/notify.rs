@@ -16,7 +16,7 @@ use crate::{Millis, OpError};
 /// What came of a notify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyReply {
-    /// Somebody did not answer in time.
+    /// Somebody did not answer in time, or cannot have heard it.
     pub timed_out: bool,
     /// (gid, cookie, payload) of every ack, ascending.
     pub replies: Vec<(u64, u64, Bytes)>,
@@ -24,21 +24,44 @@ pub struct NotifyReply {
     pub missed: Vec<(u64, u64)>,
 }
 
-/// A notify that waits for acks. A watch that is removed meanwhile is in neither list of the reply.
+/// What a notify that waits costs, beside its payloads.
+const NOTIFY_BYTES: usize = 256;
+
+/// What each watch that a notify waits for costs.
+const WAITING_BYTES: usize = 64;
+
+/// A notify that waits for acks. A watch that is removed meanwhile is in neither list of the reply, unless the notify was
+/// lost on its way.
 #[derive(Debug)]
 pub(crate) struct Notify {
     notifier_gid: u64,
     pub(crate) payload: Bytes,
     deadline: Millis,
     waiting: BTreeSet<WatchId>,
+    /// Their streams were cut with the notify inside, and no ack has come since. Whether they are waited for or not, they
+    /// have missed it.
+    unheard: BTreeSet<WatchId>,
     replies: BTreeMap<WatchId, Bytes>,
     /// Payloads of `replies`.
     ack_bytes: usize,
+    /// Of all watches when it began.
+    watches: usize,
 }
 
 impl Notify {
     pub(crate) fn waits_for(&self, id: WatchId) -> bool {
         self.waiting.contains(&id)
+    }
+
+    pub(crate) fn is_unheard_by(&mut self, id: WatchId) {
+        if self.waiting.contains(&id) {
+            self.unheard.insert(id);
+        }
+    }
+
+    /// What it costs to let it wait.
+    fn bytes(&self) -> usize {
+        NOTIFY_BYTES + WAITING_BYTES * self.watches + self.payload.len() + self.ack_bytes
     }
 
     /// Why the payload of an ack does not count; `None` = it does.
@@ -67,15 +90,23 @@ impl Notify {
     }
 }
 
+/// How much may wait for acks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingMax {
+    pub(crate) per_object: u32,
+    /// Of all objects together.
+    pub(crate) bytes: usize,
+}
+
 impl WatchTable {
     /// Starts a notify to every watch of the object, the notifier's own included. Watches whose last ping is older than
-    /// their timeout have expired before this step. EAGAIN at the limit. The notify's id.
+    /// their timeout have expired before this step. EAGAIN at the limits. The notify's id.
     pub(crate) fn notify(
         &mut self,
         step: &mut Step,
         place: &Place,
         (notifier_gid, payload, timeout): (u64, Bytes, Millis),
-        pending_max: u32,
+        PendingMax { per_object: pending_max, bytes: bytes_max }: PendingMax,
     ) -> Result<u64, OpError> {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
         if watched.notifies.len() >= pending_max as usize {
@@ -83,14 +114,28 @@ impl WatchTable {
                 format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
             return Err(place.error(Errno::EAGAIN, rule));
         }
-        self.newest_notify += 1;
-        let notify_id = self.newest_notify;
         let deadline = step.now.after(timeout);
         let waiting: BTreeSet<WatchId> = watched.watches.keys().copied().collect();
-        let event = place.event(Kind::Notify, notifier_gid).notify_id(notify_id).payload(payload.clone());
-        step.tell(event.detail(format!("to {} watches", waiting.len())));
-        let (payload, replies) = (kept(payload), BTreeMap::new());
-        let notify = Notify { notifier_gid, payload, deadline, waiting, replies, ack_bytes: 0 };
+        let notify = Notify {
+            notifier_gid,
+            payload: kept(payload),
+            deadline,
+            watches: waiting.len(),
+            waiting,
+            unheard: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            ack_bytes: 0,
+        };
+        if self.pending_bytes + notify.bytes() > bytes_max {
+            let rule =
+                format!("pending_notify_bytes_max = {bytes_max} bytes of notifies would wait for acks");
+            return Err(place.error(Errno::EAGAIN, rule));
+        }
+        self.newest_notify += 1;
+        let notify_id = self.newest_notify;
+        self.pending_bytes += notify.bytes();
+        let event = place.event(Kind::Notify, notifier_gid).notify_id(notify_id).payload(&notify.payload);
+        step.tell(event.detail(format!("to {} watches", notify.watches)));
         for (&id, watch) in &watched.watches {
             if let Some(stream) = watch.stream {
                 notify.send(step, place, notify_id, id, stream);
@@ -110,21 +155,26 @@ impl WatchTable {
         id: WatchId,
         notify_id: u64,
         payload: Bytes,
+        bytes_max: usize,
     ) {
         let Some(watched) = self.objects.get_mut(object) else { return };
         let Some(notify) = watched.notifies.get_mut(&notify_id) else { return };
         if !notify.waiting.remove(&id) {
             return;
         }
+        notify.unheard.remove(&id);
         let (gid, cookie) = id;
         let event = watched.place.event(Kind::Ack, gid).cookie(cookie).notify_id(notify_id);
-        if let Some(rule) = notify.too_large(&payload) {
+        let is_full = self.pending_bytes + payload.len() > bytes_max;
+        let full = is_full.then(|| format!("pending_notify_bytes_max = {bytes_max} bytes of notifies wait"));
+        if let Some(rule) = notify.too_large(&payload).or(full) {
             step.tell(event.error(Errno::E2BIG).detail(rule));
             notify.replies.insert(id, Bytes::new());
         } else {
             let payload = kept(payload);
-            step.tell(event.payload(payload.clone()));
+            step.tell(event.payload(&payload));
             notify.ack_bytes += payload.len();
+            self.pending_bytes += payload.len();
             notify.replies.insert(id, payload);
         }
         self.finish_if_answered(step, object, notify_id);
@@ -159,13 +209,15 @@ impl WatchTable {
         let Some(watched) = self.objects.get_mut(object) else { return };
         let Some(notify) = watched.notifies.remove(&notify_id) else { return };
         step.agenda.remove(notify.deadline, due(object, notify_id));
-        let Notify { notifier_gid, waiting, replies, .. } = notify;
-        let timed_out = !waiting.is_empty();
+        self.pending_bytes -= notify.bytes();
+        let Notify { notifier_gid, waiting, unheard, replies, .. } = notify;
+        let missed: Vec<WatchId> = waiting.union(&unheard).copied().collect();
+        let timed_out = !missed.is_empty();
         let event = watched.place.event(Kind::NotifyDone, notifier_gid).notify_id(notify_id);
-        let event = event.detail(format!("{} answered, {} missed", replies.len(), waiting.len()));
+        let event = event.detail(format!("{} answered, {} missed", replies.len(), missed.len()));
         step.tell(if timed_out { event.error(Errno::ETIMEDOUT) } else { event });
         let replies = replies.into_iter().map(|((gid, cookie), payload)| (gid, cookie, payload)).collect();
-        let reply = NotifyReply { timed_out, replies, missed: waiting.into_iter().collect() };
+        let reply = NotifyReply { timed_out, replies, missed };
         step.effects.push(Effect::NotifyDone { notify_id, reply });
         self.ended.push(notifier_gid);
         self.tidy(object);

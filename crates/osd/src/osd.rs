@@ -217,6 +217,11 @@ impl<S: Store> Osd<S> {
         self.done(entries)
     }
 
+    /// The wall clock went on for so long and [`Millis`] did not: the OSD was not there to see it pass.
+    pub fn stood_still(&mut self, Millis(span): Millis) {
+        self.config.started_unix_ms = self.config.started_unix_ms.saturating_add(span);
+    }
+
     /// Does what is due.
     pub fn tick(&mut self, now: Millis) -> Vec<Effect> {
         self.begin(now);
@@ -228,7 +233,8 @@ impl<S: Store> Osd<S> {
         self.step.agenda.next()
     }
 
-    /// At most `max` events with a sequence above `after`; the first one tells whether older ones are no longer kept.
+    /// At most `max` events with a sequence above `after`, behind one of kind [`Gap`](Kind::Gap) when older ones of them are no
+    /// longer kept.
     pub fn events_after(&self, after: u64, max: usize) -> Vec<Arc<Event>> {
         self.step.log.after(after, max)
     }

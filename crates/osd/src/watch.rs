@@ -66,6 +66,7 @@ pub(crate) type WatchId = (u64, u64);
 /// |--------------|--------------------------------|-----------------------------------------------|
 /// | -            | register                       | connected, expires in `timeout`               |
 /// | connected    | ping of its stream, reconnect  | connected, expires in `timeout`               |
+/// | any          | register                       | connected, expires in its new `timeout`; pending notifies are sent again |
 /// | connected    | stream lost or replaced        | disconnected, expires in `grace` at the latest|
 /// | disconnected | reconnect                      | connected, pending notifies are sent again    |
 /// | any          | expired, object removed, fenced| gone; told so if its stream is there          |
@@ -104,6 +105,8 @@ pub(crate) struct WatchTable {
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     newest_stream: u64,
     pub(crate) newest_notify: u64,
+    /// What all notifies that wait cost.
+    pub(crate) pending_bytes: usize,
     /// Notifies that ended in this step, by notifier.
     pub(crate) ended: Vec<u64>,
 }
@@ -121,7 +124,8 @@ impl WatchTable {
         self.streams.get(&stream).map(|stream| stream.gid)
     }
 
-    /// EEXIST for a cookie in use, EMFILE at the limit.
+    /// A cookie that is registered already is registered anew, as in Ceph: with this timeout, on this stream. EMFILE at the
+    /// limit.
     pub(crate) fn register(
         &mut self,
         step: &mut Step,
@@ -131,20 +135,13 @@ impl WatchTable {
     ) -> Result<(), OpError> {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
         let (gid, cookie) = id;
-        if watched.watches.contains_key(&id) {
-            return Err(place.error(Errno::EEXIST, format!("client {gid} has a watch with cookie {cookie}")));
+        let is_known = watched.watches.contains_key(&id);
+        if !is_known && watched.watches.len() >= watches_max as usize {
+            let rule = format!("it has watches_per_object_max = {watches_max} watches");
+            return Err(place.error(Errno::EMFILE, rule));
         }
-        if watched.watches.len() >= watches_max as usize {
-            return Err(
-                place.error(Errno::EMFILE, format!("it has watches_per_object_max = {watches_max} watches"))
-            );
-        }
-        let expires = step.now.after(timeout);
-        watched.watches.insert(id, Watch { timeout, stream: Some(stream), expires, due: expires });
-        step.agenda.add(expires, due(&place.id, id));
         self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
-        step.tell(place.event(Kind::Watch, gid).cookie(cookie));
-        step.send(stream, WatchEvent::Result { cookie, error: None });
+        watched.attach(step, id, (stream, timeout), Kind::Watch);
         Ok(())
     }
 
@@ -158,21 +155,12 @@ impl WatchTable {
     ) -> Result<(), OpError> {
         let (gid, cookie) = id;
         let watched = self.objects.get_mut(&place.id);
-        let Some((watched, watch)) = watched.and_then(|watched| {
-            let Watched { place, watches, notifies } = watched;
-            watches.get_mut(&id).map(|watch| ((place, notifies), watch))
-        }) else {
-            return Err(place
-                .error(Errno::ENOTCONN, format!("the watch of client {gid} with cookie {cookie} is gone")));
+        let known = watched.and_then(|watched| Some((watched.watches.get(&id)?.timeout, watched)));
+        let Some((timeout, watched)) = known else {
+            let rule = format!("the watch of client {gid} with cookie {cookie} is gone");
+            return Err(place.error(Errno::ENOTCONN, rule));
         };
-        watch.stream = Some(stream);
-        watch.expires = step.now.after(watch.timeout);
-        step.tell(place.event(Kind::Reconnected, gid).cookie(cookie));
-        step.send(stream, WatchEvent::Result { cookie, error: None });
-        let (place, notifies) = watched;
-        for (&notify_id, notify) in notifies.iter().filter(|(_, notify)| notify.waits_for(id)) {
-            notify.send(step, place, notify_id, id, stream);
-        }
+        watched.attach(step, id, (stream, timeout), Kind::Reconnected);
         Ok(())
     }
 
@@ -208,6 +196,19 @@ impl WatchTable {
             step.tell(watched.place.event(Kind::WatchLost, gid).cookie(*cookie));
         }
         Some(gid)
+    }
+
+    /// The stream could not take what was sent: whoever notified its watches is told that they have missed it, unless they
+    /// come back and answer.
+    pub(crate) fn overrun(&mut self, stream: StreamId) {
+        let Some(gid) = self.owner(stream) else { return };
+        for (object, cookie) in self.by_gid.get(&gid).into_iter().flatten() {
+            let id = (gid, *cookie);
+            let Some(Watched { watches, notifies, .. }) = self.objects.get_mut(object) else { continue };
+            if watches.get(&id).is_some_and(|watch| watch.stream == Some(stream)) {
+                notifies.values_mut().for_each(|notify| notify.is_unheard_by(id));
+            }
+        }
     }
 
     /// Forgets a stream whose watches are gone.
@@ -304,6 +305,22 @@ impl WatchTable {
 impl Watched {
     pub(crate) fn new(place: Place) -> Self {
         Self { place, watches: BTreeMap::new(), notifies: BTreeMap::new() }
+    }
+
+    /// The watch has its whole time, on this stream; the notifies that wait for it are sent again.
+    fn attach(&mut self, step: &mut Step, id: WatchId, (stream, timeout): (StreamId, Millis), kind: Kind) {
+        let (gid, cookie) = id;
+        if let Some(former) = self.watches.get(&id) {
+            step.agenda.remove(former.due, due(&self.place.id, id));
+        }
+        let expires = step.now.after(timeout);
+        self.watches.insert(id, Watch { timeout, stream: Some(stream), expires, due: expires });
+        step.agenda.add(expires, due(&self.place.id, id));
+        step.tell(self.place.event(kind, gid).cookie(cookie));
+        step.send(stream, WatchEvent::Result { cookie, error: None });
+        for (&notify_id, notify) in self.notifies.iter().filter(|(_, notify)| notify.waits_for(id)) {
+            notify.send(step, &self.place, notify_id, id, stream);
+        }
     }
 }
 

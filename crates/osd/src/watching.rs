@@ -8,6 +8,7 @@ use crate::effect::{Effect, WatchEvent};
 use crate::error::Refusal;
 use crate::event::{Event, Kind};
 use crate::limits::{NAME_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX, check_name};
+use crate::notify::PendingMax;
 use crate::osd::{Osd, error};
 use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
 use crate::{Millis, OpError};
@@ -52,7 +53,9 @@ impl<S: Store> Osd<S> {
             }
             WatchRequest::Ack { pool, object, notify_id, cookie, payload } => {
                 let Ok(place) = self.place(&pool, &object) else { return };
-                return self.watches.ack(&mut self.step, &place.id, (gid, cookie), notify_id, payload);
+                let bytes_max = self.config.pending_notify_bytes_max;
+                let id = (gid, cookie);
+                return self.watches.ack(&mut self.step, &place.id, id, notify_id, payload, bytes_max);
             }
             WatchRequest::Register { pool, object, cookie, timeout } => {
                 let outcome = self.register(&pool, &object, (gid, cookie), stream, timeout);
@@ -112,6 +115,13 @@ impl<S: Store> Osd<S> {
         self.done(()).1
     }
 
+    /// A watch stream cannot take what it was sent, and is cut: it is lost, and the notifies that wait for its watches have
+    /// not been heard there. Streams that were cut are ignored.
+    pub fn watch_stream_overrun(&mut self, now: Millis, stream: StreamId) -> Vec<Effect> {
+        self.watches.overrun(stream);
+        self.watch_stream_lost(now, stream)
+    }
+
     /// Starts a notify; its id. The answer comes as [`Effect::NotifyDone`], at once when nobody watches. `timeout` is how
     /// long to wait for acks.
     ///
@@ -148,7 +158,10 @@ impl<S: Store> Osd<S> {
         }
         check_timeout(&place, "a notify timeout", timeout, ("NOTIFY_TIMEOUT_MAX", NOTIFY_TIMEOUT_MAX))?;
         let timeout = timeout.unwrap_or(self.config.osd_default_notify_timeout);
-        let pending_max = self.config.limits.pending_notifies_per_object_max;
+        let pending_max = PendingMax {
+            per_object: self.config.limits.pending_notifies_per_object_max,
+            bytes: self.config.pending_notify_bytes_max,
+        };
         let notify_id = self.watches.notify(&mut self.step, &place, (gid, payload, timeout), pending_max)?;
         if let Some(session) = self.sessions.get_mut(&gid) {
             session.notifies += 1;

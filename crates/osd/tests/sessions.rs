@@ -276,9 +276,29 @@ fn events_are_numbered_without_holes_and_the_oldest_go_first() {
         world.must(gid, tid, "object", &[write("x")]);
     }
     let newest = world.osd.newest_event();
-    let kept: Vec<u64> = world.osd.events_after(0, 9).iter().map(|event| event.sequence).collect();
-    assert_eq!(kept, [newest - 2, newest - 1, newest]);
-    assert_eq!(world.osd.events_after(newest - 1, 9).len(), 1);
+    let after = |after| -> Vec<(Kind, u64)> {
+        let events = world.osd.events_after(after, 9);
+        events.iter().map(|event| (event.kind, event.sequence)).collect()
+    };
+    let kept = [newest - 2, newest - 1, newest].map(|sequence| (Kind::Applied, sequence));
+    assert_eq!(after(newest - 3), kept);
+    assert_eq!(after(newest - 1), kept[2..]);
+    for reader in [0, newest - 4] {
+        let [gap, rest @ ..] = &after(reader)[..] else { panic!("there are events") };
+        assert_eq!((gap, rest), (&(Kind::Gap, newest - 3), &kept[..]), "what is missing is marked");
+    }
+}
+
+#[test]
+fn an_event_shows_the_beginning_of_a_payload_and_its_length() {
+    let mut world = World::new();
+    world.create("header");
+    let (gid, _) = world.watcher("header", 1);
+    let asked = world.osd.notify(world.now, gid, ("rbd", "header"), vec![7; 16 << 20].into(), None);
+    world.keep(asked).expect("it is within the limit");
+    let events = world.osd.events_after(0, 99);
+    let notify = events.iter().find(|event| event.kind == Kind::Notify).expect("it is told");
+    assert_eq!((notify.payload.len(), notify.payload_bytes), (4096, 16 << 20));
 }
 
 #[test]

@@ -316,16 +316,108 @@ fn limits_of_watches_and_notifies_are_named() {
 }
 
 #[test]
-fn a_watch_needs_an_object_and_a_cookie_of_its_own() {
+fn a_watch_needs_an_object_and_a_cookie() {
     let mut world = world();
     let (_, stream) = world.watcher("header", 1);
     world.down(stream);
-    for (object, cookie, expected) in
-        [("header", 1, Errno::EEXIST), ("header", 0, Errno::EINVAL), ("nothing", 2, Errno::ENOENT)]
-    {
+    for (object, cookie, expected) in [("header", 0, Errno::EINVAL), ("nothing", 2, Errno::ENOENT)] {
         world.up(stream, register(object, cookie, None));
         assert!(world.down(stream).iter().any(result(cookie, Some(expected))), "{object} {cookie}");
     }
+}
+
+/// WATCH creates or replaces.
+#[test]
+fn a_cookie_that_is_registered_again_has_its_new_timeout_and_stream_and_hears_what_waits_for_it() {
+    let limits = Limits { watches_per_object_max: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    world.create("header");
+    let (gid, first) = world.watcher("header", 1);
+    let notify = world.notify(gid, "header", "hello", 60_000);
+    let second = world.hello(gid);
+    world.up(second, register("header", 1, Some(8000)));
+    let down = world.down(second);
+    assert!(down.iter().any(result(1, None)), "also at the limit of watches: {down:?}");
+    assert!(down.iter().any(|event| matches!(event, WatchEvent::Notification(heard) if heard.cookie == 1)));
+    world.lose(first);
+    world.pass(7999);
+    assert_eq!(
+        world.watchers("header"),
+        [(gid, 1)],
+        "it is there once, whatever becomes of its first stream"
+    );
+    world.ack(second, "header", notify, 1, "");
+    assert!(world.answer(notify).is_some_and(|answer| answer.replies.len() == 1));
+    world.pass(1);
+    assert_eq!(world.watchers("header"), [], "its first timeout was longer");
+}
+
+#[test]
+fn a_notify_that_did_not_fit_into_a_stream_says_who_missed_it() {
+    let mut world = world();
+    let (one, stream) = world.watcher("header", 1);
+    world.up(stream, register("header", 2, None));
+    let (other, quick) = world.watcher("header", 3);
+    let overrun = world.notify(other, "header", "hello", 60_000);
+    world.ack(stream, "header", overrun, 1, "");
+    let effects = world.osd.watch_stream_overrun(world.now, stream);
+    world.effects.extend(effects);
+    let afterwards = world.notify(other, "header", "hello", 60_000);
+    for notify in [overrun, afterwards] {
+        world.ack(quick, "header", notify, 3, "");
+    }
+    world.pass(500);
+    let answer = world.answer(overrun).expect("its watches are gone");
+    assert_eq!((answer.timed_out, answer.missed), (true, vec![(one, 2)]));
+    let answer = world.answer(afterwards).expect("its watches are gone");
+    assert!(!answer.timed_out && answer.missed.is_empty(), "it was never put on its way: {answer:?}");
+}
+
+#[test]
+fn a_watch_that_comes_back_after_an_overrun_and_answers_has_not_missed_it() {
+    let mut world = world();
+    let (gid, stream) = world.watcher("header", 1);
+    let notify = world.notify(gid, "header", "hello", 60_000);
+    let effects = world.osd.watch_stream_overrun(world.now, stream);
+    world.effects.extend(effects);
+    let again = world.hello(gid);
+    world.up(again, reconnect("header", 1));
+    world.ack(again, "header", notify, 1, "here");
+    let answer = world.answer(notify).expect("everybody answered");
+    assert_eq!((answer.timed_out, answer.replies.len()), (false, 1));
+}
+
+#[test]
+fn notifies_that_wait_have_a_limit_in_bytes_with_their_acks() {
+    let mut world = World::with(Config { pending_notify_bytes_max: 100_000, ..Config::default() });
+    world.create("header");
+    world.create("other");
+    let (gid, stream) = world.watcher("header", 1);
+    let (_, second) = world.watcher("header", 2);
+    world.up(stream, register("other", 1, None));
+    let mut ask = |object, bytes: usize| {
+        let payload = Bytes::from(vec![0; bytes]);
+        let started = world.osd.notify(world.now, gid, ("rbd", object), payload, None);
+        world.keep(started)
+    };
+    let first = ask("header", 50_000).expect("there is room");
+    let refused = ask("other", 50_000).expect_err("the limit is that of all objects");
+    assert_eq!(refused.errno, Errno::EAGAIN);
+    assert!(refused.text.contains("pending_notify_bytes_max = 100000"), "{}", refused.text);
+    let ack = |payload: usize, cookie| WatchRequest::Ack {
+        pool: "rbd".to_owned(),
+        object: "header".to_owned(),
+        notify_id: first,
+        cookie,
+        payload: vec![0; payload].into(),
+    };
+    world.up(stream, ack(40_000, 1));
+    world.up(second, ack(40_000, 2));
+    let answer = world.answer(first).expect("everybody answered");
+    let bytes: Vec<_> = answer.replies.iter().map(|(_, _, payload)| payload.len()).collect();
+    assert_eq!(bytes, [40_000, 0], "one ack too many counts without its payload");
+    let again = world.osd.notify(world.now, gid, ("rbd", "other"), vec![0; 99_000].into(), None);
+    world.keep(again).expect("what has ended takes no room");
 }
 
 /// Invariant I5: whoever waits for a client's acks, or for its end, waits for a bounded time.

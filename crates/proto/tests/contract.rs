@@ -29,7 +29,7 @@ fn the_contract_only_grows() {
 
 /// A line for everything that the descriptor set offers.
 fn offered() -> BTreeSet<String> {
-    let set = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
+    let set = FileDescriptorSet::decode(proto::DESCRIPTORS).expect("the descriptors decode");
     let mut lines = BTreeSet::new();
     for file in set.file.iter().filter(|file| !file.package().starts_with("google.")) {
         file.message_type.iter().for_each(|message| of_message(file.package(), message, &mut lines));

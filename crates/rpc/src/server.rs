@@ -53,7 +53,9 @@ where
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if warned.is_none_or(|at| at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
-                        tracing::warn!("no connection is accepted: {error}; trying every {ACCEPT_BACK_OFF:?}");
+                        tracing::warn!(
+                            "no connection is accepted: {error}; trying every {ACCEPT_BACK_OFF:?}"
+                        );
                         warned = Some(Instant::now());
                     }
                     sleep(ACCEPT_BACK_OFF).await;

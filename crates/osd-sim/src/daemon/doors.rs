@@ -124,7 +124,7 @@ impl Daemon {
     /// A change of the state that is a step of its own.
     fn with_state<T>(&self, change: impl FnOnce(&mut State, Millis) -> T) -> T {
         let mut state = self.lock();
-        let now = self.now();
+        let now = state.look_at_time();
         let changed = change(&mut state, now);
         self.finish(&mut state, now);
         changed

@@ -14,12 +14,20 @@ use tonic::{Status, Streaming};
 pub(crate) type Osd = OsdClient<Channel>;
 
 pub(crate) async fn channel(server: &Server) -> Channel {
+    channel_to(&server.address()).await
+}
+
+async fn channel_to(address: &rpc::Address) -> Channel {
     let network = rpc::Network::tcp(Duration::from_secs(30));
-    network.connect(&server.address()).await.expect("the server accepts")
+    network.connect(address).await.expect("the server accepts")
 }
 
 pub(crate) async fn connect(server: &Server) -> Osd {
-    OsdClient::new(channel(server).await)
+    connect_to(&server.address()).await
+}
+
+pub(crate) async fn connect_to(address: &rpc::Address) -> Osd {
+    OsdClient::new(channel_to(address).await)
         .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX)
 }

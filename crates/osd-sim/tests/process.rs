@@ -1,0 +1,141 @@
+//! The program as a process: what the machine does to it.
+
+mod common;
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Watcher, connect_to, create, names, session, vector};
+use proto::osd::v1::{self as wire, watch_event::Event, watch_request::Request};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Within which a program is ready, or ends.
+const BOUND: Duration = Duration::from_secs(30);
+
+struct Program {
+    child: Child,
+    pid: Pid,
+    address: rpc::Address,
+    said: Lines<BufReader<ChildStderr>>,
+}
+
+impl Program {
+    /// Starts osd-sim by a shell command in which `$0` is the program, and waits until it is ready.
+    async fn start(command: &str) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", command, env!("CARGO_BIN_EXE_osd-sim")])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("there is a shell");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
+        let said = BufReader::new(child.stderr.take().expect("it is a pipe")).lines();
+        let line = timeout(BOUND, lines.next_line()).await.expect("it is ready in time").expect("it says so");
+        let ready: serde_json::Value =
+            serde_json::from_str(&line.expect("it goes on")).expect("the line is JSON");
+        let address = ready["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+        let pid = ready["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).expect("a pid");
+        Self { child, pid, address, said }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).expect("it lives");
+    }
+
+    /// Waits until it says a line with these words.
+    async fn says(&mut self, words: &str) {
+        let saying = async {
+            loop {
+                let line = self.said.next_line().await.expect("it is text").expect("it goes on");
+                if line.contains(words) {
+                    return;
+                }
+            }
+        };
+        timeout(BOUND, saying).await.expect("it says so in time");
+    }
+
+    /// Ticks of CPU (a hundredth of a second) that it has used.
+    fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).expect("it lives");
+        let (_, rest) = stat.rsplit_once(") ").expect("its name is in parentheses");
+        let numbers = rest.split(' ').skip(11).take(2).map(|text| text.parse::<u64>().expect("a number"));
+        numbers.sum()
+    }
+}
+
+#[tokio::test]
+async fn no_watch_expires_because_the_osd_stood_still() {
+    let program = Program::start("exec \"$0\" --osd-client-watch-timeout 500ms").await;
+    let mut osd = connect_to(&program.address).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "header", vec![create()])).await.expect("it is created");
+    let mut watcher = Watcher::open(&mut osd, gid).await;
+    watcher.register("header", 1);
+    assert_eq!(watcher.result().await, (1, None));
+    program.signal(Signal::STOP);
+    watcher.say(Request::Ping(wire::Ping { sequence: 7 }));
+    // Longer than the watch's timeout.
+    sleep(Duration::from_millis(1000)).await;
+    program.signal(Signal::CONT);
+    let event = watcher.event().await.expect("its stream is there").expect("its stream is there");
+    assert!(matches!(event, Event::Pong(wire::Pong { sequence: 7 })), "{event:?}");
+    let request = wire::ListWatchersRequest { pool: "rbd".to_owned(), object: "header".to_owned() };
+    let watchers = osd.list_watchers(request).await.expect("the object is there").into_inner().watchers;
+    assert_eq!(watchers.len(), 1);
+    assert!(!names(&mut osd, 0).await.contains(&"watch_expired".to_owned()));
+    // From then on it has been silent.
+    let event = watcher.event().await.expect("its stream is there").expect("its stream is there");
+    assert!(matches!(event, Event::Disconnected(_)), "{event:?}");
+}
+
+#[tokio::test]
+async fn an_events_file_that_nobody_reads_delays_neither_connections_nor_the_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("events");
+    let made = Command::new("mkfifo").arg(&pipe).status().await.expect("there is mkfifo");
+    assert!(made.success());
+    let mut program = Program::start(&events_to(&pipe)).await;
+    let mut osd = connect_to(&program.address).await;
+    let gid = session(&mut osd).await;
+    osd.operate(vector(gid, 1, "object", vec![create()])).await.expect("it is created");
+    let told = Instant::now();
+    program.signal(Signal::TERM);
+    let status = timeout(BOUND, program.child.wait()).await.expect("it ends").expect("it was started");
+    assert!(status.success(), "{status:?}");
+    assert!(told.elapsed() < Duration::from_secs(5), "calls in flight may take longer, the file not");
+}
+
+fn events_to(file: &Path) -> String {
+    format!("exec \"$0\" --events {}", file.display())
+}
+
+#[tokio::test]
+async fn without_descriptors_it_waits_warns_once_and_goes_on() {
+    let mut program = Program::start("ulimit -n 64; exec \"$0\"").await;
+    let mut osd = connect_to(&program.address).await;
+    let gid = session(&mut osd).await;
+    let address = program.address.to_string();
+    let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).expect("they queue up")).collect();
+    program.says("no connection is accepted").await;
+    let before = program.cpu_ticks();
+    sleep(Duration::from_secs(1)).await;
+    let used = program.cpu_ticks() - before;
+    assert!(used < 30, "{used} hundredths of a second of CPU in a second");
+    osd.operate(vector(gid, 1, "object", vec![create()])).await.expect("who is there is served");
+    drop(crowd);
+    let mut late = connect_to(&program.address).await;
+    session(&mut late).await;
+    program.signal(Signal::TERM);
+    let mut warnings = 0;
+    while let Some(line) = program.said.next_line().await.expect("it is text") {
+        warnings += usize::from(line.contains("no connection is accepted"));
+    }
+    assert_eq!(warnings, 0, "besides the first");
+}
