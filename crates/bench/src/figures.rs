@@ -1,16 +1,18 @@
 //! What can be measured.
 
+mod core;
 mod flatten;
 mod hand_over;
 mod machine;
+mod memory;
 mod notify;
 mod random_io;
 mod start_up;
 mod write;
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::ValueEnum;
 
@@ -34,6 +36,11 @@ pub struct Scale {
 /// A figure, or a family of figures that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Figure {
+    /// Steps of the OSD's core in this process: CPU of a write and of an omap set, bytes of an object, the longest step of a
+    /// trim.
+    Core,
+    /// Resident memory of osd-sim over the bytes stored, after overwrites and discards.
+    Memory,
     /// A client writes 4 KiB while another one owns the exclusive lock; the two take turns.
     HandOver,
     /// A write of 4 KiB by the owner of the lock.
@@ -56,6 +63,8 @@ impl Figure {
     /// Measures it.
     pub async fn measure(self, scale: &Scale) -> Result<Vec<Row>> {
         match self {
+            Self::Core => core::measure(scale),
+            Self::Memory => memory::measure(scale).await,
             Self::HandOver => hand_over::measure(scale).await,
             Self::Write => write::measure(scale).await,
             Self::Notify => notify::measure(scale).await,
@@ -66,4 +75,12 @@ impl Figure {
             Self::Machine => machine::measure(scale).await,
         }
     }
+}
+
+/// Resident memory of a process ("self" = this one), from its status.
+fn resident_bytes(process: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    let kibibytes: f64 = kibibytes.context("VmRSS is in the status of every process")?.parse()?;
+    Ok(kibibytes * 1024.0)
 }

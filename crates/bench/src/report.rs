@@ -12,7 +12,8 @@ use crate::{
 /// Columns of the table.
 const WIDTH: usize = 100;
 
-const LEGEND: &str = "/s: calls in a second, beside the latency of the single calls. s, MiB: one run.
+const LEGEND: &str =
+    "/s: calls in a second, beside the latency of the single calls. s, us, MiB, B, x: one run.
 Ceph: 16.2.15 with a memory store on 2 cores, where known. limit, measured in this run, of
 ";
 
@@ -55,8 +56,11 @@ pub fn json(rows: &[Row]) -> String {
 fn amount(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Milliseconds => format!("{value:.3} ms"),
+        Unit::Microseconds => format!("{value:.2} us"),
         Unit::Seconds => format!("{value:.2} s"),
         Unit::PerSecond => format!("{value:.0} /s"),
         Unit::Mebibytes => format!("{value:.1} MiB"),
+        Unit::Bytes => format!("{value:.0} B"),
+        Unit::Times => format!("{value:.2} x"),
     }
 }

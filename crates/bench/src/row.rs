@@ -10,6 +10,9 @@ pub enum Unit {
     /// Milliseconds; less is better.
     #[serde(rename = "ms")]
     Milliseconds,
+    /// Microseconds; less is better.
+    #[serde(rename = "us")]
+    Microseconds,
     /// Seconds; less is better.
     #[serde(rename = "s")]
     Seconds,
@@ -19,6 +22,12 @@ pub enum Unit {
     /// Mebibytes of memory; less is better.
     #[serde(rename = "MiB")]
     Mebibytes,
+    /// Bytes of memory; less is better.
+    #[serde(rename = "B")]
+    Bytes,
+    /// Times as much; less is better.
+    #[serde(rename = "x")]
+    Times,
 }
 
 /// One line of the report. Values of one row have one unit.

@@ -87,12 +87,12 @@ impl Store for MemoryStore {
     fn clones(&self, id: &ObjectId) -> Stored<Vec<ObjectClone>> {
         let preserved = self.record(id).and_then(Record::preserved);
         let clones = preserved.into_iter().flat_map(|preserved| &preserved.clones);
-        let clone = |(&id, clone): (&u64, &record::Clone)| ObjectClone {
+        let clones = clones.map(|(&id, clone)| ObjectClone {
             id,
             snaps: clone.snaps.clone(),
             size: clone.object.stat.size,
-        };
-        Ok(clones.map(clone).collect())
+        });
+        Ok(clones.collect())
     }
 
     fn list(

@@ -1,6 +1,6 @@
 //! How long it takes until there is something to talk to, and how much memory that needs.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use harness::{cluster::Cluster, cluster::Preset, process::Process};
@@ -26,7 +26,7 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
 
         let start = Process::start("osd-sim", "osd-sim", &options, directory.path());
         let (process, _) = ready.time(start).await?;
-        resident = resident_mib(process.pid())?;
+        resident = super::resident_bytes(&process.pid().to_string())? / f64::from(1 << 20);
         drop(process);
 
         let create = async {
@@ -44,12 +44,4 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
             .limit("two processes that do nothing", 2.0 * bare),
         Row::of("idle memory of osd-sim", Unit::Mebibytes, resident).ceph(80.0),
     ])
-}
-
-/// Of `/proc/PID/status`.
-fn resident_mib(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
-    let kibibytes: f64 = kibibytes.context("VmRSS is in the status of every process")?.parse()?;
-    Ok(kibibytes / 1024.0)
 }

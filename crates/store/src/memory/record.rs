@@ -33,7 +33,8 @@ pub(super) struct Attributes {
 #[derive(Debug, Default)]
 pub(super) struct Preserved {
     pub(super) seq: u64,
-    pub(super) clones: BTreeMap<u64, Clone>,
+    /// Each in a place of its own: most objects have few, and a node of the map has room for eleven.
+    pub(super) clones: BTreeMap<u64, Box<Clone>>,
 }
 
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Record {
             ObjectChange::Clone { clone, snaps } => {
                 let object = self.head().clone();
                 let clones = &mut self.preserved.get_or_insert_default().clones;
-                let replaced = clones.insert(clone, Clone { snaps, object });
+                let replaced = clones.insert(clone, Box::new(Clone { snaps, object }));
                 assert!(replaced.is_none(), "clone ids of an object are never used twice");
             }
             ObjectChange::Restore { clone } => {
