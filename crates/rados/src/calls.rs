@@ -1,18 +1,13 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use clock::Clock;
-use errno::Errno;
-use rpc::osd::osd_client::OsdClient;
-use tonic::{Code, Response, Status, transport::Channel};
-use tower::{ServiceBuilder, limit::ConcurrencyLimit};
 
-use crate::{Error, backoff::Backoff, session::Session};
-
-/// Unary calls of one session that are on their way at once; one more waits.
-const CALLS_IN_FLIGHT_MAX: usize = 256;
-
-/// Stub for unary calls.
-pub(crate) type Client = OsdClient<ConcurrencyLimit<Channel>>;
+use crate::{
+    Error,
+    backoff::Backoff,
+    session::Session,
+    transport::{self, Connection, Failure, Request},
+};
 
 /// The unary calls of a session: sent again when the connection is lost, until they are answered or the session ends.
 ///
@@ -22,16 +17,7 @@ pub(crate) type Client = OsdClient<ConcurrencyLimit<Channel>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
     session: Arc<Session>,
-    client: Client,
-}
-
-/// What a status means.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The OSD's answer: sending again would give the same.
-    Answer(Error),
-    /// Nothing is known about the request.
-    ConnectionLost,
+    connection: Arc<dyn Connection>,
 }
 
 /// An answer, and whether the call was sent more than once to get it.
@@ -41,31 +27,25 @@ pub(crate) struct Answered<T> {
 }
 
 impl Calls {
-    pub(crate) fn new(session: Arc<Session>, client: Client) -> Self {
-        Self { session, client }
+    pub(crate) fn new(session: Arc<Session>, connection: Arc<dyn Connection>) -> Self {
+        Self { session, connection }
     }
 
     /// Sends a call until it is answered. `attempted` is for errors.
-    pub(crate) async fn call<T, F>(&self, attempted: &str, send: impl FnMut(Client) -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
-        self.call_patiently(attempted, None, send).await.answer
+    pub(crate) async fn call<R: Request>(&self, attempted: &str, request: R) -> Result<R::Reply, Error> {
+        self.call_patiently(attempted, None, request).await.answer
     }
 
     /// Like `call`; an attempt that is not answered within `patience` counts as a lost connection.
-    pub(crate) async fn call_patiently<T, F>(
+    pub(crate) async fn call_patiently<R: Request>(
         &self,
         attempted: &str,
         patience: Option<Duration>,
-        mut send: impl FnMut(Client) -> F,
-    ) -> Answered<T>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
+        request: R,
+    ) -> Answered<R::Reply> {
         let mut was_resent = false;
         // Boxed so that the futures of callers stay small.
-        let repeated = Box::pin(self.repeat(attempted, patience, &mut send, &mut was_resent));
+        let repeated = Box::pin(self.repeat(attempted, patience, request, &mut was_resent));
         let answer = tokio::select! {
             biased;
             () = self.session.over.cancelled() => Err(self.session.why_over(attempted)),
@@ -79,69 +59,40 @@ impl Calls {
         Answered { answer, was_resent }
     }
 
-    async fn repeat<T, F>(
+    async fn repeat<R: Request>(
         &self,
         attempted: &str,
         patience: Option<Duration>,
-        send: &mut impl FnMut(Client) -> F,
+        request: R,
         was_resent: &mut bool,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
+    ) -> Result<R::Reply, Error> {
         let config = &self.session.config;
         let stream = self.session.next_call();
         let mut backoff =
             Backoff::new(config.reconnect_min, config.reconnect_max, config.backoff_seed, stream);
         loop {
-            let attempt = send(self.client.clone());
-            let status = match within(&config.clock, patience, attempt).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => status,
-            };
-            match classify(&status, attempted) {
-                Failure::Answer(error) => return Err(error),
-                Failure::ConnectionLost => tracing::debug!(attempted, %status, "call is sent again"),
+            let attempt = transport::call(&*self.connection, request.clone());
+            match within(&config.clock, patience, attempt).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Answer(error)) => return Err(error.seen_by(attempted)),
+                Err(Failure::ConnectionLost(why)) => tracing::debug!(attempted, why, "call is sent again"),
             }
             *was_resent = true;
-            tokio::time::sleep(backoff.next_wait()).await;
+            config.machine.sleep(backoff.next_wait()).await;
         }
     }
-}
-
-/// A stub with this workspace's limits over `channel`.
-pub(crate) fn client(channel: Channel) -> Client {
-    OsdClient::new(ServiceBuilder::new().concurrency_limit(CALLS_IN_FLIGHT_MAX).service(channel))
-        .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX)
-}
-
-/// Tells an answer from a broken connection. The transport reports its own errors under several codes; the OSD never
-/// answers with those and always attaches its errno.
-pub(crate) fn classify(status: &Status, attempted: &str) -> Failure {
-    if let Some(error) = rpc::status::to_error(status) {
-        return Failure::Answer(Error::from_wire(error, attempted));
-    }
-    let errno = match status.code() {
-        Code::Unimplemented => Errno::EOPNOTSUPP,
-        Code::OutOfRange => Errno::E2BIG,
-        Code::InvalidArgument => Errno::EINVAL,
-        Code::PermissionDenied | Code::Unauthenticated => Errno::EPERM,
-        _ => return Failure::ConnectionLost,
-    };
-    Failure::Answer(Error::new(errno, attempted, format!("the transport refuses it: {}", status.message())))
 }
 
 async fn within<T>(
     clock: &Clock,
     patience: Option<Duration>,
-    attempt: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
+    attempt: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     match patience {
         None => attempt.await,
         Some(patience) => clock
             .timeout(patience, attempt)
             .await
-            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))),
+            .unwrap_or_else(|_| Err(Failure::ConnectionLost("no answer in time".to_owned()))),
     }
 }

@@ -21,6 +21,9 @@ pub struct Config {
     pub backoff_seed: u64,
     /// What pings, the silence of a watch stream and the timeouts of notifies go by, and those of whoever uses the session.
     pub clock: Clock,
+    /// What guards against the machine goes by: opening connections, the wait before the next try, the bounds of an orderly end. Real
+    /// also under a manual `clock`; a simulation gives its own.
+    pub machine: Clock,
     /// Where the session's tasks run, and those of whoever uses the session.
     pub executor: Executor,
 }
@@ -36,6 +39,7 @@ impl Config {
             silence_max: Duration::from_secs(15),
             backoff_seed: 0,
             clock: Clock::Real,
+            machine: Clock::Real,
             executor: Executor::default(),
         }
     }

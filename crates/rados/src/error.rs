@@ -18,7 +18,7 @@ impl Error {
     }
 
     /// An error as the OSD sent it. An errno this client does not know becomes EIO.
-    pub(crate) fn from_wire(error: wire::Error, attempted: impl Into<String>) -> Self {
+    pub fn from_wire(error: wire::Error, attempted: impl Into<String>) -> Self {
         let errno = Errno::from_name(&error.name).or_else(|| Errno::from_number(error.number));
         Self {
             errno: errno.unwrap_or(Errno::EIO),

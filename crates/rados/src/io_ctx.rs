@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use proto::osd::v1 as wire;
 
-use crate::{Error, NotifyReply, ObjectOp, Rados, Submitted, Watch, calls::Client};
+use crate::{Error, NotifyReply, ObjectOp, Rados, Submitted, Watch};
 
 /// A session's door to one pool.
 #[derive(Clone, Debug)]
@@ -80,11 +80,7 @@ impl IoCtx {
         let silence_max = self.rados.session().config.silence_max;
         let patience = (!timeout.is_zero()).then(|| timeout + silence_max);
         let attempted = format!("notify on {}/{object}", self.pool);
-        let send = |mut client: Client| {
-            let request = request.clone();
-            async move { client.notify(request).await }
-        };
-        let answered = self.rados.calls().call_patiently(&attempted, patience, send).await;
+        let answered = self.rados.calls().call_patiently(&attempted, patience, request).await;
         answered.answer.map(NotifyReply::from)
     }
 
@@ -92,11 +88,7 @@ impl IoCtx {
     pub async fn list_watchers(&self, object: &str) -> Result<Vec<Watcher>, Error> {
         let request = wire::ListWatchersRequest { pool: self.pool.to_string(), object: object.to_owned() };
         let attempted = format!("list watchers of {}/{object}", self.pool);
-        let send = |mut client: Client| {
-            let request = request.clone();
-            async move { client.list_watchers(request).await }
-        };
-        let reply = self.rados.calls().call(&attempted, send).await?;
+        let reply = self.rados.calls().call(&attempted, request).await?;
         Ok(reply.watchers.into_iter().map(Watcher::from).collect())
     }
 
@@ -111,11 +103,7 @@ impl IoCtx {
                 prefix: prefix.to_owned(),
                 max: 0,
             };
-            let send = |mut client: Client| {
-                let request = request.clone();
-                async move { client.list_objects(request).await }
-            };
-            let page = self.rados.calls().call(&attempted, send).await?;
+            let page = self.rados.calls().call(&attempted, request).await?;
             let is_last = !page.more || page.names.is_empty();
             names.extend(page.names);
             if is_last {
@@ -131,11 +119,7 @@ impl IoCtx {
         let tid = session.begin_call();
         let request =
             wire::AllocateSnapIdRequest { pool: self.pool.to_string(), gid: session.gid, tid: tid.get() };
-        let send = |mut client: Client| {
-            let request = request.clone();
-            async move { client.allocate_snap_id(request).await }
-        };
-        Ok(self.rados.calls().call(&attempted, send).await?.snap_id)
+        Ok(self.rados.calls().call(&attempted, request).await?.snap_id)
     }
 
     /// Gives a snap id up for good: reads that name it answer ESTALE.
@@ -143,11 +127,7 @@ impl IoCtx {
         let request =
             wire::RemoveSnapIdRequest { pool: self.pool.to_string(), snap_id: id, gid: self.rados.gid() };
         let attempted = format!("remove snap id {id} in {}", self.pool);
-        let send = |mut client: Client| {
-            let request = request.clone();
-            async move { client.remove_snap_id(request).await }
-        };
-        self.rados.calls().call(&attempted, send).await.map(drop)
+        self.rados.calls().call(&attempted, request).await.map(drop)
     }
 }
 

@@ -8,13 +8,14 @@
 //!   time limit of its own: a caller who wants one drops the future.
 //! * A session ends for good when the OSD answers EBLOCKLISTED (fenced) or ENOTCONN (not known any more), by
 //!   [`Rados::shutdown`], or when its last handle is dropped. Everything pending then fails with that error.
-//! * Runs unchanged in a simulation: connections come from [`rpc::Network`], jitter from [`Config::backoff_seed`], tasks start
-//!   through [`Config::executor`], time is [`Config::clock`]'s, and tokio's where it guards against broken connections.
+//! * Runs unchanged in a simulation: messages travel by a [`Transport`], jitter from [`Config::backoff_seed`], tasks start
+//!   through [`Config::executor`], time is [`Config::clock`]'s, and [`Config::machine`]'s where it guards against broken connections.
 
 mod backoff;
 mod calls;
 mod config;
 mod error;
+mod grpc;
 mod io_ctx;
 mod notify;
 mod op;
@@ -23,15 +24,18 @@ mod rados;
 mod reply;
 mod session;
 mod submitted;
+mod transport;
 mod watch;
 mod window;
 
 pub use config::Config;
 pub use error::Error;
+pub use grpc::Grpc;
 pub use io_ctx::{IoCtx, Watcher};
 pub use notify::{Answer, NotifyReply};
 pub use op::{ObjectOp, SnapContext};
 pub use rados::{BlocklistEntry, PoolInfo, Rados, SessionInfo};
 pub use reply::{ObjectClone, ObjectSnaps, Omap, OpResult, Reply, Stat};
 pub use submitted::Submitted;
+pub use transport::{Answer as CallAnswer, Call, Connection, Down, Failure, Transport};
 pub use watch::{Ack, Notification, Watch, WatchEvent};

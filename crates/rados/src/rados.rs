@@ -9,10 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Config, Error, IoCtx,
-    calls::{self, Calls, Client, Failure},
+    calls::Calls,
+    grpc::Grpc,
     io_ctx::millis,
     op_stream,
     session::Session,
+    transport::{self, Failure, Transport},
     watch::{self, Command},
 };
 
@@ -67,28 +69,28 @@ pub struct BlocklistEntry {
 }
 
 impl Rados {
-    /// Starts a session. Tried once: ENOTCONN when the OSD cannot be reached. Everything after it survives broken
-    /// connections.
+    /// Starts a session with the OSD at `address`. Tried once: ENOTCONN when it cannot be reached. Everything after it survives
+    /// broken connections.
     pub async fn connect(network: Network, address: Address, config: Config) -> Result<Self, Error> {
-        let attempted = format!("connect to OSD {address}");
+        Self::over(Arc::new(Grpc::new(network, address)), config).await
+    }
+
+    /// The same with an OSD that is reached in any other way.
+    pub async fn over(transport: Arc<dyn Transport>, config: Config) -> Result<Self, Error> {
+        let attempted = format!("connect to {}", transport.peer());
+        let unreachable = |why: String| Error::new(Errno::ENOTCONN, &attempted, why);
         let request = wire::ConnectRequest { name: config.client_name.clone() };
         let first_contact = Box::pin(async {
-            let channel = network.connect(&address).await.map_err(|error| {
-                let cause =
-                    std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-                Error::new(Errno::ENOTCONN, &attempted, format!("{error}{cause}"))
+            let connection = transport.connect().await.map_err(unreachable)?;
+            let reply = transport::call(&*connection, request).await.map_err(|failure| match failure {
+                Failure::Answer(error) => error.seen_by(&attempted),
+                Failure::ConnectionLost(why) => unreachable(why),
             })?;
-            let client = calls::client(channel.clone());
-            let reply = client.clone().connect(request).await;
-            let reply = reply.map_err(|status| match calls::classify(&status, &attempted) {
-                Failure::Answer(error) => error,
-                Failure::ConnectionLost => Error::new(Errno::ENOTCONN, &attempted, status.message()),
-            })?;
-            Ok((channel, client, reply.into_inner()))
+            Ok((connection, reply))
         });
         let silence_max = config.silence_max;
-        let (channel, client, reply) =
-            tokio::time::timeout(silence_max, first_contact).await.unwrap_or_else(|_| {
+        let (connection, reply) =
+            config.machine.timeout(silence_max, first_contact).await.unwrap_or_else(|_| {
                 let text = format!("no answer within {silence_max:?}");
                 Err(Error::new(Errno::ETIMEDOUT, &attempted, text))
             })?;
@@ -96,9 +98,9 @@ impl Rados {
         let (watch_commands, commands) = mpsc::unbounded_channel();
         let tasks = Tasks::new(config.executor.clone());
         let session = Arc::new(Session::new(reply, config, watch_commands));
-        tasks.spawn(op_stream::run(session.clone(), channel));
-        tasks.spawn(watch::run(session.clone(), network, address, commands));
-        let calls = Calls::new(session.clone(), client);
+        tasks.spawn(op_stream::run(session.clone(), connection.clone()));
+        tasks.spawn(watch::run(session.clone(), transport, commands));
+        let calls = Calls::new(session.clone(), connection);
         Ok(Self { handle: Arc::new(Handle { session, calls, tasks }) })
     }
 
@@ -159,12 +161,8 @@ impl Rados {
     /// second try, it counts as created.
     pub async fn create_pool(&self, name: &str) -> Result<(), Error> {
         let request = wire::CreatePoolRequest { name: name.to_owned() };
-        let send = |mut client: Client| {
-            let request = request.clone();
-            async move { client.create_pool(request).await }
-        };
         let attempted = format!("create pool '{name}'");
-        let answered = self.calls().call_patiently(&attempted, None, send).await;
+        let answered = self.calls().call_patiently(&attempted, None, request).await;
         match answered.answer {
             Err(error) if error.errno() == Errno::EEXIST && answered.was_resent => Ok(()),
             answer => answer.map(drop),
@@ -173,8 +171,7 @@ impl Rados {
 
     /// All pools, by id.
     pub async fn pools(&self) -> Result<Vec<PoolInfo>, Error> {
-        let send = |mut client: Client| async move { client.list_pools(wire::ListPoolsRequest {}).await };
-        let reply = self.calls().call("list pools", send).await?;
+        let reply = self.calls().call("list pools", wire::ListPoolsRequest {}).await?;
         let pool = |pool: wire::Pool| PoolInfo {
             id: pool.id,
             name: pool.name,
@@ -186,9 +183,7 @@ impl Rados {
 
     /// The live sessions of all clients, this one included.
     pub async fn sessions(&self) -> Result<Vec<SessionInfo>, Error> {
-        let send =
-            |mut client: Client| async move { client.list_sessions(wire::ListSessionsRequest {}).await };
-        let reply = self.calls().call("list sessions", send).await?;
+        let reply = self.calls().call("list sessions", wire::ListSessionsRequest {}).await?;
         let session = |session: wire::Session| SessionInfo {
             gid: session.gid,
             name: session.name,
@@ -203,22 +198,18 @@ impl Rados {
     pub async fn blocklist_add(&self, gid: u64, expire: Option<Duration>) -> Result<(), Error> {
         let expire_ms = expire.map_or(0, millis);
         let request = wire::BlocklistAddRequest { gid, expire_ms, requester_gid: self.gid() };
-        let send = |mut client: Client| async move { client.blocklist_add(request).await };
-        self.calls().call(&format!("blocklist instance {gid}"), send).await.map(drop)
+        self.calls().call(&format!("blocklist instance {gid}"), request).await.map(drop)
     }
 
     /// Removes an entry. The instance's session stays ended.
     pub async fn blocklist_remove(&self, gid: u64) -> Result<(), Error> {
         let request = wire::BlocklistRemoveRequest { gid };
-        let send = |mut client: Client| async move { client.blocklist_remove(request).await };
-        self.calls().call(&format!("remove instance {gid} from the blocklist"), send).await.map(drop)
+        self.calls().call(&format!("remove instance {gid} from the blocklist"), request).await.map(drop)
     }
 
     /// The entries that have not expired.
     pub async fn blocklist(&self) -> Result<Vec<BlocklistEntry>, Error> {
-        let send =
-            |mut client: Client| async move { client.blocklist_list(wire::BlocklistListRequest {}).await };
-        let reply = self.calls().call("list the blocklist", send).await?;
+        let reply = self.calls().call("list the blocklist", wire::BlocklistListRequest {}).await?;
         let entry = |entry: wire::BlocklistEntry| BlocklistEntry {
             gid: entry.gid,
             expires_in: Duration::from_millis(entry.expires_in_ms),
@@ -236,8 +227,9 @@ impl Rados {
         }
         let silence_max = session.config.silence_max;
         session.close(&self.is_shut_down());
-        let drained = tokio::time::timeout(silence_max, session.drain()).await;
-        let unwatched = tokio::time::timeout(silence_max, watch::close_all(session)).await;
+        let machine = &session.config.machine;
+        let drained = machine.timeout(silence_max, session.drain()).await;
+        let unwatched = machine.timeout(silence_max, watch::close_all(session)).await;
         if drained.is_err() || unwatched.is_err() {
             tracing::warn!(gid = session.gid, "session shut down with ops or watches left");
         }
@@ -251,9 +243,8 @@ impl Rados {
         let cause = self.is_shut_down();
         session.close(&cause);
         let request = wire::DisconnectRequest { gid: session.gid };
-        let send = |mut client: Client| async move { client.disconnect(request).await };
-        let telling = self.calls().call("disconnect", send);
-        if tokio::time::timeout(session.config.silence_max, telling).await.is_err() {
+        let telling = self.calls().call("disconnect", request);
+        if session.config.machine.timeout(session.config.silence_max, telling).await.is_err() {
             tracing::warn!(gid = session.gid, "session shut down without the OSD's knowledge");
         }
         session.end(&cause);

@@ -1,14 +1,9 @@
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use errno::Errno;
+use futures_util::StreamExt;
 use proto::osd::v1 as wire;
-use rpc::{Address, Network, osd::osd_client::OsdClient};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{sleep, timeout},
-};
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Status, Streaming};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Command,
@@ -17,8 +12,8 @@ use super::{
 use crate::{
     Error,
     backoff::Backoff,
-    calls::{self, Failure},
     session::Session,
+    transport::{Down, Failure, Transport},
 };
 
 /// Jitter stream of this task.
@@ -26,11 +21,10 @@ const BACKOFF_STREAM: u64 = 2;
 
 /// Keeps the session's watches alive until it ends: one stream on a connection of its own, opened with the first watch,
 /// pinged, and opened again when it is lost or silent. Only the OSD's words end a watch, never the end of a stream. Pings and
-/// silence go by the session's clock; opening a connection, and the wait before the next try, by real time.
+/// silence go by the session's clock; opening a connection, and the wait before the next try, by the machine's.
 pub(crate) async fn run(
     session: Arc<Session>,
-    network: Network,
-    address: Address,
+    transport: Arc<dyn Transport>,
     commands: mpsc::UnboundedReceiver<Command>,
 ) {
     let config = &session.config;
@@ -40,8 +34,7 @@ pub(crate) async fn run(
         table: Table::new(session.gid, session.watch_commands.clone()),
         silence_max: config.watch_silence_max(),
         session: session.clone(),
-        network,
-        address,
+        transport,
         commands,
         backoff,
     };
@@ -63,8 +56,7 @@ pub(crate) async fn close_all(session: &Session) {
 
 struct Stream {
     session: Arc<Session>,
-    network: Network,
-    address: Address,
+    transport: Arc<dyn Transport>,
     commands: mpsc::UnboundedReceiver<Command>,
     table: Table,
     backoff: Backoff,
@@ -74,7 +66,7 @@ struct Stream {
 /// An open stream.
 struct Open {
     up: mpsc::UnboundedSender<wire::WatchRequest>,
-    down: Streaming<wire::WatchEvent>,
+    down: Down<wire::WatchEvent>,
 }
 
 /// Why a stream is not open any more.
@@ -102,29 +94,27 @@ impl Stream {
                 Gone::Lost(why) => tracing::debug!(gid = self.session.gid, why, "watch stream lost"),
             }
             let wait = self.backoff.next_wait();
-            self.meanwhile(sleep(wait)).await;
+            let machine = self.session.config.machine.clone();
+            self.meanwhile(machine.sleep(wait)).await;
         }
     }
 
     /// Opens a connection and a stream on it, and greets.
     async fn open(&mut self) -> Result<Open, Gone> {
-        let (network, address) = (self.network.clone(), self.address.clone());
-        let connecting = timeout(self.silence_max, async move { network.connect(&address).await });
-        let channel = match self.meanwhile(connecting).await {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(Gone::Lost(error.to_string())),
+        let machine = self.session.config.machine.clone();
+        let connecting = machine.timeout(self.silence_max, self.transport.connect());
+        let connection = match self.meanwhile(connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(why)) => return Err(Gone::Lost(why)),
             Err(_) => return Err(Gone::Lost("no connection in time".to_owned())),
         };
-        let mut client = OsdClient::new(channel)
-            .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
         let (up, requests) = mpsc::unbounded_channel();
         self.table.opened();
         self.flush(&up);
-        let watching = async move { client.watch(UnboundedReceiverStream::new(requests)).await };
-        match self.meanwhile(timeout(self.silence_max, watching)).await {
-            Ok(Ok(response)) => Ok(Open { up, down: response.into_inner() }),
-            Ok(Err(status)) => Err(self.gone(&status)),
+        let watching = machine.timeout(self.silence_max, connection.watch(requests));
+        match self.meanwhile(watching).await {
+            Ok(Ok(down)) => Ok(Open { up, down }),
+            Ok(Err(failure)) => Err(self.gone(failure)),
             Err(_) => Err(Gone::Lost("no answer in time".to_owned())),
         }
     }
@@ -145,7 +135,7 @@ impl Stream {
                     self.table.retry();
                 }
                 Some(command) = self.commands.recv() => self.table.apply(command),
-                event = open.down.message() => {
+                event = open.down.next() => {
                     last_heard = clock.now();
                     if let Err(gone) = self.received(event) {
                         return gone;
@@ -158,26 +148,27 @@ impl Stream {
         }
     }
 
-    fn received(&mut self, event: Result<Option<wire::WatchEvent>, Status>) -> Result<(), Gone> {
+    fn received(&mut self, event: Option<Result<wire::WatchEvent, Failure>>) -> Result<(), Gone> {
         match event {
-            Ok(Some(event)) => {
+            Some(Ok(event)) => {
                 self.backoff.reset();
                 self.table.event(event).map_err(|broken| match broken {
                     Broken::Session(error) => Gone::Session(error.seen_by(self.attempted())),
                     Broken::Protocol(text) => Gone::Lost(text),
                 })
             }
-            Ok(None) => Err(Gone::Lost("the OSD closed the watch stream".to_owned())),
-            Err(status) => Err(self.gone(&status)),
+            None => Err(Gone::Lost("the OSD closed the watch stream".to_owned())),
+            Some(Err(failure)) => Err(self.gone(failure)),
         }
     }
 
-    fn gone(&self, status: &Status) -> Gone {
-        match calls::classify(status, &self.attempted()) {
-            Failure::Answer(error) if error.errno() == Errno::EBLOCKLISTED => Gone::Session(error),
+    fn gone(&self, failure: Failure) -> Gone {
+        match failure {
+            Failure::Answer(error) if error.errno() == Errno::EBLOCKLISTED => {
+                Gone::Session(error.seen_by(self.attempted()))
+            }
             // The OSD may cut a stream for reasons of its own; whether the session lives, the next Hello tells.
-            Failure::Answer(error) => Gone::Lost(error.to_string()),
-            Failure::ConnectionLost => Gone::Lost(status.to_string()),
+            failure => Gone::Lost(failure.to_string()),
         }
     }
 

@@ -232,7 +232,7 @@ impl ExclusiveLock {
             }
             RpcOutcome::NoOwner => wait.deadline = now + self.backoff.next_delay(),
             RpcOutcome::Refused(Failure { errno: Errno::EROFS, .. }) => {
-                self.refuse(now, Errno::EROFS, effects)
+                self.refuse(now, Errno::EROFS, effects);
             }
             RpcOutcome::TwoOwners { .. } if again => self.refuse(now, Errno::EIO, effects),
             RpcOutcome::NotifyFailed(Errno::EBLOCKLISTED) => self.fail(Errno::EBLOCKLISTED, effects),
