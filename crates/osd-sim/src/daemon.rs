@@ -47,6 +47,7 @@ pub(crate) struct Daemon {
     advancing: tokio::sync::Mutex<()>,
     watch_queue_max: QueueMax,
     in_flight_ops_max: usize,
+    reply_bytes_in_flight_max: usize,
     /// The next deadline has come nearer.
     sooner: Notify,
     /// Sequence of the newest event.
@@ -111,6 +112,7 @@ impl Daemon {
                 bytes: config.watch_queue_bytes_max,
             },
             in_flight_ops_max,
+            reply_bytes_in_flight_max: config.reply_bytes_in_flight_max,
             sooner: Notify::new(),
             newest_event,
             closing: CancellationToken::new(),
@@ -210,6 +212,11 @@ impl Daemon {
     /// Largest number of ops in flight, of the calls of a session and of an op stream.
     pub(crate) fn in_flight_ops_max(&self) -> usize {
         self.in_flight_ops_max
+    }
+
+    /// Bytes of the replies that one op stream, or the unary calls of one connection, have not taken.
+    pub(crate) fn reply_bytes_in_flight_max(&self) -> usize {
+        self.reply_bytes_in_flight_max
     }
 
     /// At most `max` events with a sequence above `after`.

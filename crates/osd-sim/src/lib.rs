@@ -10,6 +10,7 @@ mod faults;
 mod op_stream;
 mod options;
 mod program;
+mod replies;
 mod server;
 mod service;
 mod watch_stream;

@@ -21,8 +21,14 @@ use reader::Reader;
 /// Replies that wait beyond those that count as ops in flight: those that a fault has doubled, and the last word.
 const EXTRA_REPLIES_QUEUED_MAX: usize = 64;
 
-/// A reply on its way. The permit counts as an op in flight until then.
-type Queued = (OperateReply, Option<OwnedSemaphorePermit>);
+/// A reply on its way.
+struct Queued {
+    reply: OperateReply,
+    /// It counts as an op in flight.
+    _op: Option<OwnedSemaphorePermit>,
+    /// Its bytes wait for the client.
+    _bytes: Option<OwnedSemaphorePermit>,
+}
 
 /// The session that a client names when it opens a stream. EINVAL for what is no gid.
 pub(crate) fn named_session(metadata: &MetadataMap) -> Result<Option<u64>, OpError> {
@@ -35,7 +41,7 @@ pub(crate) fn named_session(metadata: &MetadataMap) -> Result<Option<u64>, OpErr
 
 /// The replies to a stream of requests. No op's failure ends it.
 ///
-/// The ops in flight are counted for each stream: at the limit it is not read any further until a reply is taken. None
+/// The ops in flight and the bytes of replies are counted for each stream: at a limit it is not read any further until a reply is taken. None
 /// is refused for that, because it may be one that is sent again and was applied long ago; and none waits for replies
 /// that sit in a stream whose connection is gone.
 ///
@@ -57,7 +63,7 @@ where
     tokio::spawn(Reader::new(daemon, replies).read(requests, sessions, ended));
     let replies = ReceiverStream::new(queued).map(move |queued: Result<Queued, Status>| {
         let _until_the_stream_is_dropped: &DropGuard = &guard;
-        queued.map(|(reply, _permit)| reply)
+        queued.map(|queued| queued.reply)
     });
     let is_cut = cut.token.clone().cancelled_owned();
     let why_cut =
@@ -118,10 +124,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::future::ready;
-    use proto::osd::v1::{Create, Op, Stat, op::Op as W};
+    use proto::osd::v1::{Create, Op, Read, Stat, WriteFull, op::Op as W};
 
     use super::*;
-    use crate::Config;
+    use crate::{Config, calls};
 
     const IN_FLIGHT_OPS_MAX: u32 = 4;
 
@@ -176,6 +182,34 @@ mod tests {
         let replies: Vec<_> = replies.collect().await;
         assert_eq!(replies.len(), 24);
         assert!(replies.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.error.is_none())));
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_replies_nobody_takes_is_not_read_further_than_there_is_room_for_their_bytes() {
+        let config = Config { reply_bytes_in_flight_max: 100_000, ..Config::ci() };
+        let daemon = Arc::new(Daemon::new(&config, 1).expect("the configuration is valid"));
+        let gid = connect(&daemon);
+        let write = W::WriteFull(WriteFull { data: vec![7; 60_000].into() });
+        let written = calls::operate(&daemon, request(gid, 1, write).expect("it is one")).await;
+        written.expect("it is written");
+        let read = Arc::new(AtomicUsize::new(0));
+        let count = read.clone();
+        let large = OperateRequest {
+            object: "object 1".to_owned(),
+            ..request(0, 0, W::Read(Read::default())).expect("it is one")
+        };
+        let requests = stream::iter((0..24).map(move |_| Ok(large.clone()))).inspect(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let replies = open(daemon, None, requests).expect("it opens");
+        while read.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(read.load(Ordering::Relaxed), 2, "the second fills the room");
+        assert_eq!(replies.collect::<Vec<_>>().await.len(), 24);
     }
 
     /// Nobody takes the replies of the streams whose connection is gone.

@@ -138,6 +138,10 @@ struct Limits {
     /// Ops of one session in flight [1024].
     #[arg(long, env = "OSD_SIM_IN_FLIGHT_OPS_PER_SESSION_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     in_flight_ops_per_session_max: Option<u32>,
+    /// Bytes of replies that one op stream, or the unary calls of one connection, have not taken: what comes then waits
+    /// [16777216].
+    #[arg(long, env = "OSD_SIM_REPLY_BYTES_IN_FLIGHT_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    reply_bytes_in_flight_max: Option<u64>,
     /// Bytes of one object [134217728].
     #[arg(long, env = "OSD_SIM_OBJECT_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     object_bytes_max: Option<u64>,
@@ -207,6 +211,7 @@ impl Limits {
         set(&mut limits.pending_notifies_per_object_max, self.pending_notifies_per_object_max);
         set(&mut limits.in_flight_ops_per_session_max, self.in_flight_ops_per_session_max);
         set(&mut limits.object_bytes_max, self.object_bytes_max);
+        set(&mut config.reply_bytes_in_flight_max, self.reply_bytes_in_flight_max.map(|max| max as usize));
         set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
         set(&mut config.watch_queue_bytes_max, self.watch_queue_bytes_max.map(|max| max as usize));
         set(&mut config.pending_notify_bytes_max, self.pending_notify_bytes_max.map(|max| max as usize));

@@ -16,13 +16,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::body::Body;
 use tonic::transport::server::{Connected, Router};
+use tower::layer::util::{Identity, Stack};
+use tower::util::MapResponseLayer;
 
 use crate::Config;
 use crate::clock::{ClockService, ServerClock};
 use crate::daemon::Daemon;
 use crate::events::EventsFile;
 use crate::faults::{FaultRules, FaultService};
+use crate::replies;
 use crate::service::Service;
 
 /// How long calls in flight may take to end after the server began to close.
@@ -68,7 +72,7 @@ where
 /// A server that has everything but connections.
 pub(crate) struct Prepared {
     daemon: Arc<Daemon>,
-    router: Router,
+    router: Router<Layers>,
     events_file: Option<EventsFile>,
 }
 
@@ -122,7 +126,12 @@ async fn close(daemon: &Daemon, shutdown: impl Future<Output = ()>) {
     tracing::warn!("calls did not end within {DRAIN_MAX:?} and are dropped");
 }
 
-fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
+/// What becomes of every response.
+type InPieces = fn(http::Response<Body>) -> http::Response<Body>;
+
+type Layers = Stack<MapResponseLayer<InPieces>, Identity>;
+
+fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router<Layers>, ServeError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -142,6 +151,7 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router, ServeError> {
         .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX);
     Ok(rpc::server(silence_max)
         .trace_fn(|request| tracing::debug_span!("call", path = request.uri().path()))
+        .layer(MapResponseLayer::new(replies::in_pieces as InPieces))
         .add_service(service)
         .add_service(faults)
         .add_service(clock)

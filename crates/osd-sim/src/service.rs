@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::calls::{self, Call};
 use crate::daemon::{Daemon, milliseconds, span};
+use crate::replies::{self, Rooms};
 use crate::{Config, events, op_stream, watch_stream, wire as convert};
 
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -20,11 +21,13 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(crate) struct Service {
     daemon: Arc<Daemon>,
     config: Config,
+    rooms: Rooms,
 }
 
 impl Service {
     pub(crate) fn new(daemon: Arc<Daemon>, config: Config) -> Self {
-        Self { daemon, config }
+        let rooms = Rooms::new(daemon.reply_bytes_in_flight_max());
+        Self { daemon, config, rooms }
     }
 }
 
@@ -56,7 +59,9 @@ impl osd_server::Osd for Service {
     }
 
     async fn operate(&self, request: Request<wire::OperateRequest>) -> Answer<wire::OperateReply> {
-        calls::operate(&self.daemon, request.into_inner()).await.map(Response::new)
+        let room = self.rooms.of(request.remote_addr());
+        room.wait().await;
+        calls::operate(&self.daemon, request.into_inner()).await.map(|reply| replies::held(room, reply))
     }
 
     async fn operate_stream(
@@ -73,6 +78,8 @@ impl osd_server::Osd for Service {
     }
 
     async fn notify(&self, request: Request<wire::NotifyRequest>) -> Answer<wire::NotifyReply> {
+        let room = self.rooms.of(request.remote_addr());
+        room.wait().await;
         let wire::NotifyRequest { gid, pool, object, payload, timeout_ms } = request.into_inner();
         let timeout = span(timeout_ms);
         let call = Call { name: CALL_NOTIFY, gid, pool: &pool, object: &object, payload: Some(&payload) };
@@ -83,7 +90,7 @@ impl osd_server::Osd for Service {
             Ok((notify_id, to_come.await))
         });
         match answered.await? {
-            (notify_id, Ok(reply)) => Ok(Response::new(convert::notify_reply(notify_id, reply))),
+            (notify_id, Ok(reply)) => Ok(replies::held(room, convert::notify_reply(notify_id, reply))),
             (notify_id, Err(_)) => {
                 Err(Status::internal(format!("notify {notify_id} was dropped unanswered")))
             }

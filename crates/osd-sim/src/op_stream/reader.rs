@@ -7,7 +7,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt};
 use osd::OpError;
 use osd::faults::Direction;
-use proto::osd::v1::OperateRequest;
+use prost::Message;
+use proto::osd::v1::{OperateReply, OperateRequest};
 use store::Name;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use tonic::{Code, Status};
 
 use super::{Queued, Sessions};
 use crate::daemon::{Daemon, Passage};
+use crate::replies::Room;
 use crate::{calls, wire};
 
 /// Reads one op stream: executes what comes, and what faults have made late. It goes on after its stream has ended
@@ -23,7 +25,9 @@ pub(super) struct Reader {
     daemon: Arc<Daemon>,
     replies: mpsc::Sender<Result<Queued, Status>>,
     /// For the ops in flight.
-    room: Arc<Semaphore>,
+    ops: Arc<Semaphore>,
+    /// For their replies.
+    room: Room,
     /// Each ends when it is time.
     late: FuturesUnordered<BoxFuture<'static, Late>>,
     /// What came behind a late request for the same pool and object: ops on one object keep their order.
@@ -44,7 +48,7 @@ struct Admitted {
 /// What a fault has delayed or held.
 enum Late {
     Request(Admitted),
-    Reply(Queued),
+    Reply(OperateReply, Option<OwnedSemaphorePermit>),
 }
 
 enum Turn {
@@ -59,8 +63,9 @@ enum Turn {
 
 impl Reader {
     pub(super) fn new(daemon: Arc<Daemon>, replies: mpsc::Sender<Result<Queued, Status>>) -> Self {
-        let room = Arc::new(Semaphore::new(daemon.in_flight_ops_max()));
-        Self { daemon, replies, room, late: FuturesUnordered::new(), behind: BTreeMap::new() }
+        let ops = Arc::new(Semaphore::new(daemon.in_flight_ops_max()));
+        let room = Room::new(daemon.reply_bytes_in_flight_max());
+        Self { daemon, replies, ops, room, late: FuturesUnordered::new(), behind: BTreeMap::new() }
     }
 
     /// `ended` = nobody takes the replies any more.
@@ -79,9 +84,7 @@ impl Reader {
                 () = ended.cancelled(), if is_open => Turn::StreamEnded,
                 () = cut.cancelled(), if is_open => Turn::StreamEnded,
                 Some(late) = self.late.next() => Turn::Late(late),
-                permit = self.room.clone().acquire_owned(), if is_open && room.is_none() => {
-                    Turn::Room(permit.ok())
-                }
+                permit = admission(&self.ops, &self.room), if is_open && room.is_none() => Turn::Room(permit),
                 request = requests.next(), if is_open && room.is_some() => match request {
                     Some(Ok(request)) => Turn::Came(request),
                     Some(Err(status)) => Turn::Unreadable(status),
@@ -103,7 +106,7 @@ impl Reader {
                     sessions = None;
                 }
                 (Turn::Late(Late::Request(admitted)), _) => self.come_late(admitted).await,
-                (Turn::Late(Late::Reply(queued)), _) => self.send(queued).await,
+                (Turn::Late(Late::Reply(reply, permit)), _) => self.send(reply, permit).await,
                 (Turn::StreamEnded | Turn::Came(_), _) => sessions = None,
                 (Turn::Closing, _) => return,
             }
@@ -114,7 +117,7 @@ impl Reader {
         let (gid, tid) = (request.gid, request.tid);
         let request = match wire::request(request) {
             Ok(request) => request,
-            Err(refusal) => return self.send((wire::reply(tid, Err(refusal)), permit)).await,
+            Err(refusal) => return self.send(wire::reply(tid, Err(refusal)), permit).await,
         };
         let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
         let has_doors = self.daemon.has_rules() && is_live();
@@ -156,7 +159,7 @@ impl Reader {
             }
             Passage::Refused(error) => {
                 let Admitted { request, permit, .. } = admitted;
-                self.send((wire::reply(request.tid, Err(error)), permit)).await;
+                self.send(wire::reply(request.tid, Err(error)), permit).await;
             }
             Passage::Lost | Passage::Cut(_) => {}
         }
@@ -168,14 +171,14 @@ impl Reader {
         let Admitted { request, permit, .. } = admitted;
         let reply = wire::reply(request.tid, Arc::unwrap_or_clone(reply));
         match passage {
-            Passage::Goes => self.send((reply, permit)).await,
-            Passage::Waits(word) => self.put_off(word, Late::Reply((reply, permit))),
+            Passage::Goes => self.send(reply, permit).await,
+            Passage::Waits(word) => self.put_off(word, Late::Reply(reply, permit)),
             Passage::Twice(after) => {
-                self.send((reply.clone(), permit)).await;
+                self.send(reply.clone(), permit).await;
                 let word = self.daemon.later(after);
-                self.put_off(word, Late::Reply((reply, None)));
+                self.put_off(word, Late::Reply(reply, None));
             }
-            Passage::Refused(error) => self.send((wire::reply(request.tid, Err(error)), permit)).await,
+            Passage::Refused(error) => self.send(wire::reply(request.tid, Err(error)), permit).await,
             Passage::Lost | Passage::Cut(_) => {}
         }
     }
@@ -194,9 +197,17 @@ impl Reader {
     }
 
     /// Whoever asked may be gone.
-    async fn send(&mut self, queued: Queued) {
-        let _ = self.replies.send(Ok(queued)).await;
+    async fn send(&mut self, reply: OperateReply, permit: Option<OwnedSemaphorePermit>) {
+        let bytes = self.room.take(reply.encoded_len());
+        let _ = self.replies.send(Ok(Queued { reply, _op: permit, _bytes: bytes })).await;
     }
+}
+
+/// One more op may come: its place among those in flight, once there is room for its reply.
+async fn admission(ops: &Arc<Semaphore>, room: &Room) -> Option<OwnedSemaphorePermit> {
+    let permit = ops.clone().acquire_owned().await.ok()?;
+    room.wait().await;
+    Some(permit)
 }
 
 /// What the client is told about a request that does not come through the transport. A connection that broke speaks for
