@@ -62,7 +62,11 @@ impl Removal<'_> {
     async fn remove_watched(&self, handle: u64, progress: &ProgressSink) -> Result<()> {
         let lock = HeldLock::new(self.io, &names::header(self.id), handle, self.config);
         if let Err(error) = self.lock(handle, lock.cookie()).await {
-            lock.settle();
+            match error.errno() {
+                // Whoever has it keeps it.
+                Errno::EBUSY => lock.settle(),
+                _ => lock.give_back().await,
+            }
             return Err(error);
         }
         let removed = self.remove_locked(handle, lock.cookie(), progress).await;

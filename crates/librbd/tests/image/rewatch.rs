@@ -1,6 +1,7 @@
 //! An owner whose watch is registered anew lives; a lock whose open has gone is given back by its session.
 
 use bytes::Bytes;
+use errno::Errno;
 use futures_util::FutureExt;
 use librbd::{Config, ImageEvent};
 use proto::osd::v1::{FaultCondition, FaultDirection};
@@ -133,6 +134,52 @@ async fn an_owner_that_comes_back_before_the_fence_is_not_fenced() {
     changing.let_go().await;
     soon(writing).await.unwrap();
     write(&owner, 0, 3).await;
+    nobody_was_fenced(&other).await;
+}
+
+/// The next answer to this op of `client` is an error, although the op was applied.
+async fn spoil_answer(cluster: &Cluster, client: &IoCtx, op: &str) {
+    let when = FaultCondition {
+        direction: FaultDirection::Reply.into(),
+        op: op.to_owned(),
+        gid: client.rados().gid(),
+        ..FaultCondition::default()
+    };
+    cluster.osd().refuse_at(when, Errno::EIO).await;
+}
+
+/// A client that does not know of its lock answers nobody who asks for it.
+#[tokio::test]
+async fn a_lock_that_was_taken_although_the_answer_was_an_error_is_given_back() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (first, peer) = (open(&io, "img").await, open(&other, "img").await);
+    spoil_answer(&cluster, &io, "lock.lock").await;
+    assert_eq!(errno_of(soon(first.write(0, vec![1; OBJECT as usize].into())).await), Errno::EIO);
+    write(&peer, 0, 2).await;
+    nobody_was_fenced(&other).await;
+}
+
+/// The same of a cookie that was changed: the release that waited for it gives the lock back under the new one.
+#[tokio::test]
+async fn a_lock_whose_cookie_was_changed_although_the_answer_was_an_error_is_given_back() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, peer) = (open(&io, "img").await, open(&other, "img").await);
+    soon(owner.acquire_lock()).await.unwrap();
+    let held = cluster.hold_next(op("lock.set_cookie")).await;
+    expire_watches(&cluster, &io, &other).await;
+    held.arrived().await;
+    let releasing = owner.clone();
+    let releasing = tokio::spawn(async move { releasing.release_lock().await });
+    held.dwell().await;
+    spoil_answer(&cluster, &io, "lock.set_cookie").await;
+    held.let_go().await;
+    soon(releasing).await.unwrap().unwrap();
+    assert_eq!(soon(peer.lock_owner()).await.unwrap(), None);
+    write(&peer, 0, 2).await;
     nobody_was_fenced(&other).await;
 }
 

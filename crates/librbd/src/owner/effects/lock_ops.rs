@@ -1,5 +1,7 @@
 //! The exclusive lock at the OSD: class `lock` on the header object.
 
+use std::sync::atomic::Ordering;
+
 use errno::Errno;
 use rados::ObjectOp;
 use rbd_protocol::OpResult;
@@ -14,7 +16,8 @@ use crate::opened::OpenImage;
 use crate::operations::LEFTOVERS;
 use crate::owner::{Acquired, millis, seed};
 
-/// Takes the lock under this watch handle, or finds out why not.
+/// Takes the lock under this watch handle, or finds out why not. After an error it may be held all the same, if only the answer
+/// went wrong: then it is given back, since nobody else may break it and nobody here would answer for it.
 pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<Acquired>) {
     let mut request = AcquireRequest::new(image.gid(), handle, image.config.rbd_blocklist_on_break_lock);
     let mut breaking = Breaking::new(&image.io, &image.header, &image.config);
@@ -28,7 +31,13 @@ pub(super) async fn acquire(image: &OpenImage, handle: u64) -> (Outcome, Option<
                 acquire::Event::Locked { locker, locked: read.map(|read| acquired = Some(read)) }
             }
             Step::Break(step) => acquire::Event::Break(breaking.perform(step).await),
-            Step::Finished(outcome) => return (outcome, acquired),
+            Step::Finished(outcome) => {
+                if matches!(outcome, Outcome::Failed(errno) if errno != Errno::EAGAIN) {
+                    // It is gone, or the session is, which ends it too.
+                    let _gone = giver(image, handle).give_back().await;
+                }
+                return (outcome, acquired);
+            }
         };
         step = request.step(event);
     }
@@ -55,14 +64,22 @@ pub(super) async fn set_cookie(image: &OpenImage, old: u64, new: u64) -> OpResul
     Ok(())
 }
 
-/// Gives the lock back.
+/// Gives the lock back. A cookie that was to be changed may have been, if only the answer went wrong.
 pub(super) async fn unlock(image: &OpenImage, handle: u64) -> OpResult {
-    let giver = Giver {
+    let given_back = giver(image, handle).give_back().await;
+    let newest = image.watch_handle.load(Ordering::Relaxed);
+    if given_back == Err(Errno::ENOENT) && newest != handle {
+        return giver(image, newest).give_back().await;
+    }
+    given_back
+}
+
+fn giver(image: &OpenImage, handle: u64) -> Giver {
+    Giver {
         io: image.io.clone(),
         header: image.header.clone(),
         cookie: encode_cookie(handle),
         retry_delay: millis(image.config.retry_delay),
         seed: seed(image),
-    };
-    giver.give_back().await
+    }
 }
