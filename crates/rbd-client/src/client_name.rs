@@ -7,7 +7,7 @@ pub(crate) fn gid(text: &str) -> Result<u64, String> {
         .parse()
         .ok()
         .filter(|&gid| gid != 0)
-        .ok_or_else(|| format!("EINVAL: '{text}' is not a client: expected client.GID, e.g. client.4107"))
+        .ok_or_else(|| format!("'{text}' is not a client: expected client.GID, e.g. client.4107"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn whole_milliseconds(text: &str) -> Result<Duration, String> {
     let span = duration(text)?;
     if !span.subsec_nanos().is_multiple_of(1_000_000) {
-        return Err(format!("EINVAL: '{text}' is not a whole number of milliseconds"));
+        return Err(format!("'{text}' is not a whole number of milliseconds"));
     }
     Ok(span)
 }
@@ -23,7 +23,7 @@ pub(crate) fn whole_milliseconds(text: &str) -> Result<Duration, String> {
 pub(crate) fn some_milliseconds(text: &str) -> Result<Duration, String> {
     let span = whole_milliseconds(text)?;
     if span.is_zero() {
-        return Err(format!("EINVAL: '{text}' is no time: expected 1ms or more"));
+        return Err(format!("'{text}' is no time: expected 1ms or more"));
     }
     Ok(span)
 }
@@ -34,9 +34,7 @@ pub(crate) fn millis(span: Duration) -> u64 {
 }
 
 fn rule(text: &str) -> String {
-    format!(
-        "EINVAL: '{text}' is not a duration: expected e.g. 30s, 500ms or 1m 30s; a plain number is in seconds"
-    )
+    format!("'{text}' is not a duration: expected e.g. 30s, 500ms or 1m 30s; a plain number is in seconds")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod console;
 mod duration;
 mod failure;
 mod log;
+mod named;
 mod options;
 mod progress;
 mod report;
@@ -17,15 +18,12 @@ mod sparse;
 mod spec;
 mod timestamp;
 mod timing;
+mod usage;
 mod verbs;
 mod visible;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write as _},
-};
+use std::ffi::OsString;
 
-use errno::Errno;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -33,10 +31,9 @@ use console::Console;
 use failure::Failure;
 use options::Options;
 use session::Session;
-use visible::visible_lines;
 
 /// Does what `arguments` (the program's name first) and the environment say, and returns the exit status: 0, or the
-/// number of the errno; EINVAL for a wrong command line. `identity` names this client and seeds its back-off;
+/// number of the errno; for a wrong command line that of `rbd`. `identity` names this client and seeds its back-off;
 /// cancelling `interrupted` ends the verb in an orderly way, within a bound.
 pub async fn run(
     arguments: impl IntoIterator<Item = OsString>,
@@ -45,7 +42,7 @@ pub async fn run(
 ) -> u8 {
     let options = match Options::of(arguments) {
         Ok(options) => options,
-        Err(usage) => return explain_usage(&usage),
+        Err(usage) => return usage::explain(&usage),
     };
     log::start(options.log_format);
     match work(&options, identity, interrupted).await {
@@ -67,18 +64,4 @@ async fn work(options: &Options, identity: Uuid, interrupted: CancellationToken)
     let result = options.verb.run(&session).await;
     session.close().await;
     result
-}
-
-/// Help and version are no errors.
-fn explain_usage(usage: &clap::Error) -> u8 {
-    if usage.use_stderr() {
-        let _nobody_listens = write!(io::stderr().lock(), "{}", visible_lines(&usage.render().to_string()));
-        return Failure::new(Errno::EINVAL, "usage").exit_status();
-    }
-    match usage.print() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Failure::io("standard output", &error).exit_status()
-        }
-        _ => 0,
-    }
 }

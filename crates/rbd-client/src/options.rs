@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{
-    CommandFactory, FromArgMatches, Parser, ValueEnum, builder::FalseyValueParser, error::ErrorKind,
+    Args, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::FalseyValueParser, error::ErrorKind,
     parser::ValueSource,
 };
 use rpc::Address;
@@ -13,7 +13,8 @@ use crate::{report::Format, timing::Timing, verbs::Verb};
 const AFTER_HELP: &str = "\
 Images are named [POOL/]IMAGE[@SNAP]; without POOL it is the one of --pool.
 The exit status is the number of the error: 0 ok, 2 ENOENT, 16 EBUSY, 17 EEXIST, 22 EINVAL
-(also a wrong command line), 30 EROFS, 108 EBLOCKLISTED, 110 ETIMEDOUT, 125 ECANCELED (Ctrl-C).
+(also a name that is missing or malformed), 30 EROFS, 108 EBLOCKLISTED, 110 ETIMEDOUT, 125 ECANCELED
+(Ctrl-C); 1 for a verb, an option or a value of an option that is not known.
 
 Examples:
   export RBD_CLIENT_OSD=127.0.0.1:6800
@@ -40,11 +41,11 @@ pub(crate) struct Options {
     pub(crate) osd: Option<Address>,
 
     /// Pool of images that are named without one
-    #[arg(long, env = "RBD_CLIENT_POOL", global = true, default_value = "rbd", value_name = "POOL")]
+    #[arg(long, short, env = "RBD_CLIENT_POOL", global = true, default_value = "rbd", value_name = "POOL")]
     pub(crate) pool: String,
 
     /// Name of this client in `status` and in the OSD's events; without it a random one
-    #[arg(long, env = "RBD_CLIENT_NAME", global = true, value_name = "NAME")]
+    #[arg(long, short, env = "RBD_CLIENT_NAME", global = true, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
     /// Output of reports
@@ -66,6 +67,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) timing: Timing,
 
+    #[command(flatten)]
+    _of_ceph: CephOptions,
+
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -83,6 +87,43 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// What `rbd` needs to find a cluster and to prove who it is: `--osd` says where, and nobody asks who.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of rbd that are taken without effect")]
+struct CephOptions {
+    /// Configuration file of a cluster
+    #[arg(long, short, global = true, value_name = "FILE", hide_short_help = true)]
+    conf: Option<String>,
+
+    /// Name of a cluster
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    cluster: Option<String>,
+
+    /// Name of a user
+    // Not "id": that is a fault rule's.
+    #[arg(
+        id = "user_id",
+        long = "id",
+        alias = "user",
+        global = true,
+        value_name = "ID",
+        hide_short_help = true
+    )]
+    user: Option<String>,
+
+    /// Addresses of monitors
+    #[arg(long = "mon_host", short, global = true, value_name = "HOSTS", hide_short_help = true)]
+    mon_host: Option<String>,
+
+    /// File with the secret key of a user
+    #[arg(long, short = 'K', global = true, value_name = "FILE", hide_short_help = true)]
+    keyfile: Option<String>,
+
+    /// File with secret keys
+    #[arg(long, short, global = true, value_name = "FILE", hide_short_help = true)]
+    keyring: Option<String>,
 }
 
 /// Format of the log.

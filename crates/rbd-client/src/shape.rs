@@ -17,9 +17,13 @@ pub(crate) struct Shape {
     #[arg(long, value_name = "N", value_parser = size::order)]
     order: Option<u32>,
 
+    /// Format of the image: 2, the only one that is made
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    image_format: Option<u8>,
+
     /// Features: layering, striping, exclusive-lock, deep-flatten; repeat it or separate with commas
-    #[arg(long = "image-feature", value_name = "FEATURE", value_delimiter = ',')]
-    image_features: Vec<String>,
+    #[arg(long = "image-feature", value_name = "FEATURE", value_delimiter = ',', value_parser = feature)]
+    image_features: Vec<Features>,
 
     /// Bytes that go to one object before the next is used; needs --stripe-count
     #[arg(long, value_name = "SIZE", value_parser = size::bytes, requires = "stripe_count")]
@@ -36,15 +40,20 @@ impl Shape {
         self.object_size.or(self.order)
     }
 
-    /// The features, when some were given. EINVAL names an unknown one.
+    /// The features, when some were given. EINVAL for format 1, which has none.
     pub(crate) fn features(&self) -> Result<Option<Features>, Failure> {
-        if self.image_features.is_empty() {
-            return Ok(None);
+        if self.image_format == Some(1) {
+            return Err(Failure::new(
+                Errno::EINVAL,
+                "--image-format 1: images of format 2 are made, no others",
+            ));
         }
-        let names = self.image_features.join(",");
-        match names.parse() {
-            Ok(features) => Ok(Some(features)),
-            Err(error) => Err(Failure::new(Errno::EINVAL, format!("--image-feature {names}: {error}"))),
-        }
+        let given = self.image_features.iter();
+        Ok(given.copied().reduce(|all, feature| all.union(feature)))
     }
+}
+
+/// The error names the text and what there is.
+fn feature(text: &str) -> Result<Features, String> {
+    text.parse().map_err(|error: librbd::Error| error.to_string())
 }

@@ -24,7 +24,7 @@ pub(crate) fn order_of_object_size(text: &str) -> Result<u32, String> {
     let size = bytes(text)?;
     let order = size.checked_ilog2().unwrap_or(0);
     if !size.is_power_of_two() || !ORDERS.contains(&order) {
-        return Err(format!("EINVAL: object size '{text}': expected a power of two from 4K to 32M, e.g. 4M"));
+        return Err(format!("object size '{text}': expected a power of two from 4K to 32M, e.g. 4M"));
     }
     Ok(order)
 }
@@ -32,9 +32,7 @@ pub(crate) fn order_of_object_size(text: &str) -> Result<u32, String> {
 /// log2 of the object size: 12 (4 KiB) to 25 (32 MiB).
 pub(crate) fn order(text: &str) -> Result<u32, String> {
     let order = text.parse().ok().filter(|order| ORDERS.contains(order));
-    order.ok_or_else(|| {
-        format!("EINVAL: order '{text}': expected a number from 12 (4 KiB) to 25 (32 MiB objects)")
-    })
+    order.ok_or_else(|| format!("order '{text}': expected a number from 12 (4 KiB) to 25 (32 MiB objects)"))
 }
 
 /// Orders an image can have; the class "rbd" refuses others.
@@ -58,7 +56,7 @@ fn parse(text: &str, plain: Plain) -> Result<u64, String> {
     let number: Option<u64> = digits.parse().ok();
     number
         .and_then(|number| number.checked_mul(1 << shift))
-        .ok_or_else(|| format!("EINVAL: size '{text}' is 16 EiB or more: the largest size is 2^64 - 1 bytes"))
+        .ok_or_else(|| format!("size '{text}' is 16 EiB or more: the largest size is 2^64 - 1 bytes"))
 }
 
 fn rule(text: &str, plain: Plain) -> String {
@@ -67,7 +65,7 @@ fn rule(text: &str, plain: Plain) -> String {
         Plain::Mebibytes => "MiB",
     };
     format!(
-        "EINVAL: '{text}' is not a size: expected a whole number with B, K, M, G, T, P or E; without a suffix it is in {unit}"
+        "'{text}' is not a size: expected a whole number with B, K, M, G, T, P or E; without a suffix it is in {unit}"
     )
 }
 

@@ -223,5 +223,5 @@ fn set<T>(value: &mut T, given: Option<T>) {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number| number >= 1);
-    number.ok_or_else(|| format!("EINVAL: '{text}': expected a whole number, 1 or more"))
+    number.ok_or_else(|| format!("'{text}': expected a whole number, 1 or more"))
 }

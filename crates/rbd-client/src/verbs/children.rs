@@ -2,6 +2,7 @@ use clap::Args;
 
 use crate::{
     failure::Failure,
+    named::Named,
     report::{Lines, Object, Report, Value, list},
     session::Session,
     spec::ImageOrSnapSpec,
@@ -13,8 +14,8 @@ use crate::{
   rbd-client children vm@base
   rbd-client children vm --format json")]
 pub(crate) struct Children {
-    /// [POOL/]IMAGE[@SNAP]
-    pub(super) image: ImageOrSnapSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageOrSnapSpec>,
 }
 
 impl Children {

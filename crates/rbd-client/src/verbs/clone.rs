@@ -3,9 +3,9 @@ use librbd::CloneOptions;
 
 use crate::{
     failure::Failure,
+    named::{Named, SourceAndDest},
     session::Session,
     shape::Shape,
-    spec::{ImageSpec, SnapSpec},
 };
 
 /// Make an image that shows a snapshot's data until it is written
@@ -16,11 +16,8 @@ Examples:
   rbd-client clone vm@base child
   rbd-client clone rbd/vm@base scratch/child --object-size 64K")]
 pub(crate) struct Clone {
-    /// [POOL/]IMAGE@SNAP: what is cloned
-    pub(super) parent: SnapSpec,
-
-    /// [POOL/]IMAGE: the clone
-    pub(super) child: ImageSpec,
+    #[command(flatten)]
+    pub(super) names: Named<SourceAndDest>,
 
     #[command(flatten)]
     shape: Shape,
@@ -34,12 +31,12 @@ impl Clone {
             stripe_unit: self.shape.stripe_unit,
             stripe_count: self.shape.stripe_count,
         };
-        let parent_io = session.io(&self.parent.image).await?;
-        let child_io = session.io(&self.child).await?;
-        let (parent, snap) = (&self.parent.image.image, &self.parent.snap);
-        let cloning = async {
-            Ok(librbd::clone(&parent_io, parent, snap, &child_io, &self.child.image, &options).await?)
-        };
+        let SourceAndDest { source, dest } = &*self.names;
+        let parent_io = session.io(&source.image).await?;
+        let child_io = session.io(dest).await?;
+        let (parent, snap) = (&source.image.image, &source.snap);
+        let cloning =
+            async { Ok(librbd::clone(&parent_io, parent, snap, &child_io, &dest.image, &options).await?) };
         session.until_interrupted(cloning).await
     }
 }

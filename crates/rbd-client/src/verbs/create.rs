@@ -1,7 +1,7 @@
 use clap::Args;
 use librbd::CreateOptions;
 
-use crate::{failure::Failure, session::Session, shape::Shape, size, spec::ImageSpec};
+use crate::{failure::Failure, named::Named, session::Session, shape::Shape, size, spec::ImageSpec};
 
 /// Make an empty image
 #[derive(Args, Debug)]
@@ -10,8 +10,8 @@ use crate::{failure::Failure, session::Session, shape::Shape, size, spec::ImageS
   rbd-client create --size 256M --object-size 64K --image-feature layering,exclusive-lock rbd/small
   rbd-client create --size 1G --object-size 4M --stripe-unit 64K --stripe-count 4 striped")]
 pub(crate) struct Create {
-    /// [POOL/]IMAGE
-    pub(crate) image: ImageSpec,
+    #[command(flatten)]
+    pub(crate) image: Named<ImageSpec>,
 
     /// Size with B, K, M, G, T, P or E; a plain number is in MiB
     #[arg(long, short, value_parser = size::image_size)]

@@ -9,7 +9,11 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    failure::Failure, progress::Progress, session::Session, sparse::data_runs, spec::ImageOrSnapSpec,
+    failure::Failure,
+    named::{ExportNames, Named},
+    progress::Progress,
+    session::Session,
+    sparse::data_runs,
 };
 
 /// Blocks of zeros of this size become holes of the file.
@@ -29,11 +33,8 @@ Examples:
   rbd-client export rbd/vm - | sha256sum"
 )]
 pub(crate) struct Export {
-    /// [POOL/]IMAGE[@SNAP]
-    pub(super) image: ImageOrSnapSpec,
-
-    /// File to write; - is standard output; without it the image's name
-    path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) names: Named<ExportNames>,
 }
 
 /// What is exported, and how.
@@ -57,11 +58,12 @@ struct Piece {
 
 impl Export {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
-        let open = OpenOptions { read_only: true, snapshot: self.image.snap.clone() };
+        let ExportNames { image, path } = &*self.names;
+        let open = OpenOptions { read_only: true, snapshot: image.snap.clone() };
         let progress = Progress::new("Exporting image", session.console);
-        let path = self.path.clone().unwrap_or_else(|| PathBuf::from(&self.image.image.image));
+        let path = path.clone().unwrap_or_else(|| PathBuf::from(&image.image.image));
         session
-            .with_image_in_progress(&self.image.image, open, &progress, async |image| {
+            .with_image_in_progress(&image.image, open, &progress, async |image| {
                 let exported = Exported {
                     image,
                     size: image.size().await?,

@@ -121,7 +121,7 @@ impl FromStr for Action {
             ("error", Some(errno)) => W::Error(wire::FaultError { name: errno.to_owned() }),
             _ => {
                 return Err(format!(
-                    "EINVAL: '{text}' is not an action: expected drop, hold, disconnect, expire-watch, blocklist, delay=TIME, \
+                    "'{text}' is not an action: expected drop, hold, disconnect, expire-watch, blocklist, delay=TIME, \
                      duplicate[=TIME] or error=ERRNO"
                 ));
             }
@@ -149,7 +149,7 @@ impl FromStr for Client {
 /// In the protocol an empty pattern is none; who writes one means something else.
 fn pattern(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("EINVAL: '' is not a pattern: leave the option out, or write '*' for any".to_owned());
+        return Err("'' is not a pattern: leave the option out, or write '*' for any".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -159,7 +159,7 @@ fn probability(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|&number: &f64| number > 0.0 && number < 1.0);
     number.ok_or_else(|| {
         format!(
-            "EINVAL: '{text}' is not a probability: expected a number above 0 and below 1; without the option every match is befallen"
+            "'{text}' is not a probability: expected a number above 0 and below 1; without the option every match is befallen"
         )
     })
 }
@@ -171,8 +171,7 @@ impl FromStr for Prefix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rule =
-            || format!("EINVAL: '{text}' is not hexadecimal: expected two digits for each byte, e.g. 3204");
+        let rule = || format!("'{text}' is not hexadecimal: expected two digits for each byte, e.g. 3204");
         let is_even = text.len().is_multiple_of(2) && !text.is_empty() && text.is_ascii();
         let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| rule());
         if is_even {

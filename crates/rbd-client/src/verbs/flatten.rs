@@ -1,7 +1,7 @@
 use clap::Args;
 
 use super::call::Call;
-use crate::{failure::Failure, progress::Progress, session::Session, spec::ImageOrSnapSpec};
+use crate::{failure::Failure, named::Named, progress::Progress, session::Session, spec::ImageOrSnapSpec};
 
 /// Copy all that a clone still has from its parent, and detach it
 #[derive(Args, Debug)]
@@ -14,8 +14,8 @@ Examples:
   rbd-client flatten --timeout 5m --no-progress rbd/child"
 )]
 pub(crate) struct Flatten {
-    /// [POOL/]IMAGE; a snapshot is refused with EROFS
-    pub(super) image: ImageOrSnapSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageOrSnapSpec>,
 
     #[command(flatten)]
     call: Call,

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use clap::Args;
@@ -14,6 +14,7 @@ use tokio::{
 use super::create::create_options;
 use crate::{
     failure::Failure,
+    named::{ImportNames, Named},
     progress::Progress,
     session::{Session, close_session},
     shape::Shape,
@@ -34,11 +35,8 @@ Examples:
   zstd -dc disk.raw.zst | rbd-client import - rbd/vm --object-size 1M"
 )]
 pub(crate) struct Import {
-    /// File to read; - is standard input
-    pub(super) path: PathBuf,
-
-    /// [POOL/]IMAGE; without it the file's name
-    image: Option<ImageSpec>,
+    #[command(flatten)]
+    pub(super) names: Named<ImportNames>,
 
     /// Blocks of this size that are zero are not written
     #[arg(long, default_value = "4K", value_name = "SIZE", value_parser = sparse_size)]
@@ -81,13 +79,15 @@ impl Import {
     }
 
     fn spec(&self) -> Result<ImageSpec, Failure> {
-        if let Some(spec) = &self.image {
+        if let Some(spec) = &self.names.image {
             return Ok(spec.clone());
         }
-        let name = self.path.file_name().and_then(|name| name.to_str()).filter(|&name| name != "-");
+        let name = self.names.path.file_name().and_then(|name| name.to_str()).filter(|&name| name != "-");
         let name = name.ok_or_else(|| {
-            let text =
-                format!("import from '{}': name the image, e.g. rbd-client import - vm", self.path.display());
+            let text = format!(
+                "import from '{}': name the image, e.g. rbd-client import - vm",
+                self.names.path.display()
+            );
             Failure::new(Errno::EINVAL, text)
         })?;
         name.parse()
@@ -95,23 +95,24 @@ impl Import {
     }
 
     async fn open(&self) -> Result<Source, Failure> {
-        if self.path.as_os_str() == "-" {
+        if self.names.path.as_os_str() == "-" {
             return Ok(Source {
                 reader: Box::new(tokio::io::stdin()),
                 name: "standard input".to_owned(),
                 size: None,
             });
         }
-        let failed = |error| Failure::file(&self.path, &error);
-        let file = File::open(&self.path).await.map_err(failed)?;
+        let failed = |error| Failure::file(&self.names.path, &error);
+        let file = File::open(&self.names.path).await.map_err(failed)?;
         let metadata = file.metadata().await.map_err(failed)?;
         if metadata.is_dir() {
-            let text = format!("'{}' is a directory: import reads a file or a device", self.path.display());
+            let text =
+                format!("'{}' is a directory: import reads a file or a device", self.names.path.display());
             return Err(Failure::new(Errno::EISDIR, text));
         }
         // The size of a device or a pipe is not in its metadata.
         let size = metadata.is_file().then_some(metadata.len());
-        Ok(Source { reader: Box::new(file), name: format!("file '{}'", self.path.display()), size })
+        Ok(Source { reader: Box::new(file), name: format!("file '{}'", self.names.path.display()), size })
     }
 }
 
@@ -234,7 +235,7 @@ async fn read_piece(reader: &mut (dyn AsyncRead + Unpin), length: usize) -> std:
 
 fn sparse_size(text: &str) -> Result<usize, String> {
     let size = size::bytes(text)?;
-    let rule = || format!("EINVAL: sparse size '{text}': expected a power of two from 4K to 32M");
+    let rule = || format!("sparse size '{text}': expected a power of two from 4K to 32M");
     if !size.is_power_of_two() || !(4 << 10..=32 << 20).contains(&size) {
         return Err(rule());
     }

@@ -3,6 +3,7 @@ use librbd::{Info as ImageInfo, OpenOptions, ParentInfo, Protection, Snapshot};
 
 use crate::{
     failure::Failure,
+    named::Named,
     report::{Lines, Object, Report, Value, list},
     session::Session,
     size::Human,
@@ -16,8 +17,8 @@ use crate::{
   rbd-client info vm
   rbd-client info rbd/vm@base --format json")]
 pub(crate) struct Info {
-    /// [POOL/]IMAGE[@SNAP]
-    pub(super) image: ImageOrSnapSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageOrSnapSpec>,
 }
 
 impl Info {

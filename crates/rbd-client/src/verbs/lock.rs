@@ -2,8 +2,8 @@ use clap::{Args, Subcommand};
 use librbd::locks::{LockList, Locker};
 
 use crate::{
-    client_name,
     failure::Failure,
+    named::{LockNames, LockerNames, Named},
     report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
     spec::ImageSpec,
@@ -28,8 +28,8 @@ Examples:
   rbd-client lock ls vm --format json"
 )]
 pub(crate) struct LockLs {
-    /// [POOL/]IMAGE
-    image: ImageSpec,
+    #[command(flatten)]
+    image: Named<ImageSpec>,
 }
 
 /// Take a lock on an image by hand
@@ -43,11 +43,8 @@ Examples:
   rbd-client lock add vm reader-1 --shared readers"
 )]
 pub(crate) struct LockAdd {
-    /// [POOL/]IMAGE
-    image: ImageSpec,
-
-    /// Id of the lock, chosen by you
-    id: String,
+    #[command(flatten)]
+    names: Named<LockNames>,
 
     /// Take it together with all others that name the same tag
     #[arg(long, value_name = "TAG")]
@@ -66,15 +63,8 @@ Examples:
   rbd-client lock rm vm 'auto 1' client.4107"
 )]
 pub(crate) struct LockRm {
-    /// [POOL/]IMAGE
-    image: ImageSpec,
-
-    /// Id of the lock, as `lock ls` shows it
-    id: String,
-
-    /// The holder: client.GID, as `lock ls` shows it
-    #[arg(value_parser = client_name::gid)]
-    locker: u64,
+    #[command(flatten)]
+    names: Named<LockerNames>,
 }
 
 /// Break the exclusive lock of an image whose owner is dead
@@ -88,8 +78,8 @@ Examples:
   rbd-client lock break vm --force"
 )]
 pub(crate) struct LockBreak {
-    /// [POOL/]IMAGE
-    image: ImageSpec,
+    #[command(flatten)]
+    image: Named<ImageSpec>,
 
     /// Break it although the owner is alive
     #[arg(long)]
@@ -100,9 +90,9 @@ impl LockVerb {
     pub(super) fn attempted(&self, pool: &str) -> String {
         match self {
             Self::Ls(verb) => format!("lock ls {}", verb.image.in_pool(pool)),
-            Self::Add(verb) => format!("lock add {} '{}'", verb.image.in_pool(pool), verb.id),
-            Self::Rm(verb) => {
-                format!("lock rm {} '{}' client.{}", verb.image.in_pool(pool), verb.id, verb.locker)
+            Self::Add(verb) => format!("lock add {} '{}'", verb.names.image.in_pool(pool), verb.names.id),
+            Self::Rm(LockRm { names }) => {
+                format!("lock rm {} '{}' client.{}", names.image.in_pool(pool), names.id, names.locker)
             }
             Self::Break(verb) => format!("lock break {}", verb.image.in_pool(pool)),
         }
@@ -129,21 +119,22 @@ impl LockLs {
 
 impl LockAdd {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
-        let io = session.io(&self.image).await?;
-        let (image, tag) = (&self.image.image, self.shared.as_deref());
+        let io = session.io(&self.names.image).await?;
+        let (image, tag) = (&self.names.image.image, self.shared.as_deref());
         session
-            .until_interrupted(async { Ok(librbd::locks::lock_add(&io, image, &self.id, tag).await?) })
+            .until_interrupted(async { Ok(librbd::locks::lock_add(&io, image, &self.names.id, tag).await?) })
             .await
     }
 }
 
 impl LockRm {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
-        let io = session.io(&self.image).await?;
-        let image = &self.image.image;
+        let io = session.io(&self.names.image).await?;
+        let image = &self.names.image.image;
         session
             .until_interrupted(async {
-                Ok(librbd::locks::lock_remove(&io, image, self.locker, &self.id, &session.config).await?)
+                Ok(librbd::locks::lock_remove(&io, image, self.names.locker, &self.names.id, &session.config)
+                    .await?)
             })
             .await
     }

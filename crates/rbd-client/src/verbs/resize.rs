@@ -1,7 +1,9 @@
 use clap::Args;
 
 use super::call::Call;
-use crate::{failure::Failure, progress::Progress, session::Session, size, spec::ImageOrSnapSpec};
+use crate::{
+    failure::Failure, named::Named, progress::Progress, session::Session, size, spec::ImageOrSnapSpec,
+};
 
 /// Make an image larger or smaller
 #[derive(Args, Debug)]
@@ -11,8 +13,8 @@ Examples:
   rbd-client resize --size 2G vm
   rbd-client resize --size 512M --allow-shrink vm")]
 pub(crate) struct Resize {
-    /// [POOL/]IMAGE; a snapshot is refused with EROFS
-    pub(super) image: ImageOrSnapSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageOrSnapSpec>,
 
     /// New size with B, K, M, G, T, P or E; a plain number is in MiB
     #[arg(long, short, value_parser = size::image_size)]

@@ -1,6 +1,6 @@
 use clap::Args;
 
-use crate::{failure::Failure, progress::Progress, session::Session, spec::ImageSpec};
+use crate::{failure::Failure, named::Named, progress::Progress, session::Session, spec::ImageSpec};
 
 /// Remove an image and its data
 #[derive(Args, Debug)]
@@ -13,8 +13,8 @@ Examples:
   rbd-client rm vm"
 )]
 pub(crate) struct Rm {
-    /// [POOL/]IMAGE
-    pub(super) image: ImageSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageSpec>,
 }
 
 impl Rm {

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     failure::Failure,
+    named::Named,
     report::Object,
     serve::{self, HeldImage},
     session::Session,
@@ -27,8 +28,8 @@ Examples:
   grpcurl -plaintext -d '{}' 127.0.0.1:41235 rbd.v1.RbdClient/Flatten"
 )]
 pub(crate) struct Serve {
-    /// [POOL/]IMAGE[@SNAP]; a snapshot is read-only
-    pub(super) image: ImageOrSnapSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageOrSnapSpec>,
 
     /// Where to listen; port 0 takes a free one
     #[arg(long, env = "RBD_CLIENT_LISTEN", default_value = "127.0.0.1:0", value_name = "HOST:PORT")]

@@ -4,6 +4,7 @@ use librbd::{OpenOptions, Protection, Snapshot};
 use super::call::Call;
 use crate::{
     failure::Failure,
+    named::Named,
     progress::Progress,
     report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
@@ -25,10 +26,10 @@ pub(crate) enum SnapVerb {
 
 /// Take a snapshot
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  rbd-client snap create vm@base")]
+#[command(visible_alias = "add", after_help = "Examples:\n  rbd-client snap create vm@base")]
 pub(crate) struct SnapCreate {
-    /// [POOL/]IMAGE@SNAP
-    snap: SnapSpec,
+    #[command(flatten)]
+    snap: Named<SnapSpec>,
     #[command(flatten)]
     call: Call,
 }
@@ -37,8 +38,8 @@ pub(crate) struct SnapCreate {
 #[derive(Args, Debug)]
 #[command(visible_alias = "list", after_help = "Examples:\n  rbd-client snap ls vm --format json")]
 pub(crate) struct SnapLs {
-    /// [POOL/]IMAGE
-    image: ImageSpec,
+    #[command(flatten)]
+    image: Named<ImageSpec>,
 }
 
 /// Remove a snapshot
@@ -51,8 +52,8 @@ Examples:
   rbd-client snap rm vm@base"
 )]
 pub(crate) struct SnapRm {
-    /// [POOL/]IMAGE@SNAP
-    snap: SnapSpec,
+    #[command(flatten)]
+    snap: Named<SnapSpec>,
     #[command(flatten)]
     call: Call,
 }
@@ -61,8 +62,8 @@ pub(crate) struct SnapRm {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  rbd-client snap protect vm@base")]
 pub(crate) struct SnapProtect {
-    /// [POOL/]IMAGE@SNAP
-    snap: SnapSpec,
+    #[command(flatten)]
+    snap: Named<SnapSpec>,
 }
 
 /// Allow a snapshot to be removed again
@@ -72,21 +73,22 @@ pub(crate) struct SnapProtect {
 Examples:
   rbd-client snap unprotect vm@base")]
 pub(crate) struct SnapUnprotect {
-    /// [POOL/]IMAGE@SNAP
-    snap: SnapSpec,
+    #[command(flatten)]
+    snap: Named<SnapSpec>,
 }
 
 /// Put an image back to what a snapshot holds
 #[derive(Args, Debug)]
 #[command(
+    visible_alias = "revert",
     after_help = "It is not forwarded: it takes the lock, and is refused with EROFS if the lock's owner keeps it.
 
 Examples:
   rbd-client snap rollback vm@base"
 )]
 pub(crate) struct SnapRollback {
-    /// [POOL/]IMAGE@SNAP
-    snap: SnapSpec,
+    #[command(flatten)]
+    snap: Named<SnapSpec>,
     #[command(flatten)]
     call: Call,
 }

@@ -7,6 +7,7 @@ use rados::Watcher;
 use crate::{
     duration::millis,
     failure::Failure,
+    named::Named,
     report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
     spec::ImageSpec,
@@ -23,8 +24,8 @@ Examples:
   rbd-client status vm --format json"
 )]
 pub(crate) struct Status {
-    /// [POOL/]IMAGE
-    pub(super) image: ImageSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageSpec>,
 }
 
 impl Status {

@@ -66,13 +66,15 @@ impl Verb {
             Self::Ls(verb) => format!("ls {}", verb.pool.as_deref().unwrap_or(pool)),
             Self::Info(verb) => format!("info {}", verb.image.in_pool(pool)),
             Self::Snap(verb) => verb.attempted(pool),
-            Self::Clone(verb) => format!("clone {} {}", verb.parent.in_pool(pool), verb.child.in_pool(pool)),
+            Self::Clone(verb) => {
+                format!("clone {} {}", verb.names.source.in_pool(pool), verb.names.dest.in_pool(pool))
+            }
             Self::Children(verb) => format!("children {}", verb.image.in_pool(pool)),
             Self::Flatten(verb) => format!("flatten {}", verb.image.in_pool(pool)),
             Self::Resize(verb) => format!("resize {}", verb.image.in_pool(pool)),
             Self::Rm(verb) => format!("rm {}", verb.image.in_pool(pool)),
-            Self::Import(verb) => format!("import {}", verb.path.display()),
-            Self::Export(verb) => format!("export {}", verb.image.in_pool(pool)),
+            Self::Import(verb) => format!("import {}", verb.names.path.display()),
+            Self::Export(verb) => format!("export {}", verb.names.image.in_pool(pool)),
             Self::Lock(verb) => verb.attempted(pool),
             Self::Status(verb) => format!("status {}", verb.image.in_pool(pool)),
             Self::Watch(verb) => format!("watch {}", verb.image.in_pool(pool)),

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::{
     console::{Console, say},
     failure::Failure,
+    named::Named,
     report::{Lines, Object, Report, Value},
     session::{CLOSE_TIMEOUT, Session},
     spec::ImageSpec,
@@ -26,8 +27,8 @@ Examples:
   rbd-client watch vm --format json | jq .notify"
 )]
 pub(crate) struct Watch {
-    /// [POOL/]IMAGE
-    pub(super) image: ImageSpec,
+    #[command(flatten)]
+    pub(super) image: Named<ImageSpec>,
 }
 
 impl Watch {

@@ -125,17 +125,17 @@ async fn a_rule_that_can_befall_nothing_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_option_that_would_narrow_nothing_is_refused() {
     let lab = breakable();
-    let cases: [(&[&str], &str); 7] = [
-        (&["--op", ""], "--op"),
-        (&["--object", ""], "--object"),
-        (&["--in-pool", ""], "--in-pool"),
-        (&["--client", "client.0"], "'client.0'"),
-        (&["--pool", "images"], "--in-pool"),
-        (&["--seed", "3"], "--probability"),
-        (&["--probability", "1", "--seed", "3"], "'1' is not a probability"),
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--op", ""], 1, "--op"),
+        (&["--object", ""], 1, "--object"),
+        (&["--in-pool", ""], 1, "--in-pool"),
+        (&["--client", "client.0"], 1, "'client.0'"),
+        (&["--pool", "images"], 22, "--in-pool"),
+        (&["--seed", "3"], 22, "--probability"),
+        (&["--probability", "1", "--seed", "3"], 1, "'1' is not a probability"),
     ];
-    for (options, part) in cases {
-        let message = lab.fails(&[&["fault", "add", "request", "drop"], options].concat(), 22).await;
+    for (options, status, part) in cases {
+        let message = lab.fails(&[&["fault", "add", "request", "drop"], options].concat(), status).await;
         assert!(message.contains(part), "{options:?}: {message}");
     }
     assert_eq!(lab.json(&["fault", "ls"]).await, json!([]));

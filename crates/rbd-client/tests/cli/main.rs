@@ -11,3 +11,4 @@ mod refusals;
 mod serving;
 mod serving_operations;
 mod snapshots_and_clones;
+mod spellings;

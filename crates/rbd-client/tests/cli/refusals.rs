@@ -44,18 +44,17 @@ async fn a_second_image_of_the_same_name_is_eexist() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_command_line_is_einval_and_names_the_input_and_the_rule() {
+async fn a_wrong_command_line_names_the_input_and_the_rule() {
     let lab = Lab::start().await;
-    refused(&lab, &["create", "--size", "1X", "vm"], 22, &["EINVAL: '1X'", "whole number"]).await;
-    refused(&lab, &["create", "--size", "16384P", "vm"], 22, &["'16384P'", "largest size"]).await;
+    refused(&lab, &["create", "--size", "1X", "vm"], 1, &["'1X'", "whole number"]).await;
+    refused(&lab, &["create", "--size", "16384P", "vm"], 1, &["'16384P'", "largest size"]).await;
     refused(&lab, &["create", "--size", "4M", "a/b/c"], 22, &["image spec 'a/b/c'", "at most one '/'"]).await;
     refused(&lab, &["snap", "create", "vm"], 22, &["image spec 'vm'", "'@SNAP' is missing"]).await;
-    refused(&lab, &["create", "--size", "4M", "--object-size", "3M", "vm"], 22, &["'3M'", "power of two"])
+    refused(&lab, &["create", "--size", "4M", "--object-size", "3M", "vm"], 1, &["'3M'", "power of two"])
         .await;
-    refused(&lab, &["create", "--size", "4M", "--image-feature", "magic", "vm"], 22, &["EINVAL", "magic"])
-        .await;
-    refused(&lab, &["flatten", "--timeout", "soon", "vm"], 22, &["'soon'", "30s"]).await;
-    refused(&lab, &["nonsense"], 22, &["nonsense"]).await;
+    refused(&lab, &["create", "--size", "4M", "--image-feature", "magic", "vm"], 1, &["magic"]).await;
+    refused(&lab, &["flatten", "--timeout", "soon", "vm"], 1, &["'soon'", "30s"]).await;
+    refused(&lab, &["nonsense"], 1, &["nonsense"]).await;
     refused(&lab, &["import", "-"], 22, &["EINVAL", "name the image"]).await;
     assert_eq!(lab.ok(&["ls"]).await, "");
 }
@@ -156,4 +155,36 @@ async fn without_an_osd_it_says_how_to_name_one() {
     let address = free.local_addr().expect("it is bound").to_string();
     drop(free);
     refused(&lab, &["--osd", &address, "ls"], 107, &["ls rbd: ENOTCONN: ", &address]).await;
+}
+
+/// As `rbd` does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_verb_or_option_exits_with_1_and_a_wrong_name_with_22() {
+    let lab = Lab::start().await;
+    for (arguments, status) in [
+        (&["nonsense"][..], 1),
+        (&["snap"], 1),
+        (&["snap", "nonsense"], 1),
+        (&["info", "--nonsense", "vm"], 1),
+        (&["info", "vm", "extra"], 1),
+        (&["create", "--size", "1X", "vm"], 1),
+        (&["create", "--size", "vm"], 1),
+        (&["resize", "--size", "-1", "vm"], 1),
+        (&["ls", "--format", "yaml"], 1),
+        (&["create", "vm"], 22),
+        (&["info"], 22),
+        (&["info", ""], 22),
+        (&["info", "vm@"], 22),
+        (&["snap", "create", "vm"], 22),
+        (&["snap", "ls", "vm@base"], 22),
+        (&["rm", "vm@base"], 22),
+        (&["lock", "add", "vm"], 22),
+        (&["import"], 22),
+        (&["clone", "vm", "child"], 22),
+        (&["create", "--image-format", "1", "--size", "1M", "vm"], 22),
+    ] {
+        lab.fails(arguments, status).await;
+    }
+    assert!(lab.ok(&["--help"]).await.contains("Usage: rbd-client"));
+    assert!(lab.ok(&["help", "snap", "create"]).await.contains("Take a snapshot"));
 }
