@@ -127,6 +127,37 @@ impl Breakable {
         tokio::time::timeout(PATIENCE, waiting).await.expect("the event comes")
     }
 
+    /// What goes to data objects and comes back is late now and then. `seed` gives each rule its own.
+    pub(crate) async fn delay_data(&self, seed: &mut impl FnMut() -> u64) {
+        use wire::FaultDirection::{Reply, Request};
+        // Long enough that whatever else happens can happen meanwhile: answers to writes, and reads of the parent for copy-ups.
+        let long = [(Reply, "write", 200, 0.3), (Request, "sparse_read", 200, 0.05)];
+        let short = [(Request, "", 5, 0.1), (Reply, "", 5, 0.1), (Request, "", 1, 0.3), (Reply, "", 1, 0.3)];
+        let mut faults = FaultsClient::new(self.channel().await);
+        for (direction, op, delay_ms, probability) in long.into_iter().chain(short) {
+            let when = wire::FaultCondition {
+                direction: direction.into(),
+                op: op.to_owned(),
+                object: "rbd_data.*".to_owned(),
+                ..wire::FaultCondition::default()
+            };
+            let rule = wire::FaultRule {
+                when: Some(when),
+                probability: Some(probability),
+                seed: seed(),
+                action: Some(Action::Delay(wire::FaultDelay { delay_ms })),
+                ..wire::FaultRule::default()
+            };
+            faults.add_rule(wire::AddRuleRequest { rule: Some(rule) }).await.unwrap();
+        }
+    }
+
+    /// Nothing is broken any more.
+    pub(crate) async fn mend(&self) {
+        let mut faults = FaultsClient::new(self.channel().await);
+        faults.reset_rules(wire::ResetRulesRequest {}).await.unwrap();
+    }
+
     async fn add_rule(&self, skip: u64, when: wire::FaultCondition, action: Action) -> u64 {
         let rule = wire::FaultRule {
             when: Some(when),

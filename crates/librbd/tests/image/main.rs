@@ -17,6 +17,7 @@ mod lock;
 mod operations;
 mod order;
 mod peer;
+mod random_io;
 mod records;
 mod remove;
 mod resize;
