@@ -162,11 +162,8 @@ impl Decoder {
                     *self.preamble.insert(Preamble::read(&bytes, bytes_max)?)
                 }
             };
-            let Some(body) = self.raw(preamble.body_bytes()) else {
-                // Room once for what is known to come, within the limit.
-                self.arrived.reserve(preamble.body_bytes() - self.arrived.len());
-                return Ok(None);
-            };
+            // Room is made as bytes arrive: a preamble is not believed.
+            let Some(body) = self.raw(preamble.body_bytes()) else { return Ok(None) };
             self.preamble = None;
             if let Some(frame) = preamble.frame(body)? {
                 return Ok(Some(frame));

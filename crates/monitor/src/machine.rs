@@ -1,0 +1,313 @@
+//! What the monitor does with what it is told.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ceph_wire::mon::{
+    Config, GetPoolStats, GetPoolStatsReply, GetVersion, GetVersionReply, MonCommand, MonCommandAck,
+    MonMapMessage, Paxos, PoolOp, Statfs, StatfsReply, Subscribe,
+};
+use ceph_wire::osdmap::{OsdMapMessage, release};
+use ceph_wire::{EntityAddr, Message, Uuid, WireError, kind, to_bytes};
+
+use crate::clients::{Clients, ConnectionId, Map};
+use crate::cluster::{Cluster, Refusal, Usage};
+use crate::commands::{self, Settings};
+use crate::maps::{self, MGR_EPOCH, MON_EPOCH, PoolNotes, Shown};
+use crate::pool_ops;
+
+/// Bytes that the cluster says it has: none of them is kept from anybody.
+pub(crate) const CAPACITY_BYTES: u64 = 1 << 40;
+
+/// What the cluster is, for as long as it lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's identity.
+    pub fsid: Uuid,
+    /// When it began, in milliseconds of Unix time.
+    pub started_unix_ms: u64,
+}
+
+/// Where clients find its daemons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The monitor.
+    pub mon: EntityAddr,
+    /// The OSD.
+    pub osd: EntityAddr,
+    /// The manager.
+    pub mgr: EntityAddr,
+}
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client is connected.
+    Opened(ConnectionId),
+    /// It says something.
+    Message(ConnectionId, Message),
+    /// It is gone.
+    Closed(ConnectionId),
+    /// Pools, snapshot ids or fences may have changed.
+    Changed,
+}
+
+/// A message to send, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// To whom.
+    pub to: ConnectionId,
+    /// What.
+    pub message: Message,
+}
+
+/// The only monitor.
+///
+/// | what comes        | what goes                                                                          |
+/// |-------------------|------------------------------------------------------------------------------------|
+/// | MON_GET_MAP       | MON_MAP                                                                            |
+/// | MON_SUBSCRIBE     | CONFIG, MON_MAP, MGR_MAP, OSD_MAP as asked, at once or when there is such a version |
+/// | MON_GET_VERSION   | MON_GET_VERSION_REPLY                                                              |
+/// | MON_COMMAND       | MON_COMMAND_ACK at once; EINVAL for what it does not know                          |
+/// | POOLOP            | POOLOP_REPLY at once                                                               |
+/// | STATFS            | STATFS_REPLY                                                                       |
+/// | GETPOOLSTATS      | GETPOOLSTATS_REPLY                                                                 |
+/// | anything else     | nothing                                                                            |
+///
+/// Whenever what the OSD map shows has changed there is a new epoch, and who waits for it is sent it: before the answer to
+/// what changed it.
+#[derive(Debug)]
+pub struct Monitor {
+    pub(crate) identity: Identity,
+    pub(crate) addresses: Addresses,
+    pub(crate) shown: Shown,
+    pub(crate) settings: Settings,
+    clients: Clients,
+    /// The OSD map as it was last sent, encoded.
+    osd_map: Bytes,
+}
+
+impl Monitor {
+    /// A monitor of a cluster as it stands.
+    pub fn new(identity: Identity, addresses: Addresses, cluster: &impl Cluster) -> Self {
+        let shown = Shown {
+            epoch: 0,
+            modified_unix_ms: identity.started_unix_ms,
+            pools: Vec::new(),
+            notes: BTreeMap::new(),
+            pool_max: 0,
+            fences: Vec::new(),
+            // From Mimic on, librbd clones by format 2.
+            require_min_compat_client: release::MIMIC,
+        };
+        let (settings, clients, osd_map) = (Settings::default(), Clients::default(), Bytes::new());
+        let started = identity.started_unix_ms;
+        let mut monitor = Self { identity, addresses, shown, settings, clients, osd_map };
+        monitor.look(started, cluster);
+        monitor
+    }
+
+    /// The newest OSD map's epoch.
+    pub fn epoch(&self) -> u32 {
+        self.shown.epoch
+    }
+
+    /// One thing that happened at a moment, in milliseconds of Unix time. An error is the client's: its connection ends.
+    pub fn step(
+        &mut self,
+        now_unix_ms: u64,
+        event: Event,
+        cluster: &mut impl Cluster,
+    ) -> Result<Vec<Send>, WireError> {
+        // Others change the cluster too.
+        let mut sends = self.publish(now_unix_ms, cluster);
+        match event {
+            Event::Opened(connection) => self.clients.opened(connection),
+            Event::Closed(connection) => self.clients.closed(connection),
+            Event::Changed => {}
+            Event::Message(connection, message) => {
+                let answer = self.answer(now_unix_ms, connection, &message, cluster)?;
+                sends.extend(self.publish(now_unix_ms, cluster));
+                sends.extend(answer.map(|message| Send { to: connection, message }));
+                sends.extend(self.send_due());
+            }
+        }
+        Ok(sends)
+    }
+
+    fn answer(
+        &mut self,
+        now_unix_ms: u64,
+        connection: ConnectionId,
+        message: &Message,
+        cluster: &mut impl Cluster,
+    ) -> Result<Option<Message>, WireError> {
+        let tid = message.tid;
+        let fsid = self.identity.fsid;
+        Ok(match message.kind {
+            kind::MON_GET_MAP => Some(self.mon_map()),
+            kind::MON_SUBSCRIBE => {
+                for (name, item) in message.read::<Subscribe>()?.what {
+                    if let Some(map) = Map::named(&name) {
+                        self.clients.wish(connection, map, item);
+                    }
+                }
+                None
+            }
+            kind::MON_GET_VERSION => {
+                let GetVersion { handle, what } = message.read()?;
+                let version = if what == "osdmap" { self.shown.epoch.into() } else { u64::from(MON_EPOCH) };
+                Some(Message::of(tid, &GetVersionReply { handle, version, oldest: version }))
+            }
+            kind::MON_COMMAND => {
+                let MonCommand { command, .. } = message.read()?;
+                let reply = commands::run(self, now_unix_ms, cluster, &command, &message.data);
+                let commands::Reply { result, status, output } = reply;
+                Some(Message::with_data(
+                    tid,
+                    &MonCommandAck { paxos: Paxos, result, status, command },
+                    output,
+                ))
+            }
+            kind::POOLOP => {
+                let op: PoolOp = message.read()?;
+                let outcome = pool_ops::run(&op, cluster);
+                // The client waits for the map in which it shows.
+                self.look(now_unix_ms, cluster);
+                Some(Message::of(tid, &pool_ops::reply(fsid, self.shown.epoch, outcome)))
+            }
+            kind::STATFS => {
+                let Statfs { pool, .. } = message.read()?;
+                let usage = usage(cluster, pool);
+                let [kib, kib_used] = [CAPACITY_BYTES, usage.bytes].map(|bytes| bytes.div_ceil(1024));
+                let kib_available = kib.saturating_sub(kib_used);
+                let (version, objects) = (1, usage.objects);
+                Some(Message::of(tid, &StatfsReply { fsid, version, kib, kib_used, kib_available, objects }))
+            }
+            kind::GETPOOLSTATS => {
+                message.read::<GetPoolStats>()?;
+                Some(Message::of(tid, &GetPoolStatsReply { fsid }))
+            }
+            _ => None,
+        })
+    }
+
+    /// A new epoch when something has changed; what is due with it.
+    fn publish(&mut self, now_unix_ms: u64, cluster: &impl Cluster) -> Vec<Send> {
+        self.look(now_unix_ms, cluster);
+        self.send_due()
+    }
+
+    /// Whatever subscribers are due by now.
+    fn send_due(&mut self) -> Vec<Send> {
+        let mut sends = Vec::new();
+        let epoch = self.shown.epoch.into();
+        for to in self.clients.take_due(Map::Config, self.settings.version) {
+            sends.push(Send {
+                to,
+                message: Message::of(0, &Config { settings: self.settings.for_clients() }),
+            });
+        }
+        for to in self.clients.take_due(Map::Monitors, MON_EPOCH.into()) {
+            sends.push(Send { to, message: self.mon_map() });
+        }
+        for to in self.clients.take_due(Map::Managers, MGR_EPOCH.into()) {
+            sends.push(Send { to, message: Message::of(0, &maps::mgr_map(&self.identity, &self.addresses)) });
+        }
+        for to in self.clients.take_due(Map::Osds, epoch) {
+            sends.push(Send { to, message: self.osd_map() });
+        }
+        sends
+    }
+
+    fn mon_map(&self) -> Message {
+        Message::of(0, &MonMapMessage { map: self.mon_map_bytes() })
+    }
+
+    pub(crate) fn mon_map_bytes(&self) -> Bytes {
+        to_bytes(&maps::mon_map(&self.identity, &self.addresses))
+    }
+
+    pub(crate) fn osd_map_bytes(&self) -> Bytes {
+        self.osd_map.clone()
+    }
+
+    /// The newest map, whole. No older one is kept: who missed some goes on from here.
+    fn osd_map(&self) -> Message {
+        let epoch = self.shown.epoch;
+        Message::of(
+            0,
+            &OsdMapMessage {
+                fsid: self.identity.fsid,
+                incremental: BTreeMap::new(),
+                full: [(epoch, self.osd_map.clone())].into(),
+                oldest: epoch,
+                newest: epoch,
+                gap_removed_snaps: 0,
+            },
+        )
+    }
+
+    /// Looks whether the cluster has changed; then there is a new epoch.
+    pub(crate) fn look(&mut self, now_unix_ms: u64, cluster: &impl Cluster) {
+        let (pools, fences) = (cluster.pools(), cluster.fences());
+        let is_same = |former: &[crate::PoolState]| {
+            let shown = |pool: &crate::PoolState| (pool.id, pool.name.clone(), pool.snap_seq);
+            former.iter().map(shown).eq(pools.iter().map(shown))
+        };
+        let is_changed = self.shown.epoch == 0
+            || !is_same(&self.shown.pools)
+            || self.shown.fences != fences
+            || std::mem::take(&mut self.settings.is_map_changed);
+        if !is_changed {
+            return;
+        }
+        let epoch = self.shown.epoch + 1;
+        self.shown.notes.retain(|id, _| pools.iter().any(|pool| pool.id == *id));
+        for pool in &pools {
+            let former = self.shown.pools.iter().find(|former| former.id == pool.id);
+            let is_new = former.is_none();
+            let notes = self
+                .shown
+                .notes
+                .entry(pool.id)
+                .or_insert_with(|| PoolNotes { created_unix_ms: now_unix_ms, ..PoolNotes::default() });
+            if former.is_some_and(|former| former.snap_seq != pool.snap_seq) {
+                notes.snap_epoch = epoch;
+            }
+            if is_new || former.is_some_and(|former| former.snap_seq != pool.snap_seq) {
+                notes.last_change = epoch;
+            }
+        }
+        self.shown.pool_max = pools.iter().map(|pool| pool.id).max().unwrap_or(0).max(self.shown.pool_max);
+        (self.shown.epoch, self.shown.modified_unix_ms) = (epoch, now_unix_ms);
+        (self.shown.pools, self.shown.fences) = (pools, fences);
+        self.osd_map = to_bytes(&maps::osd_map(&self.identity, &self.addresses, &self.shown));
+    }
+
+    /// The notes of a pool, to be changed: the map shows them, so that there is a new epoch.
+    pub(crate) fn pool_notes(&mut self, name: &str) -> Result<(u64, &mut PoolNotes), Refusal> {
+        let id = self.pool_id(name)?;
+        self.settings.is_map_changed = true;
+        let notes = self.shown.notes.get_mut(&id).expect("every pool has notes");
+        notes.last_change = self.shown.epoch + 1;
+        Ok((id, notes))
+    }
+
+    /// The number of a pool. ENOENT if there is none.
+    pub(crate) fn pool_id(&self, name: &str) -> Result<u64, Refusal> {
+        let found = self.shown.pools.iter().find(|pool| pool.name == name);
+        let missing = || Refusal::new(errno::Errno::ENOENT, format!("unrecognized pool '{name}'"));
+        found.map(|pool| pool.id).ok_or_else(missing)
+    }
+}
+
+/// What all pools hold, or one.
+pub(crate) fn usage(cluster: &impl Cluster, pool: Option<i64>) -> Usage {
+    let counted = |id: u64| pool.is_none_or(|pool| u64::try_from(pool) == Ok(id));
+    let pools = cluster.pools().into_iter().filter(|pool| counted(pool.id));
+    pools.fold(Usage::default(), |sum, pool| Usage {
+        objects: sum.objects + pool.usage.objects,
+        bytes: sum.bytes + pool.usage.bytes,
+    })
+}

@@ -1,0 +1,124 @@
+//! Who is sent which map, and when.
+
+mod fake;
+
+use ceph_wire::mon::{Config, GetVersion, GetVersionReply, MgrMap, MonGetMap, MonMap, MonMapMessage, op};
+use ceph_wire::osdmap::{OsdMap, OsdMapMessage};
+use ceph_wire::{AddrKind, Message, from_bytes, kind};
+use fake::{CLIENT, FSID, Lab};
+use monitor::{Cluster, Event};
+
+fn kinds(messages: &[Message]) -> Vec<u16> {
+    messages.iter().map(|message| message.kind).collect()
+}
+
+fn osd_map(messages: &[Message]) -> OsdMap {
+    let message = messages.iter().find(|message| message.kind == kind::OSD_MAP).expect("a map");
+    let maps: OsdMapMessage = message.read().expect("it decodes");
+    assert_eq!((maps.fsid, maps.oldest), (FSID, maps.newest));
+    from_bytes(&maps.full[&maps.newest]).expect("a map")
+}
+
+#[test]
+fn a_new_client_is_sent_what_it_asks_for() {
+    let mut lab = Lab::new();
+    let messages = lab.say(&MonGetMap {});
+    assert_eq!(kinds(&messages), [kind::MON_MAP]);
+    let map: MonMapMessage = messages[0].read().expect("it decodes");
+    let map: MonMap = from_bytes(&map.map).expect("it decodes");
+    assert_eq!((map.fsid, map.ranks), (FSID, vec!["a".to_owned()]));
+    assert_eq!(kinds(&lab.subscribe("config", 0, 0)), [kind::CONFIG]);
+    assert_eq!(kinds(&lab.subscribe("monmap", 0, 0)), [kind::MON_MAP]);
+    let messages = lab.subscribe("mgrmap", 0, 0);
+    assert_eq!(kinds(&messages), [kind::MGR_MAP]);
+    assert!(messages[0].read::<MgrMap>().expect("it decodes").is_available, "nobody waits for a manager");
+    let map = osd_map(&lab.subscribe("osdmap", 0, 1));
+    assert_eq!((map.client.epoch, map.client.pool_names[&1].as_str()), (1, "rbd"));
+    assert_eq!(map.client.client_addresses[0].to_string(), "[v2:127.0.0.1:6800/0]");
+}
+
+#[test]
+fn a_map_that_does_not_exist_yet_is_waited_for() {
+    let mut lab = Lab::new();
+    assert_eq!(lab.subscribe("monmap", 2, 0), []);
+    assert_eq!(lab.subscribe("osdmap", 2, 1), []);
+    lab.cluster.create_pool("new").expect("there is room");
+    let sends = lab.step(Event::Changed);
+    let messages: Vec<Message> = sends.into_iter().map(|send| send.message).collect();
+    assert_eq!(osd_map(&messages).client.pool_names.len(), 2);
+    lab.cluster.create_pool("more").expect("there is room");
+    assert_eq!(lab.step(Event::Changed), [], "it wanted one");
+}
+
+#[test]
+fn a_subscriber_for_good_is_sent_every_epoch() {
+    let mut lab = Lab::new();
+    assert_eq!(osd_map(&lab.subscribe("osdmap", 0, 0)).client.epoch, 1);
+    for name in ["b", "c"] {
+        lab.cluster.create_pool(name).expect("there is room");
+        let sends = lab.step(Event::Changed);
+        assert_eq!(
+            sends.iter().map(|send| (send.to, send.message.kind)).collect::<Vec<_>>(),
+            [(CLIENT, kind::OSD_MAP)]
+        );
+    }
+    assert_eq!(lab.step(Event::Changed), [], "nothing has changed");
+}
+
+#[test]
+fn who_has_gone_is_sent_nothing() {
+    let mut lab = Lab::new();
+    lab.subscribe("osdmap", 0, 0);
+    lab.step(Event::Closed(CLIENT));
+    lab.cluster.create_pool("b").expect("there is room");
+    assert_eq!(lab.step(Event::Changed), []);
+}
+
+#[test]
+fn the_map_in_which_a_change_shows_is_sent_before_its_answer() {
+    let mut lab = Lab::new();
+    lab.subscribe("osdmap", 0, 0);
+    let reply = lab.pool_op(op::CREATE_UNMANAGED_SNAP, 1, "");
+    assert_eq!((reply.result, reply.epoch), (0, 2));
+    assert_eq!(from_bytes::<u64>(&reply.data.expect("an id")), Ok(1));
+    let map = osd_map(&lab.subscribe("osdmap", 2, 1));
+    assert_eq!((map.client.pools[&1].snap_seq, map.client.pools[&1].flags), (1, 0x2001));
+}
+
+#[test]
+fn a_fence_is_in_the_next_map_and_the_barrier_names_it() {
+    let mut lab = Lab::new();
+    let fence = r#"{"prefix":"osd blocklist","blocklistop":"add","addr":"127.0.0.1:0/77"}"#;
+    assert_eq!(lab.command(fence).0, 0);
+    let messages = lab.say(&GetVersion { handle: 5, what: "osdmap".to_owned() });
+    let version: GetVersionReply = messages[0].read().expect("it decodes");
+    assert_eq!((version.handle, version.version), (5, 2));
+    let map = osd_map(&lab.subscribe("osdmap", version.version, 1));
+    let fenced: Vec<_> =
+        map.osd.blocklist.keys().map(|address| (address.kind, address.to_string())).collect();
+    assert_eq!(fenced, [(AddrKind::Any, "127.0.0.1:0/77".to_owned())]);
+}
+
+#[test]
+fn a_setting_reaches_those_who_are_connected() {
+    let mut lab = Lab::new();
+    lab.subscribe("config", 0, 0);
+    let set = r#"{"prefix":"config set","who":"client","name":"rbd_cache","value":"false"}"#;
+    let messages = lab.say(&ceph_wire::mon::MonCommand {
+        paxos: ceph_wire::mon::Paxos,
+        fsid: FSID,
+        command: vec![set.into()],
+    });
+    let config = messages.iter().find(|message| message.kind == kind::CONFIG).expect("the settings");
+    let config: Config = config.read().expect("it decodes");
+    assert_eq!(config.settings["rbd_cache"], b"false"[..]);
+}
+
+#[test]
+fn a_message_that_does_not_decode_is_its_senders_error() {
+    let mut lab = Lab::new();
+    let wrong = Message { front: [0xff; 3][..].into(), ..Message::of(1, &MonGetMap {}) };
+    let wrong = Message { kind: kind::MON_SUBSCRIBE, ..wrong };
+    let outcome = lab.monitor.step(fake::NOW, Event::Message(CLIENT, wrong), &mut lab.cluster);
+    assert_eq!(outcome.expect_err("it is refused").field, "Subscribe.what");
+}
