@@ -190,7 +190,7 @@ pub(crate) fn session(session: osd::SessionInfo) -> wire::Session {
 }
 
 pub(crate) fn pool(pool: osd::PoolTotals) -> wire::Pool {
-    let osd::PoolTotals { id, name, totals } = pool;
+    let osd::PoolTotals { id, name, totals, snap_seq: _ } = pool;
     wire::Pool { id, name, objects: totals.objects, bytes: totals.bytes }
 }
 

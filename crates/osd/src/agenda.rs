@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use store::ObjectId;
 
 use crate::Millis;
+use crate::erasure::Erasure;
 use crate::trim::Trim;
 
 /// Something that happens when its time has come.
@@ -18,8 +19,12 @@ pub(crate) enum Due {
     Session { gid: u64 },
     /// A blocklist entry expires.
     Blocklist { gid: u64 },
+    /// The blocklist entry of an address expires.
+    BlocklistAddress { address: String },
     /// A trim goes on.
     Trim(Trim),
+    /// The erasure of a pool goes on.
+    Erasure(Erasure),
 }
 
 /// Times in order. Who renews something often leaves its entry where it is and looks again when it is due.

@@ -9,6 +9,8 @@ use crate::Millis;
 pub(crate) struct Blocklist {
     entries: BTreeMap<u64, Millis>,
     fenced: BTreeSet<u64>,
+    /// Fenced addresses, IP:PORT/NONCE, with the end of their entry.
+    pub(crate) addresses: BTreeMap<String, Millis>,
 }
 
 impl Blocklist {

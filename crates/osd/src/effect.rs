@@ -75,10 +75,13 @@ pub(crate) struct Step {
     pub(crate) effects: Vec<Effect>,
     pub(crate) log: EventLog,
     pub(crate) agenda: Agenda,
+    /// Grows with every change of pools, snapshot ids and fences.
+    pub(crate) map_revision: u64,
 }
 
 impl Step {
     pub(crate) fn tell(&mut self, event: Event) {
+        self.map_revision += u64::from(event.kind.changes_map());
         self.log.tell(self.now, event);
     }
 

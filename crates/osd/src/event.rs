@@ -49,10 +49,19 @@ kinds! {
     Blocklisted = "blocklisted";
     BlocklistRemoved = "blocklist_removed";
     PoolCreated = "pool_created";
+    PoolRemoved = "pool_removed";
     SnapId = "snap_id";
     SnapTrimmed = "snap_trimmed";
     Fault = "fault";
     Gap = "gap";
+}
+
+impl Kind {
+    /// Pools, snapshot ids or fences have changed: what a map of the cluster shows.
+    pub(crate) const fn changes_map(self) -> bool {
+        use Kind::{BlocklistRemoved, Blocklisted, PoolCreated, PoolRemoved, SnapId};
+        matches!(self, PoolCreated | PoolRemoved | SnapId | Blocklisted | BlocklistRemoved)
+    }
 }
 
 /// One thing that happened. Fields that do not apply are 0, `None` or empty.

@@ -3,12 +3,14 @@
 //! [`Osd`] decides everything and does nothing: each call is one step at a moment that the caller names, and gives a reply
 //! and the [`Effect`]s to carry out. There is no clock, no randomness, no task and no socket here.
 
+mod addresses;
 mod agenda;
 mod alive;
 mod blocklist;
 mod cls;
 mod config;
 mod effect;
+mod erasure;
 pub mod error;
 mod event;
 pub mod faults;

@@ -9,6 +9,7 @@ use store::Store;
 use crate::agenda::{Agenda, Due};
 use crate::blocklist::Blocklist;
 use crate::effect::{Effect, Step};
+use crate::erasure::Erasure;
 use crate::event::{Event, EventLog, Kind};
 use crate::limits::{NAME_BYTES_MAX, check_name};
 use crate::session::{Session, SessionInfo};
@@ -36,6 +37,8 @@ pub struct Osd<S> {
     pub(crate) watches: WatchTable,
     /// Removed snapshots that objects may still preserve.
     pub(crate) trims: VecDeque<Trim>,
+    /// Removed pools with objects that are still there.
+    pub(crate) erasures: VecDeque<Erasure>,
     pub(crate) step: Step,
     newest_gid: u64,
     pub(crate) newest_pool: u64,
@@ -54,7 +57,14 @@ impl<S: Store> Osd<S> {
             blocklist: Blocklist::default(),
             watches: WatchTable::default(),
             trims: VecDeque::new(),
-            step: Step { now: Millis(0), effects: Vec::new(), log, agenda: Agenda::default() },
+            erasures: VecDeque::new(),
+            step: Step {
+                now: Millis(0),
+                effects: Vec::new(),
+                log,
+                agenda: Agenda::default(),
+                map_revision: 0,
+            },
             newest_gid: gid_base,
             newest_pool: 0,
         }
@@ -85,16 +95,21 @@ impl<S: Store> Osd<S> {
                 format!("there are sessions_max = {sessions_max} sessions"),
             )));
         }
-        self.newest_gid += 1;
-        while self.blocklist.is_fenced(self.newest_gid) {
-            self.newest_gid += 1;
-        }
-        let gid = self.newest_gid;
+        let gid = self.new_gid();
         let address = format!("{peer}/{gid}");
         self.sessions.insert(gid, Session::new(self.step.now, name.to_owned(), address.clone()));
         self.plan_end(gid);
         self.step.tell(Event::new(Kind::SessionStarted, gid).detail(name));
         self.done(Ok((gid, address)))
+    }
+
+    /// A number that no client instance has had.
+    pub fn new_gid(&mut self) -> u64 {
+        self.newest_gid += 1;
+        while self.blocklist.is_fenced(self.newest_gid) {
+            self.newest_gid += 1;
+        }
+        self.newest_gid
     }
 
     /// Ends a session in an orderly way. ENOTCONN if it has ended, EBLOCKLISTED if it was fenced.
@@ -164,18 +179,23 @@ impl<S: Store> Osd<S> {
             self.refuse_call(Event::new(Kind::Refused, requester), "blocklist_add", refusal);
         } else {
             let expires = now.after(expire.unwrap_or(self.config.mon_osd_blocklist_default_expire));
-            if let Some(former) = self.blocklist.add(gid, expires) {
-                self.step.agenda.remove(former, Due::Blocklist { gid });
-            }
-            self.step.agenda.add(expires, Due::Blocklist { gid });
-            self.forget_fences(gid);
             let by = if requester == 0 { "an operator".to_owned() } else { format!("client {requester}") };
-            self.step.tell(Event::new(Kind::Blocklisted, gid).detail(format!("by {by}")));
-            let fenced = self.fenced(gid);
-            self.watches.remove_client(&mut self.step, gid, Kind::WatchExpired, Some(&fenced));
-            self.end_session(gid, &fenced);
+            self.fence(gid, expires, &by);
         }
         self.done(reply)
+    }
+
+    /// Nothing of an instance happens from here on.
+    pub(crate) fn fence(&mut self, gid: u64, expires: Millis, by: &str) {
+        if let Some(former) = self.blocklist.add(gid, expires) {
+            self.step.agenda.remove(former, Due::Blocklist { gid });
+        }
+        self.step.agenda.add(expires, Due::Blocklist { gid });
+        self.forget_fences(gid);
+        self.step.tell(Event::new(Kind::Blocklisted, gid).detail(format!("by {by}")));
+        let fenced = self.fenced(gid);
+        self.watches.remove_client(&mut self.step, gid, Kind::WatchExpired, Some(&fenced));
+        self.end_session(gid, &fenced);
     }
 
     fn check_fence(&mut self, gid: u64, requester: u64) -> Result<(), OpError> {
@@ -198,6 +218,11 @@ impl<S: Store> Osd<S> {
                 self.step.agenda.remove(expires, Due::Blocklist { gid });
             }
         }
+    }
+
+    /// Grows with every change of pools, snapshot ids and fences.
+    pub fn map_revision(&self) -> u64 {
+        self.step.map_revision
     }
 
     /// Removes an entry; an absent one is fine. The instance stays fenced.
@@ -274,7 +299,11 @@ impl<S: Store> Osd<S> {
                 self.blocklist.remove(gid);
                 self.step.tell(Event::new(Kind::BlocklistRemoved, gid).detail("expired"));
             }
+            Due::BlocklistAddress { address } => {
+                self.forget_address(&address, "expired");
+            }
             Due::Trim(trim) => self.trims.push_back(trim),
+            Due::Erasure(erasure) => self.erasures.push_back(erasure),
         }
     }
 

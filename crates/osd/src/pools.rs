@@ -19,6 +19,8 @@ pub struct PoolTotals {
     pub id: u64,
     /// Its name.
     pub name: String,
+    /// The newest snapshot id ever allocated; 0 = none.
+    pub snap_seq: u64,
     /// What it holds.
     pub totals: Totals,
 }
@@ -62,6 +64,7 @@ impl<S: Store> Osd<S> {
         let totals = |info: &PoolInfo| PoolTotals {
             id: info.id.0,
             name: info.name.clone(),
+            snap_seq: info.snap_seq,
             totals: self.store.totals(info.id),
         };
         let mut pools: Vec<_> = self.pools.values().map(totals).collect();

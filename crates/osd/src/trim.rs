@@ -11,8 +11,8 @@ use crate::{Millis, agenda::Due};
 /// Objects that one step trims.
 pub const OBJECTS_PER_STEP_MAX: usize = 256;
 
-/// How long a trim waits after the store has failed.
-const RETRY: Millis = Millis(1_000);
+/// How long such work waits after the store has failed.
+pub(crate) const RETRY: Millis = Millis(1_000);
 
 /// A removed snapshot that objects may still preserve.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub(crate) struct Trim {
 impl<S: Store> Osd<S> {
     /// Whether there is work that waits for nothing but a step: [`Osd::work`].
     pub fn has_work(&self) -> bool {
-        !self.trims.is_empty()
+        !self.trims.is_empty() || !self.erasures.is_empty()
     }
 
     /// One bounded piece of the work that is left.
@@ -38,6 +38,8 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         if let Some(trim) = self.trims.pop_front() {
             self.trim_piece(trim);
+        } else if let Some(erasure) = self.erasures.pop_front() {
+            self.erase_piece(erasure);
         }
         self.done(()).1
     }

@@ -135,3 +135,28 @@ fn fencing_never_stops_and_the_forgotten_stay_out() {
     let listed: Vec<u64> = world.keep(listed).iter().map(|&(gid, _)| gid).collect();
     assert_eq!(listed, [clients[1], clients[2]]);
 }
+
+#[test]
+fn a_fence_by_address_hits_the_session_of_that_address() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let address = world.osd.sessions()[0].address.clone();
+    let (revision, fenced) = (world.osd.map_revision(), world.osd.fence_address(world.now, &address, None));
+    assert_eq!(fenced.0, Millis(3_601_000));
+    assert!(world.osd.map_revision() > revision, "maps show it");
+    assert_eq!(errno(world.send(gid, 1, 0, "object", &[write("x")])), Errno::EBLOCKLISTED);
+    assert_eq!(world.osd.fenced_addresses().collect::<Vec<_>>(), [(address.as_str(), Millis(3_601_000))]);
+}
+
+#[test]
+fn a_fence_by_address_expires_or_is_removed() {
+    let mut world = World::new();
+    for address in ["1.2.3.4:0/1", "1.2.3.4:0/2", "1.2.3.4:0/2"] {
+        world.osd.fence_address(world.now, address, Some(Millis(500)));
+    }
+    assert!(world.osd.unfence_address(world.now, "1.2.3.4:0/1").0);
+    assert!(!world.osd.unfence_address(world.now, "1.2.3.4:0/1").0);
+    assert_eq!(world.osd.fenced_addresses().count(), 1);
+    world.pass(500);
+    assert_eq!(world.osd.fenced_addresses().count(), 0);
+}
