@@ -15,6 +15,8 @@ fn printed(tool: &str, name: &str, bytes: &[u8], arguments: fn(&Path) -> Vec<Str
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&file, bytes).expect("the target directory is writable");
     let Ok(output) = Command::new(tool).args(arguments(&file)).output() else {
+        let is_required = std::env::var_os("RBD_SIM_CEPH_CLIENTS").is_some();
+        assert!(!is_required, "{tool} is not installed");
         eprintln!("NOT RUN: {tool} is not installed (Debian: ceph-base)");
         return None;
     };

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clock::Clock;
 use osd::{Limits, Millis};
 
+use crate::ceph::CephConfig;
+
 /// What a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -43,6 +45,8 @@ pub struct Config {
     /// Wall clock at the start, in milliseconds of Unix time, by which images and snapshots are stamped. The program reads it
     /// once; a test that does not care has 0.
     pub started_unix_ms: u64,
+    /// Where Ceph's own clients are let in; `None` = nowhere.
+    pub ceph: Option<CephConfig>,
     /// What every time above goes by; a manual one is advanced with [`Server::clock`](crate::Server::clock).
     pub clock: Clock,
 }
@@ -68,6 +72,7 @@ impl Default for Config {
             events_file: None,
             enable_faults: false,
             started_unix_ms: 0,
+            ceph: None,
             clock: Clock::Real,
         }
     }

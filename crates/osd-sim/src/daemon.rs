@@ -52,6 +52,8 @@ pub(crate) struct Daemon {
     sooner: Notify,
     /// Sequence of the newest event.
     newest_event: watch::Sender<u64>,
+    /// Grows with every change of what a map of the cluster shows.
+    map_revision: watch::Sender<u64>,
     /// Streams end when it is cancelled.
     pub(crate) closing: CancellationToken,
     /// Whether fault rules may be added.
@@ -89,6 +91,7 @@ impl Daemon {
             osd.create_pool(Millis(0), pool).0?;
         }
         let newest_event = watch::Sender::new(osd.newest_event());
+        let map_revision = watch::Sender::new(osd.map_revision());
         let in_flight_ops_max = config.limits.in_flight_ops_per_session_max as usize;
         let state = State {
             osd,
@@ -115,6 +118,7 @@ impl Daemon {
             reply_bytes_in_flight_max: config.reply_bytes_in_flight_max,
             sooner: Notify::new(),
             newest_event,
+            map_revision,
             closing: CancellationToken::new(),
             faults_enabled: config.enable_faults,
             has_rules: AtomicBool::new(false),
@@ -224,6 +228,11 @@ impl Daemon {
         self.look(|osd| osd.events_after(after, max))
     }
 
+    /// Changes with pools, snapshot ids and fences.
+    pub(crate) fn map_revision(&self) -> watch::Receiver<u64> {
+        self.map_revision.subscribe()
+    }
+
     /// Changes with every new event.
     pub(crate) fn newest_event(&self) -> watch::Receiver<u64> {
         self.newest_event.subscribe()
@@ -294,6 +303,8 @@ impl Daemon {
         }
         let newest = state.osd.newest_event();
         self.newest_event.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        let revision = state.osd.map_revision();
+        self.map_revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
     }
 
     /// Since the OSD's start.

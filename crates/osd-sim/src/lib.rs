@@ -2,6 +2,7 @@
 //! lives here.
 
 mod calls;
+mod ceph;
 mod clock;
 mod config;
 mod daemon;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use crate::clock::ServerClock;
 pub use ::clock::Clock;
+pub use ceph::{CephAddresses, CephConfig, CephLimits};
 pub use config::Config;
 pub use faults::{FaultRules, RuleInForce};
 pub use options::Options;

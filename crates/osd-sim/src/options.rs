@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clock::Clock;
 
 use crate::Config;
+use crate::ceph::CephConfig;
 
 /// One object storage daemon for tests: objects, snapshots, object classes, watch/notify and blocklisting over gRPC, in
 /// memory.
@@ -31,6 +32,7 @@ Examples:
   osd-sim --preset ci --enable-faults          clients may break things on purpose: rbd-client fault --help
   osd-sim --clock manual                       time passes only when told to: rbd-client clock --help
   osd-sim --listen 0.0.0.0:6800 --pool images  pools 'rbd' and 'images', for other machines too
+  osd-sim --ceph 127.0.0.1:0 --ceph-conf FILE  CEPH_CONF=FILE rados lspools: a second door, for Ceph's own clients
   osd-sim health --address 127.0.0.1:6800      exit status 0 if that server serves
 
 Durations are written like 30s, 500ms, '1h 30m'. Every option is also an environment variable.";
@@ -42,6 +44,12 @@ pub(crate) enum Command {
         /// Where the server listens.
         #[arg(long, env = "OSD_SIM_ADDRESS", value_name = "HOST:PORT")]
         address: rpc::Address,
+    },
+    /// Prints the configuration of Ceph's own clients for a running server: what CEPH_CONF is to name.
+    CephConf {
+        /// Where its monitor listens.
+        #[arg(long, env = "OSD_SIM_CEPH", value_name = "IP:PORT")]
+        monitor: SocketAddr,
     },
 }
 
@@ -96,10 +104,61 @@ pub(crate) struct Serve {
     /// How logs are written to stderr.
     #[arg(long, env = "OSD_SIM_LOG_FORMAT", value_enum, default_value = "plain")]
     pub(crate) log_format: LogFormat,
+    #[command(flatten, next_help_heading = "Ceph's own clients")]
+    pub(crate) ceph: Ceph,
     #[command(flatten, next_help_heading = "Times")]
     times: Times,
     #[command(flatten, next_help_heading = "Limits")]
     limits: Limits,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ceph {
+    /// Let Ceph's own clients in: where the monitor listens; port 0 = any free one. Off by default.
+    #[arg(long = "ceph", env = "OSD_SIM_CEPH", value_name = "IP:PORT")]
+    monitor: Option<SocketAddr>,
+    /// Where the OSD listens for them [the monitor's IP, any free port].
+    #[arg(long = "ceph-osd", env = "OSD_SIM_CEPH_OSD", value_name = "IP:PORT", requires = "monitor")]
+    osd: Option<SocketAddr>,
+    /// The IP that maps and configuration say instead of the one that is listened on; needed with 0.0.0.0 and [::].
+    #[arg(long = "ceph-advertise", env = "OSD_SIM_CEPH_ADVERTISE", value_name = "IP", requires = "monitor")]
+    advertise: Option<IpAddr>,
+    /// Write a client's configuration to this file: CEPH_CONF=FILE is all that clients need.
+    #[arg(long = "ceph-conf", env = "OSD_SIM_CEPH_CONF", value_name = "FILE", requires = "monitor")]
+    pub(crate) conf_file: Option<PathBuf>,
+    /// Connections to each of the monitor, the OSD and the manager; further ones wait [4096].
+    #[arg(long = "ceph-connections-max", env = "OSD_SIM_CEPH_CONNECTIONS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    connections_max: Option<u32>,
+    /// How long a client may take until it has said who it is [10s].
+    #[arg(long = "ceph-handshake-time-max", env = "OSD_SIM_CEPH_HANDSHAKE_TIME_MAX", value_name = "TIME", value_parser = span)]
+    handshake_time_max: Option<Duration>,
+    /// How long a client may take to read what it is sent [30s].
+    #[arg(long = "ceph-write-time-max", env = "OSD_SIM_CEPH_WRITE_TIME_MAX", value_name = "TIME", value_parser = span)]
+    write_time_max: Option<Duration>,
+    /// Bytes of one frame [33554432].
+    #[arg(long = "ceph-frame-bytes-max", env = "OSD_SIM_CEPH_FRAME_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..))]
+    frame_bytes_max: Option<u32>,
+    /// Bytes of frames of all connections that have not arrived whole [268435456].
+    #[arg(long = "ceph-arriving-bytes-max", env = "OSD_SIM_CEPH_ARRIVING_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(65_536..))]
+    arriving_bytes_max: Option<u64>,
+    /// Messages that wait for one client that does not read [1024].
+    #[arg(long = "ceph-waiting-messages-max", env = "OSD_SIM_CEPH_WAITING_MESSAGES_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    waiting_messages_max: Option<u32>,
+}
+
+impl Ceph {
+    fn config(&self) -> Option<CephConfig> {
+        let mut config = CephConfig::on(self.monitor?);
+        (config.osd, config.advertise) = (self.osd, self.advertise);
+        let limits = &mut config.limits;
+        set(&mut limits.connections_max, self.connections_max.map(|max| max as usize));
+        set(&mut limits.handshake_time_max, self.handshake_time_max);
+        set(&mut limits.write_time_max, self.write_time_max);
+        set(&mut limits.frame_bytes_max, self.frame_bytes_max.map(|max| max as usize));
+        set(&mut limits.arriving_bytes_max, self.arriving_bytes_max.map(|max| max as usize));
+        set(&mut limits.waiting_messages_max, self.waiting_messages_max.map(|max| max as usize));
+        Some(config)
+    }
 }
 
 #[derive(Args, Debug)]
@@ -188,6 +247,7 @@ impl Serve {
             Time::Real => Clock::Real,
             Time::Manual => Clock::manual(),
         };
+        config.ceph = self.ceph.config();
         let times = &self.times;
         set(&mut config.osd_client_watch_timeout, times.osd_client_watch_timeout);
         if matches!(self.preset, Some(Preset::Ceph)) {

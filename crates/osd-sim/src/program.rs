@@ -1,6 +1,7 @@
 //! What `main` does.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::{self, ExitCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,12 +15,13 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tracing_subscriber::EnvFilter;
 
 use crate::Config;
+use crate::ceph::{self, CephAddresses};
 use crate::options::{Command, LogFormat, Options, Serve};
 use crate::server::{Prepared, listen};
 
 /// Threads that serve.
 const WORKERS: usize = 2;
-/// How long a health check waits for a connection.
+/// How long whoever asks a running server waits for it.
 const HEALTH_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Runs the program; its exit status.
@@ -30,6 +32,7 @@ pub fn run(options: Options) -> ExitCode {
     };
     let outcome = match options.command {
         Some(Command::Health { address }) => runtime.block_on(health(&address)),
+        Some(Command::CephConf { monitor }) => runtime.block_on(print_ceph_conf(monitor)),
         None => runtime.block_on(serve_until_signal(&options.serve)),
     };
     // Calls that outlived their time are dropped with the runtime.
@@ -59,14 +62,21 @@ async fn serve_until_signal(options: &Serve) -> Result<()> {
         tracing::info!("closing");
     };
     let server = Prepared::new(config, seed())?;
-    announce(&address)?;
+    if let (Some(file), Some(addresses)) = (&options.ceph.conf_file, server.ceph()) {
+        let written = std::fs::write(file, addresses.client_conf());
+        written.with_context(|| format!("writing {}", file.display()))?;
+    }
+    announce(&address, server.ceph())?;
     tracing::info!(address, "serving");
     Ok(server.serve(rpc::incoming(listener), shutdown).await?)
 }
 
 /// The socket accepts by now: whoever reads this may call.
-fn announce(address: &str) -> io::Result<()> {
-    let line = json!({ "program": "osd-sim", "address": address, "pid": process::id() });
+fn announce(address: &str, ceph: Option<&CephAddresses>) -> io::Result<()> {
+    let mut line = json!({ "program": "osd-sim", "address": address, "pid": process::id() });
+    if let Some(CephAddresses { fsid, monitor, osd, manager }) = ceph {
+        line["ceph"] = json!({ "fsid": fsid, "monitor": monitor, "osd": osd, "manager": manager });
+    }
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
@@ -98,6 +108,14 @@ fn log_to_stderr(format: LogFormat) {
         LogFormat::Plain => log.init(),
         LogFormat::Json => log.json().init(),
     }
+}
+
+/// Prints the configuration of clients of a running server.
+async fn print_ceph_conf(monitor: SocketAddr) -> Result<()> {
+    let asked = tokio::time::timeout(HEALTH_WAIT_MAX, ceph::conf_of(monitor)).await;
+    let conf = asked.with_context(|| format!("{monitor} did not answer within {HEALTH_WAIT_MAX:?}"))?;
+    io::stdout().write_all(conf.with_context(|| format!("asking {monitor}"))?.as_bytes())?;
+    Ok(())
 }
 
 async fn health(address: &Address) -> Result<()> {

@@ -22,6 +22,7 @@ use tower::layer::util::{Identity, Stack};
 use tower::util::MapResponseLayer;
 
 use crate::Config;
+use crate::ceph::{CephAddresses, Door};
 use crate::clock::{ClockService, ServerClock};
 use crate::daemon::Daemon;
 use crate::events::EventsFile;
@@ -46,6 +47,9 @@ pub enum ServeError {
     /// A pool of the configuration cannot be created.
     #[error("configuration: {0}")]
     Config(OpError),
+    /// Ceph's own clients cannot be let in.
+    #[error("the door for Ceph's clients: {0}")]
+    Ceph(io::Error),
     /// The transport failed.
     #[error("transport: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -73,6 +77,7 @@ where
 pub(crate) struct Prepared {
     daemon: Arc<Daemon>,
     router: Router<Layers>,
+    door: Option<Door>,
     events_file: Option<EventsFile>,
 }
 
@@ -83,8 +88,15 @@ impl Prepared {
         };
         let events_file = config.events_file.as_ref().map(create).transpose()?;
         let daemon = Arc::new(Daemon::new(&config, seed).map_err(ServeError::Config)?);
+        let open = |ceph| Door::open(ceph, &daemon, fsid(seed), config.started_unix_ms);
+        let door = config.ceph.as_ref().map(open).transpose().map_err(ServeError::Ceph)?;
         let router = router(daemon.clone(), config)?;
-        Ok(Self { daemon, router, events_file })
+        Ok(Self { daemon, router, door, events_file })
+    }
+
+    /// Where Ceph's own clients are let in.
+    pub(crate) fn ceph(&self) -> Option<&CephAddresses> {
+        self.door.as_ref().map(|door| &door.addresses)
     }
 
     pub(crate) async fn serve<I, IO>(
@@ -96,12 +108,19 @@ impl Prepared {
         I: Stream<Item = io::Result<IO>>,
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { daemon, router, events_file } = self;
+        let Self { daemon, router, door, events_file } = self;
         let stop_writing = CancellationToken::new();
         let writing = async {
             if let Some(file) = events_file {
                 file.follow(daemon.clone(), stop_writing.clone()).await;
             }
+        };
+        // It ends with the calls, not before them.
+        let ceph = async {
+            if let Some(door) = door {
+                door.serve().await;
+            }
+            std::future::pending::<()>().await;
         };
         let serving = async {
             let _stop_writing = stop_writing.clone().drop_guard();
@@ -111,11 +130,23 @@ impl Prepared {
                 served = router.serve_with_incoming_shutdown(incoming, closing) => served,
                 () = close(&daemon, shutdown) => Ok(()),
                 () = daemon.keep_time() => Ok(()),
+                () = ceph => Ok(()),
             }
         };
         let (served, ()) = futures_util::join!(serving, writing);
         Ok(served?)
     }
+}
+
+/// The identity of a run's cluster, in the form of a random one.
+fn fsid(seed: u64) -> [u8; 16] {
+    let mut fsid = [0; 16];
+    let (head, tail) = fsid.split_at_mut(8);
+    head.copy_from_slice(&seed.to_be_bytes());
+    tail.copy_from_slice(&seed.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    fsid[6] = fsid[6] & 0x0f | 0x40;
+    fsid[8] = fsid[8] & 0x3f | 0x80;
+    fsid
 }
 
 /// Ends when the time for calls in flight is over.
@@ -164,6 +195,7 @@ fn router(daemon: Arc<Daemon>, config: Config) -> Result<Router<Layers>, ServeEr
 #[derive(Debug)]
 pub struct Server {
     address: rpc::Address,
+    ceph: Option<CephAddresses>,
     faults: FaultRules,
     clock: ServerClock,
     shutdown: DropGuard,
@@ -191,17 +223,23 @@ impl Server {
         let local = listener.local_addr().expect("a listener has an address");
         let address = local.to_string().parse().expect("a socket address is an address");
         let prepared = Prepared::new(config, seed).unwrap_or_else(|error| panic!("starting: {error}"));
+        let ceph = prepared.ceph().cloned();
         let faults = FaultRules::new(prepared.daemon.clone());
         let clock = ServerClock::new(prepared.daemon.clone());
         let shutdown = CancellationToken::new();
         let stopped = shutdown.clone().cancelled_owned();
         let task = tokio::spawn(prepared.serve(rpc::incoming(listener), stopped));
-        Self { address, faults, clock, shutdown: shutdown.drop_guard(), task }
+        Self { address, ceph, faults, clock, shutdown: shutdown.drop_guard(), task }
     }
 
     /// Where it listens.
     pub fn address(&self) -> rpc::Address {
         self.address.clone()
+    }
+
+    /// Where Ceph's own clients are let in, with [`Config::ceph`].
+    pub fn ceph(&self) -> Option<&CephAddresses> {
+        self.ceph.as_ref()
     }
 
     /// What is broken on purpose; with [`Config::enable_faults`].

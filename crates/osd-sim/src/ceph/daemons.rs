@@ -1,0 +1,131 @@
+//! What the door's daemons do with messages.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ceph_wire::mon::{Command, CommandReply};
+use ceph_wire::osd::{OsdOpReply, OsdOpRequest};
+use ceph_wire::{EntityType, Eversion, Message, WireError, kind};
+use errno::Errno;
+use monitor::{ConnectionId, Event, Monitor, Send};
+use tokio::sync::mpsc;
+
+use super::cluster::InStep;
+use crate::daemon::Daemon;
+
+/// The three daemons of the cluster.
+pub(super) struct Daemons {
+    pub(super) daemon: Arc<Daemon>,
+    started_unix_ms: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    monitor: Monitor,
+    /// Where the messages to each client of the monitor go. Dropping it ends the connection.
+    outlets: BTreeMap<ConnectionId, mpsc::Sender<Message>>,
+    newest_connection: u64,
+}
+
+impl Daemons {
+    pub(super) fn new(
+        daemon: Arc<Daemon>,
+        identity: monitor::Identity,
+        addresses: monitor::Addresses,
+    ) -> Self {
+        let started_unix_ms = identity.started_unix_ms;
+        let monitor = daemon.step(|osd, now| {
+            let cluster = InStep { osd, now, started_unix_ms, effects: Vec::new() };
+            (Monitor::new(identity, addresses, &cluster), cluster.effects)
+        });
+        let state = State { monitor, outlets: BTreeMap::new(), newest_connection: 0 };
+        Self { daemon, started_unix_ms, state: Mutex::new(state) }
+    }
+
+    /// The global id of a client: the one that it has, or a new one. One counter numbers the clients of both doors.
+    pub(super) fn gid(&self, claimed: u64) -> u64 {
+        if claimed == 0 { self.daemon.step(|osd, _| (osd.new_gid(), Vec::new())) } else { claimed }
+    }
+
+    /// A client of the monitor may be sent messages.
+    pub(super) fn opened(&self, outlet: mpsc::Sender<Message>) -> ConnectionId {
+        let mut state = self.lock();
+        state.newest_connection += 1;
+        let connection = ConnectionId(state.newest_connection);
+        state.outlets.insert(connection, outlet);
+        drop(state);
+        self.tell(Event::Opened(connection)).expect("nothing is decoded");
+        connection
+    }
+
+    /// A client of the monitor is gone.
+    pub(super) fn closed(&self, connection: ConnectionId) {
+        self.lock().outlets.remove(&connection);
+        self.tell(Event::Closed(connection)).expect("nothing is decoded");
+    }
+
+    /// Pools, snapshot ids or fences have changed.
+    pub(super) fn changed(&self) {
+        self.tell(Event::Changed).expect("nothing is decoded");
+    }
+
+    /// One step of the monitor. Its messages are handed out while it is locked, so that they keep their order.
+    pub(super) fn tell(&self, event: Event) -> Result<(), WireError> {
+        let mut state = self.lock();
+        let State { monitor, outlets, .. } = &mut *state;
+        let sends = self.daemon.step(|osd, now| {
+            let started_unix_ms = self.started_unix_ms;
+            let mut cluster = InStep { osd, now, started_unix_ms, effects: Vec::new() };
+            let sends = monitor.step(started_unix_ms + now.0, event, &mut cluster);
+            (sends, cluster.effects)
+        });
+        for Send { to, message } in sends? {
+            // Nobody waits for a client that does not read: its connection ends.
+            if outlets.get(&to).is_some_and(|outlet| outlet.try_send(message).is_err()) {
+                outlets.remove(&to);
+            }
+        }
+        Ok(())
+    }
+
+    fn epoch(&self) -> u32 {
+        self.lock().monitor.epoch()
+    }
+
+    /// What the OSD or the manager answers at once; `None` = nothing.
+    pub(super) fn answer(&self, kind: EntityType, message: &Message) -> Result<Option<Message>, WireError> {
+        Ok(match message.kind {
+            kind::OSD_OP if kind == EntityType::Osd => {
+                Some(Message::of(message.tid, &refused(message.read()?, self.epoch())))
+            }
+            kind::COMMAND => {
+                message.read::<Command>()?;
+                let status = format!("the {kind} here knows no commands");
+                let result = Errno::EINVAL.result();
+                Some(Message::of(message.tid, &CommandReply { result, status }))
+            }
+            _ => None,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no step panics")
+    }
+}
+
+/// No op is served at this door: EOPNOTSUPP at once, so that nobody waits.
+fn refused(request: OsdOpRequest, epoch: u32) -> OsdOpReply {
+    let ops = request.ops.into_iter().map(|op| (ceph_wire::osd::OsdOp { data_bytes: 0, ..op }, 0));
+    OsdOpReply {
+        oid: request.head.oid,
+        pg: request.head.spg.pg,
+        flags: request.head.flags.into(),
+        result: Errno::EOPNOTSUPP.result(),
+        bad_replay_version: Eversion::default(),
+        epoch,
+        ops: ops.collect(),
+        retry: request.tail.retry,
+        replay_version: Eversion::default(),
+        user_version: 0,
+    }
+}
