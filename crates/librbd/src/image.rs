@@ -188,12 +188,12 @@ impl Image {
         self.image().check_alive()
     }
 
-    /// Makes the image independent of its parent. EINVAL if it has none.
+    /// Makes the image independent of its parent. EINVAL if it had none when the call began; from then on it is done whoever did it.
     pub async fn flatten(&self, options: CallOptions) -> Result<()> {
         self.invoke(Operation::Flatten, options).await
     }
 
-    /// Changes the size, in bytes. EINVAL for a smaller one unless `allow_shrink`.
+    /// Changes the size, in bytes. EINVAL for a smaller one unless `allow_shrink`. Done, too, when another client set this size meanwhile.
     pub async fn resize(&self, size: u64, allow_shrink: bool, options: CallOptions) -> Result<()> {
         self.invoke(Operation::Resize { size, allow_shrink }, options).await
     }
