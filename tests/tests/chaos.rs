@@ -54,17 +54,23 @@ async fn owners_die_and_no_rule_is_broken_and_spoiled_evidence_is_found() -> Res
     );
     assert_eq!(judged(&directory).await?.status, 0);
 
-    // The last read of all, of a snapshot, sees what nobody wrote.
+    // The last read of a snapshot sees something else than those before it.
     let file = directory.join("history.jsonl");
     let history = fs::read_to_string(&file)?;
-    let end = history.rfind("\"tags\":[").context("a read ends the history")? + "\"tags\":[".len();
+    let reading =
+        history.lines().rfind(|line| line.contains("\"op\":\"read\"") && line.contains("\"snap\":"));
+    let reading: Value = serde_json::from_str(reading.context("a snapshot is read")?)?;
+    let completion = format!("{{\"id\":{},", reading["id"]);
+    let completed = history.rfind(&completion).context("the read ends")?;
+    let end =
+        completed + history[completed..].find("\"tags\":[").context("it has tags")? + "\"tags\":[".len();
     fs::write(
         &file,
         format!("{}999999,{}", &history[..end], history[end..].split_once(',').context("tags")?.1),
     )?;
     let output = judged(&directory).await?;
     assert_eq!(output.status, 1, "{}", output.stdout);
-    assert!(output.stdout.contains("snapshot-not-a-cut"), "{}", output.stdout);
+    assert!(output.stdout.contains("snapshot-changed"), "{}", output.stdout);
 
     // The last of the other calls fails, or is never answered.
     let (before, after) = history.rsplit_once("\"outcome\":\"ok\"}").context("a call without tags")?;
@@ -146,6 +152,14 @@ async fn an_unknown_nemesis_and_a_restart_of_a_memory_store_are_refused() -> Res
     let output = chaos(&["random", "--nemesis", "restart-osd"]).await?;
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("in memory"), "{}", output.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_op_that_there_is_not_is_no_step() -> Result<()> {
+    let output = chaos(&["random", "--rounds", "1", "--nemesis", "kill-at-operator=rbd.fly"]).await?;
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("rbd.fly") && output.stderr.contains("is no op"), "{}", output.stderr);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! One call of one client, taken down from its invocation to its answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use check::{Operation, Outcome};
@@ -12,20 +12,23 @@ use harness::{
     remote::{Remote, no_limits},
 };
 use proto::rbd::v1::CallLimits;
+use tokio::time::timeout;
 
 use crate::{
+    operator::Operator,
     recorder::{BLOCK_BYTES, filled, tags},
     seat::Seat,
+    setup::OBJECT_BYTES,
     stage::Stage,
 };
 
 /// Longest read of one call to a client.
 const READ_BYTES_MAX: u64 = 1 << 20;
 
-/// Who works on images without being one of the clients: verbs of `rbd-client`, each a process of its own.
-pub const OPERATOR: &str = "operator";
+/// Who fills images before the clients come.
+pub const FILLER: &str = "filler";
 
-/// A read of HEAD, write, discard, flush, protecting a snapshot, or taking or giving back the lock. A call that is overdue stays open in
+/// A read of HEAD, write, discard, flush, a change of a snapshot's protection, or taking or giving back the lock. A call that is overdue stays open in
 /// the history, for the checker of I5.
 pub async fn io(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outcome> {
     let id = invoke(stage, seat, operation.clone(), None)?;
@@ -34,7 +37,13 @@ pub async fn io(stage: &Stage, seat: &Seat, operation: Operation) -> Result<Outc
         return Ok(Outcome::Unknown);
     };
     let outcome = ended(seat, sent).await?;
-    stage.recorder.complete(id, outcome.clone(), None)?;
+    // What caused an error has happened by now.
+    let known = if matches!(outcome, Outcome::Error { .. }) {
+        Some(stage.cluster.log.catch_up().await?)
+    } else {
+        None
+    };
+    stage.recorder.complete(id, outcome.clone(), known)?;
     Ok(outcome)
 }
 
@@ -53,6 +62,7 @@ async fn send(remote: &Remote, operation: &Operation) -> Result<Vec<Option<u64>>
         Operation::Discard { offset, length } => remote.discard(*offset, *length).await?,
         Operation::Flush => remote.flush().await?,
         Operation::SnapProtect { snap } => remote.snap_protect(snap).await?,
+        Operation::SnapUnprotect { snap } => remote.snap_unprotect(snap).await?,
         Operation::Acquire => remote.acquire_lock().await?,
         Operation::Release => remote.release_lock().await?,
         other => unreachable!("{other:?} is no plain call"),
@@ -74,7 +84,7 @@ async fn read(remote: &Remote, offset: u64, length: u64) -> Result<Vec<Option<u6
     Ok(found)
 }
 
-/// A flatten, resize, or the making or removal of a snapshot. `begun` is handed the call when it is under way. One that is overdue stays
+/// A flatten, resize, rollback, or the making or removal of a snapshot. `begun` is handed the call when it is under way. One that is overdue stays
 /// open in the history.
 pub async fn maintenance(
     stage: &Stage,
@@ -91,6 +101,7 @@ pub async fn maintenance(
         Operation::Resize { size } => remote.resize(*size, true, limits),
         Operation::SnapCreate { snap } => remote.snap_create(snap, limits),
         Operation::SnapRemove { snap } => remote.snap_remove(snap, limits),
+        Operation::SnapRollback { snap } => remote.snap_rollback(snap, limits),
         other => unreachable!("{other:?} is no maintenance operation"),
     });
     seat.operates(&call);
@@ -132,40 +143,82 @@ pub async fn revive(stage: &Stage, seat: &Seat, lost: u64) -> Result<()> {
     Ok(())
 }
 
-/// Runs a verb of `rbd-client` as a call of the history.
+/// Clones a snapshot of `parent` through a client, whose caller waits for the answer so long and then drops the call.
+pub async fn clone_through(
+    stage: &Stage,
+    seat: &Seat,
+    (parent, snap): (&str, &str),
+    clone: &str,
+    patience: Duration,
+) -> Result<Outcome> {
+    stage.image_made(clone);
+    let operation = Operation::Clone { parent: spec(parent), snap: snap.to_owned() };
+    let deadline_ms = Some(u64::try_from(patience.as_millis())?);
+    let newest = stage.cluster.log.last();
+    let id = stage.recorder.invoke(seat.name(), &spec(clone), operation, deadline_ms, Some(newest))?;
+    let cloning = async {
+        let remote = seat.remote().await;
+        remote.clone_image(parent, snap, clone, OBJECT_BYTES).await
+    };
+    let outcome = match timeout(patience, cloning).await {
+        Ok(cloned) => ended(seat, cloned.map(|()| Vec::new())).await?,
+        Err(_) => Outcome::Error { errno: Errno::ETIMEDOUT },
+    };
+    stage.recorder.complete(id, outcome.clone(), Some(stage.cluster.log.catch_up().await?))?;
+    Ok(outcome)
+}
+
+/// Runs a verb of `rbd-client` as a call of the history: by a client of its own, which may be killed.
 pub async fn verb(stage: &Stage, image: &str, operation: Operation, arguments: &[&str]) -> Result<Outcome> {
-    if matches!(operation, Operation::Create { .. } | Operation::Clone { .. }) {
+    if operation.makes_an_image() {
         stage.image_made(image);
     }
+    if let Operation::Rename { to } = &operation {
+        stage.image_made(to.strip_prefix("rbd/").unwrap_or(to));
+    }
+    let operator = stage.operators.next();
     let log = &stage.cluster.log;
-    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, None, Some(log.last()))?;
-    let output = stage.cluster.rbd(arguments).await?;
-    let outcome = match output.status {
-        0 => Outcome::Ok { tags: Vec::new() },
-        _ => refused(arguments, &output)?,
+    let id = stage.recorder.invoke(&operator.client, &spec(image), operation, None, Some(log.last()))?;
+    let outcome = match run(stage, &operator, arguments).await? {
+        None => Outcome::Unknown,
+        Some(output) if output.status == 0 => Outcome::Ok { tags: Vec::new() },
+        Some(output) => refused(arguments, &output)?,
     };
     stage.recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
     Ok(outcome)
+}
+
+/// `None`: it was killed.
+async fn run(stage: &Stage, operator: &Operator, arguments: &[&str]) -> Result<Option<Output>> {
+    let begun = |killer| stage.operators.begun(operator, killer);
+    let ended = stage.cluster.rbd_killable(&operator.name, arguments, begun).await;
+    stage.operators.ended(operator);
+    ended
 }
 
 /// Reads `length` bytes of an image or of one of its snapshots through a process of its own.
 pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64) -> Result<Outcome> {
     let snap = snap.map(str::to_owned);
     let operation = Operation::Read { offset: 0, length, snap: snap.clone() };
-    let log = &stage.cluster.log;
-    let id = stage.recorder.invoke(OPERATOR, &spec(image), operation, None, Some(log.last()))?;
+    let (operator, log) = (stage.operators.next(), &stage.cluster.log);
+    let id = stage.recorder.invoke(&operator.client, &spec(image), operation, None, Some(log.last()))?;
     let file = stage.cluster.directory().join(format!("export-{id}"));
     let source = snap.map_or_else(|| spec(image), |snap| format!("{}@{snap}", spec(image)));
     let arguments = ["export", "--no-progress", &source, &file.to_string_lossy()];
-    let output = stage.cluster.rbd(&arguments).await?;
-    let outcome = if output.status == 0 {
-        let data = std::fs::read(&file)?;
-        std::fs::remove_file(&file)?;
-        Outcome::Ok { tags: tags(&data[..data.len().min(length as usize)]) }
-    } else {
-        refused(&arguments, &output)?
+    let outcome = match run(stage, &operator, &arguments).await? {
+        None => Outcome::Unknown,
+        Some(output) if output.status == 0 => {
+            let data = std::fs::read(&file)?;
+            Outcome::Ok { tags: tags(&data[..data.len().min(length as usize)]) }
+        }
+        Some(output) => refused(&arguments, &output)?,
     };
-    stage.recorder.complete(id, outcome.clone(), None)?;
+    // Whoever was killed may have left a part of it.
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    stage.recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
     Ok(outcome)
 }
 

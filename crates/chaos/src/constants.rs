@@ -43,8 +43,19 @@ impl Constants {
         }
     }
 
-    /// How long a call may take when nothing is broken or mended meanwhile (I5): twice a dead owner to outlive and a request to time
-    /// out, and the work itself on a slow machine.
+    /// How long a call may take when nothing was broken (I5): no dead owner to outlive, and no request to time out. What remains is
+    /// the work itself on a slow machine, and an owner who holds on to the lock until its operation has ended.
+    pub fn calm_max(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    /// How long a call may take because of an error or a delay of one op: a request may have to be made once more.
+    pub fn step_max(&self) -> Duration {
+        self.request_timeout + self.calm_max()
+    }
+
+    /// How long a call may take when clients were lost (I5): twice a dead owner to outlive and a request to time out, and the work
+    /// itself on a slow machine.
     pub fn call_max(&self) -> Duration {
         2 * (self.watch_timeout + self.request_timeout) + Duration::from_secs(15)
     }

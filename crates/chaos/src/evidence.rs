@@ -32,8 +32,8 @@ pub struct Findings {
     pub disturbances: Vec<Disturbance>,
     /// Every instance (gid) of every client.
     pub instances: BTreeMap<String, BTreeSet<u64>>,
-    /// How long a call may take from its invocation, or from the newest begin or end of a disturbance.
-    pub call_ms_max: u64,
+    /// How long a call may take when nothing was disturbed.
+    pub calm_ms_max: u64,
     /// Whether owners had to be fenced before their lock was broken.
     pub fence_first: bool,
     /// How many calls the history has.
@@ -107,12 +107,12 @@ impl Evidence {
             opened.map(BufReader::new)
         };
         let within = |name: &str| format!("{}", directory.join(name).display());
-        let evidence = Self {
-            history: History::read(open(HISTORY)?).with_context(|| within(HISTORY))?,
-            log: EventLog::read(open(EVENTS)?).with_context(|| within(EVENTS))?,
-            findings: serde_json::from_reader(open(FINDINGS)?).with_context(|| within(FINDINGS))?,
-        };
-        Ok(evidence)
+        let history = History::read(open(HISTORY)?).with_context(|| within(HISTORY))?;
+        let log = EventLog::read(open(EVENTS)?).with_context(|| within(EVENTS))?;
+        let findings: Findings =
+            serde_json::from_reader(open(FINDINGS)?).with_context(|| within(FINDINGS))?;
+        // What came after the verdict belongs to nobody's call.
+        Ok(Self { history, log: log.until(findings.newest_event), findings })
     }
 
     /// A part of the evidence that is missing would be found to be in order.
@@ -132,19 +132,17 @@ impl Evidence {
             "{EVENTS} ends with event {newest} of {}",
             findings.newest_event
         );
-        let made = history.calls.iter().filter(|call| {
-            let is_made = matches!(call.operation, Operation::Create { .. } | Operation::Clone { .. });
-            is_made && matches!(call.completed, Some((_, Outcome::Ok { .. })))
-        });
-        for call in made {
-            let image = &call.image;
-            let is_known = findings.state.images.contains_key(image) && findings.images.contains_key(image);
-            ensure!(is_known, "image {image} was made by call {}, and is not in {FINDINGS}", call.id);
+        for image in findings.state.images.keys() {
+            ensure!(
+                findings.images.contains_key(image),
+                "the objects of image {image} are not in {FINDINGS}"
+            );
         }
-        for (image, objects) in &findings.images {
+        for (name, objects) in &findings.images {
+            let image = history.first_name(name);
             let is_written = |call: &&Call| {
                 let is_write = matches!(call.operation, Operation::Write { .. });
-                is_write && call.image == *image && matches!(call.completed, Some((_, Outcome::Ok { .. })))
+                is_write && call.image == image && matches!(call.completed, Some((_, Outcome::Ok { .. })))
             };
             let writes = history.calls.iter().filter(is_written).count();
             let changes = log.events().iter().filter(|event| objects.is_change_of_data(event)).count();
@@ -168,7 +166,7 @@ impl Evidence {
     pub fn judge(&self) -> Result<Vec<Verdict>> {
         self.check_whole()?;
         let Self { history, log, findings } = self;
-        let bounds = Bounds { disturbances: &findings.disturbances, call_ms_max: findings.call_ms_max };
+        let bounds = Bounds { disturbances: &findings.disturbances, calm_ms_max: findings.calm_ms_max };
         let clients = Clients { instances: &findings.instances, disturbances: &findings.disturbances };
         let (state, rest) = (&findings.state, &findings.rest);
         let once = check::maintenance_happened_once(history, log, &findings.images);

@@ -2,18 +2,22 @@
 //!
 //! * [`stage`]: one OSD, a clone of a filled image, its clients; [`seat`]: a place that a client takes, with a network of its
 //!   own; [`setup`]: how all of it comes to be;
-//! * [`workload`], [`worker`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it;
-//! * [`nemesis`], [`strike`], [`silent`]: what is broken, and how;
+//! * [`workload`], [`worker`], [`errands`], [`operator`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it; [`ran`]: how
+//!   much of it really ran;
+//! * [`nemesis`], [`steps`], [`strike`], [`trap`], [`silent`]: what is broken, where, and how;
 //! * [`scenarios`]: one for each command; [`constants`]: what bounds follow from;
 //! * [`rest`], [`evidence`]: everything is brought to rest, gathered and judged; [`run`], [`report`], [`histogram`]: from setting to
 //!   report.
 
 pub mod calls;
 pub mod constants;
+pub mod errands;
 pub mod evidence;
 pub mod histogram;
 pub mod nemesis;
+pub mod operator;
 pub mod options;
+pub mod ran;
 pub mod recorder;
 pub mod report;
 pub mod rest;
@@ -23,7 +27,9 @@ pub mod seat;
 pub mod setup;
 pub mod silent;
 pub mod stage;
+pub mod steps;
 pub mod strike;
+pub mod trap;
 pub mod troubles;
 pub mod worker;
 pub mod workload;

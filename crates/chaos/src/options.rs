@@ -29,6 +29,7 @@ Examples:
   chaos kill-owner --measure flatten           the owner dies in the middle of a forwarded flatten
   chaos random --seed 7 --minutes 5            everything at once, reproducible by its seed
   chaos random --seed 7 --nemesis cut-owner,kill-requester --rounds 1 --keep run
+  chaos random --nemesis kill-at-owner=rbd.parent_detach+1   between a flatten's commit and the op after it
   chaos check run/7                            judges the files of that round once more";
 
 /// What is done.
@@ -113,7 +114,8 @@ pub struct Random {
     /// How long rounds are begun; without it --rounds counts
     #[arg(long, conflicts_with = "rounds", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub minutes: Option<u64>,
-    /// What may happen; without it everything: {kill|freeze|cut|slow|mute|deaf|reset}-{owner|requester|bystander}, silent-watcher
+    /// What may happen; without it everything: {kill|freeze|cut|slow|mute|deaf|reset}-{owner|requester|bystander},
+    /// {kill-at|error-at|delay-at}-{owner|requester|bystander|operator}[=OP[+K]], silent-watcher
     #[arg(long, value_delimiter = ',')]
     pub nemesis: Vec<Nemesis>,
     /// How long each round is broken

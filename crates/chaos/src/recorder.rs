@@ -27,8 +27,12 @@ struct Book {
     records: Vec<Record>,
     newest_call: u64,
     newest_tag: u64,
-    /// Calls without an answer, and who made them.
-    open: BTreeMap<u64, String>,
+    /// Calls without an answer, who made them, and what they ask for.
+    open: BTreeMap<u64, (String, Operation)>,
+    /// How many succeeded, by operation.
+    succeeded: BTreeMap<String, usize>,
+    /// Nothing is taken down any more.
+    is_closed: bool,
 }
 
 impl Recorder {
@@ -41,6 +45,8 @@ impl Recorder {
             newest_call: 0,
             newest_tag: 0,
             open: BTreeMap::new(),
+            succeeded: BTreeMap::new(),
+            is_closed: false,
         };
         Ok(Self { began: Instant::now(), book: Mutex::new(book) })
     }
@@ -69,7 +75,7 @@ impl Recorder {
         let mut book = self.lock();
         book.newest_call += 1;
         let id = book.newest_call;
-        book.open.insert(id, client.to_owned());
+        book.open.insert(id, (client.to_owned(), operation.clone()));
         let what = What::Invoke { image: image.to_owned(), operation, deadline_ms };
         self.take_down(&mut book, id, osd_sequence, what)?;
         Ok(id)
@@ -78,9 +84,22 @@ impl Recorder {
     /// Its answer has come. `osd_sequence` is an event not older than the newest that belongs to the call.
     pub fn complete(&self, id: u64, outcome: Outcome, osd_sequence: Option<u64>) -> Result<()> {
         let mut book = self.lock();
+        let is_success = matches!(outcome, Outcome::Ok { .. });
         self.take_down(&mut book, id, osd_sequence, What::Complete(outcome))?;
-        book.open.remove(&id);
+        if let Some((_, operation)) = book.open.remove(&id).filter(|_| is_success) {
+            *book.succeeded.entry(operation.name()).or_default() += 1;
+        }
         Ok(())
+    }
+
+    /// How many calls have succeeded until now, by operation.
+    pub fn succeeded(&self) -> BTreeMap<String, usize> {
+        self.lock().succeeded.clone()
+    }
+
+    /// What is done from here on belongs to no history.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
     }
 
     /// The history until now.
@@ -90,7 +109,10 @@ impl Recorder {
     }
 
     fn take_down(&self, book: &mut Book, id: u64, osd_sequence: Option<u64>, what: What) -> Result<()> {
-        let client = book.open.get(&id).with_context(|| format!("call {id} is not open"))?.clone();
+        let (client, _) = book.open.get(&id).with_context(|| format!("call {id} is not open"))?.clone();
+        if book.is_closed {
+            return Ok(());
+        }
         // Read under the lock: time never runs backwards from line to line.
         let record = Record { id, client, time_ms: self.now_ms(), osd_sequence, what };
         book.writer.write(&record).context("writing the history")?;

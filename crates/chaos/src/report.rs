@@ -37,8 +37,8 @@ pub struct Report {
     pub answers: BTreeMap<String, BTreeMap<String, usize>>,
     /// Events in the OSD's log.
     pub events: usize,
-    /// How long each call may take once the last fault is taken back (I5).
-    pub call_ms_max: u64,
+    /// How long each call may take when nothing was broken (I5).
+    pub calm_ms_max: u64,
 }
 
 impl Report {
@@ -71,10 +71,10 @@ impl Report {
             text.push('\n');
             text += &measured.draw();
         }
-        let bound = humantime::format_duration(Duration::from_millis(self.call_ms_max));
+        let bound = humantime::format_duration(Duration::from_millis(self.calm_ms_max));
         let _ = writeln!(
             text,
-            "\n{} calls, {} events of the OSD; a call may take {bound} from the last fault or healing that it meets",
+            "\n{} calls, {} events of the OSD; a call that met no fault may take {bound}",
             self.calls, self.events
         );
         self.answers.iter().for_each(|(op, ended)| answered(&mut text, op, ended));

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use check::{
-    AtRest, FinalImage, FinalParent, FinalSnapshot, FinalState, HeaderRecord, ImageObjects, Lock, Opened,
-    Operation, Outcome, Watch, nothing_left_over,
+    AtRest, Entry, FinalImage, FinalParent, FinalSnapshot, FinalState, HeaderRecord, ImageObjects, Lock,
+    Opened, Operation, Outcome, Watch, nothing_left_over,
 };
 use harness::osd::{POOL, header_of, spec};
-use serde::Deserialize;
+use proto::cls::rbd::v1::{DirectoryEntry, Header, Protection};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::{calls, evidence::log_of, recorder::BLOCK_BYTES, seat::Seat, stage::Stage};
@@ -88,16 +88,17 @@ pub async fn read_everything(stage: &Stage, state: &FinalState) -> Result<Vec<St
 
 /// Waits until nothing is left over that nobody explains, and gathers what is there. What remains after the bound is found by the
 /// checker.
-pub async fn settle(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Result<AtRest> {
+pub async fn settle(stage: &Stage) -> Result<(Gathered, AtRest)> {
     let deadline = Instant::now() + stage.constants.rest_max();
     let mut looks = looks();
     loop {
         looks.tick().await;
-        let rest = at_rest(stage, images).await?;
+        let gathered = gather(stage).await?;
+        let rest = at_rest(stage, &gathered).await?;
         stage.cluster.log.catch_up().await?;
         let left = nothing_left_over(&log_of(&stage.cluster.log)?, &rest);
         if left.is_empty() || Instant::now() > deadline {
-            return Ok(rest);
+            return Ok((gathered, rest));
         }
         // Whoever takes the lock throws away the records of requesters that have gone, and finishes the removals of snapshots.
         if let Some(seat) = stage.seats.last() {
@@ -113,13 +114,19 @@ async fn take_and_give_back(stage: &Stage, seat: &Seat) -> Result<()> {
     Ok(())
 }
 
-async fn at_rest(stage: &Stage, images: &BTreeMap<String, ImageObjects>) -> Result<AtRest> {
+async fn at_rest(stage: &Stage, gathered: &Gathered) -> Result<AtRest> {
     let cluster = &stage.cluster;
-    let mut rest = AtRest { blocklist: cluster.blocklist().await?, ..AtRest::default() };
+    let mut rest = AtRest {
+        blocklist: cluster.blocklist().await?,
+        objects: cluster.objects().await?,
+        directory: gathered.directory.clone(),
+        snap_ids: gathered.snap_ids.clone(),
+        ..AtRest::default()
+    };
     rest.opened =
         stage.seats.iter().map(|seat| Opened { gid: seat.gid(), header: stage.header.clone() }).collect();
     rest.sessions = cluster.sessions().await?.iter().map(|session| session.gid).collect();
-    for objects in images.values() {
+    for objects in gathered.images.values() {
         let object = &objects.header;
         for watcher in cluster.watchers(object).await? {
             rest.watches.push(Watch { object: object.clone(), gid: watcher.gid, cookie: watcher.cookie });
@@ -140,68 +147,160 @@ async fn records(stage: &Stage, header: &str, prefix: &str) -> Result<Vec<Header
     Ok(keys.into_iter().map(|key| HeaderRecord { object: header.to_owned(), key }).collect())
 }
 
-/// `rbd-client info --format json`.
-#[derive(Deserialize)]
-struct Info {
-    id: String,
-    size: u64,
-    block_name_prefix: String,
-    parent: Option<Parent>,
+/// What there is of every image, as the OSD has it.
+pub struct Gathered {
+    /// By name.
+    pub state: FinalState,
+    /// Their objects.
+    pub images: BTreeMap<String, ImageObjects>,
+    /// Ids of all snapshots.
+    snap_ids: Vec<u64>,
+    /// The directory.
+    directory: Vec<Entry>,
+    /// Images in the directory that have no header.
+    incomplete: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Parent {
-    pool: String,
-    image: String,
-    snapshot: String,
-    /// `None`: only snapshots need the parent.
-    overlap: Option<u64>,
-}
-
-/// `rbd-client snap ls --format json`.
-#[derive(Deserialize)]
-struct Snapshot {
-    name: String,
-}
-
-/// `rbd-client children --format json`.
-#[derive(Deserialize)]
-struct Child {
-    pool: String,
-    image: String,
-}
-
-/// What there is of every image of the history. An image whose making failed may be missing.
-pub async fn gather(stage: &Stage) -> Result<(FinalState, BTreeMap<String, ImageObjects>)> {
-    let (mut state, mut images) = (FinalState::default(), BTreeMap::new());
-    let existing: Vec<String> = json(stage, &["ls"]).await?;
-    for image in stage.images().iter().filter(|image| existing.contains(image)) {
-        let name = spec(image);
-        let info: Info = json(stage, &["info", &name]).await?;
-        let mut snapshots = Vec::new();
-        for Snapshot { name: snapshot } in json::<Vec<Snapshot>>(stage, &["snap", "ls", &name]).await? {
-            let children: Vec<Child> = json(stage, &["children", &format!("{name}@{snapshot}")]).await?;
-            let children = children.iter().map(|child| format!("{}/{}", child.pool, child.image)).collect();
-            snapshots.push(FinalSnapshot { name: snapshot, children });
+/// Looks at the directory and at every header.
+pub async fn gather(stage: &Stage) -> Result<Gathered> {
+    let cluster = &stage.cluster;
+    let entries = cluster.entries().await?;
+    let mut headers: BTreeMap<String, Header> = BTreeMap::new();
+    for entry in &entries {
+        if let Some(header) = cluster.image(&entry.id).await? {
+            headers.insert(entry.id.clone(), header);
         }
-        let parent = info.parent.map(|parent| FinalParent {
-            image: format!("{}/{}", parent.pool, parent.image),
-            snap: parent.snapshot,
-            head: parent.overlap.is_some(),
+    }
+    // What has no name is called by its id.
+    let name_of = |id: &str| {
+        let entry = entries.iter().find(|entry| entry.id == id);
+        spec(entry.map_or(id, |entry| &entry.name))
+    };
+    let mut gathered = Gathered {
+        state: FinalState::default(),
+        images: BTreeMap::new(),
+        snap_ids: Vec::new(),
+        directory: entries
+            .iter()
+            .map(|entry| Entry { name: entry.name.clone(), id: entry.id.clone() })
+            .collect(),
+        incomplete: Vec::new(),
+    };
+    for DirectoryEntry { name, id } in &entries {
+        let Some(header) = headers.get(id) else {
+            gathered.incomplete.push(name.clone());
+            continue;
+        };
+        let mut snapshots = Vec::new();
+        for snapshot in &header.snapshots {
+            let children = cluster.clones(id, snapshot.id).await?;
+            snapshots.push(FinalSnapshot {
+                name: snapshot.name.clone(),
+                protected: snapshot.protection() != Protection::Unprotected,
+                children: children.iter().map(|child| name_of(&child.image_id)).collect(),
+            });
+            gathered.snap_ids.push(snapshot.id);
+        }
+        let parent = header.parent.as_ref().map(|parent| {
+            let of = parent.spec.clone().unwrap_or_default();
+            let known = headers.get(&of.image_id).map_or(&[][..], |header| &header.snapshots);
+            let snap = known.iter().find(|snapshot| snapshot.id == of.snap_id);
+            FinalParent {
+                image: name_of(&of.image_id),
+                snap: snap.map_or_else(|| format!("snapshot id {}", of.snap_id), |snap| snap.name.clone()),
+                head: parent.head_overlap.is_some(),
+            }
         });
-        state.images.insert(name.clone(), FinalImage { size: info.size, snapshots, parent });
+        gathered.state.images.insert(spec(name), FinalImage { size: header.size, snapshots, parent });
         let objects = ImageObjects {
             pool: POOL.to_owned(),
-            header: header_of(&info.id),
-            object_prefix: info.block_name_prefix,
+            header: header_of(id),
+            object_prefix: header.object_prefix.clone(),
         };
-        images.insert(name, objects);
+        gathered.images.insert(spec(name), objects);
     }
-    Ok((state, images))
+    Ok(gathered)
 }
 
-async fn json<T: for<'a> Deserialize<'a>>(stage: &Stage, verb: &[&str]) -> Result<T> {
-    let arguments = [verb, &["--format", "json"]].concat();
-    let text = stage.cluster.rbd_ok(&arguments).await?;
-    serde_json::from_str(&text).with_context(|| format!("rbd-client {}: {text}", arguments.join(" ")))
+/// Takes away every image whose making nobody finished, and every snapshot that no clone needs, clones before their parents. What could
+/// not be taken away.
+pub async fn clear(stage: &Stage) -> Result<Vec<String>> {
+    let mut failed = Vec::new();
+    for image in gather(stage).await?.incomplete {
+        remove(stage, &image, &mut failed).await?;
+    }
+    loop {
+        let state = gather(stage).await?.state;
+        let mut is_changed = false;
+        for (image, found) in &state.images {
+            let unused = found.snapshots.iter().filter(|snapshot| snapshot.children.is_empty());
+            for FinalSnapshot { name, protected, .. } in unused {
+                let image = image.strip_prefix("rbd/").unwrap_or(image);
+                is_changed |= remove_snapshot(stage, image, name, *protected, &mut failed).await?;
+            }
+        }
+        if !is_changed {
+            return Ok(failed);
+        }
+    }
+}
+
+/// Whether it has gone.
+async fn remove_snapshot(
+    stage: &Stage,
+    image: &str,
+    snap: &str,
+    is_protected: bool,
+    failed: &mut Vec<String>,
+) -> Result<bool> {
+    let (source, of) = (format!("{}@{snap}", spec(image)), || snap.to_owned());
+    let mut outcome = Outcome::Ok { tags: Vec::new() };
+    if is_protected {
+        let verb = ["snap", "unprotect", &source];
+        outcome = calls::verb(stage, image, Operation::SnapUnprotect { snap: of() }, &verb).await?;
+    }
+    if matches!(outcome, Outcome::Ok { .. }) {
+        let verb = ["snap", "rm", "--no-progress", &source];
+        outcome = calls::verb(stage, image, Operation::SnapRemove { snap: of() }, &verb).await?;
+    }
+    let has_gone = matches!(outcome, Outcome::Ok { .. });
+    let what = format!("{source}: {outcome:?}");
+    if !has_gone && !failed.contains(&what) {
+        failed.push(what);
+    }
+    Ok(has_gone)
+}
+
+async fn remove(stage: &Stage, image: &str, failed: &mut Vec<String>) -> Result<bool> {
+    let verb = ["rm", "--no-progress", &spec(image)];
+    let outcome = calls::verb(stage, image, Operation::Remove, &verb).await?;
+    let has_gone = matches!(outcome, Outcome::Ok { .. });
+    if !has_gone {
+        failed.push(format!("{}: {outcome:?}", spec(image)));
+    }
+    Ok(has_gone)
+}
+
+/// When everybody has left: every image can be removed, clones before their parents, and then nothing is there any more. What is, or
+/// could not be removed.
+pub async fn remove_everything(stage: &Stage) -> Result<Vec<String>> {
+    let mut failed = clear(stage).await?;
+    while failed.is_empty() {
+        let state = gather(stage).await?.state;
+        let is_leaf =
+            |found: &FinalImage| found.snapshots.iter().all(|snapshot| snapshot.children.is_empty());
+        let leaves: Vec<&String> =
+            state.images.iter().filter(|(_, found)| is_leaf(found)).map(|(image, _)| image).collect();
+        if leaves.is_empty() {
+            failed.extend(state.images.keys().map(|image| format!("{image} is not the parent of a leaf")));
+            break;
+        }
+        for image in leaves {
+            remove(stage, image.strip_prefix("rbd/").unwrap_or(image), &mut failed).await?;
+        }
+        failed.extend(clear(stage).await?);
+    }
+    let objects = stage.cluster.objects().await?;
+    failed.extend(objects.into_iter().filter(|object| object != "rbd_directory"));
+    Ok(failed)
 }

@@ -119,36 +119,43 @@ pub fn counted(count: usize, what: &str) -> String {
 
 /// Brings the stage to rest, judges, and ends it.
 pub async fn finish(
-    stage: Stage,
+    mut stage: Stage,
     plan: &Plan,
     mut told: Told,
     directory: &Path,
 ) -> Result<(Report, Evidence)> {
     let broken = rest::recover(&stage).await?;
-    let (state, images) = rest::gather(&stage).await?;
-    let unread = rest::read_everything(&stage, &state).await?;
     told.statements.push(all_well("every client works again", &broken));
+    let unread = rest::read_everything(&stage, &rest::gather(&stage).await?.state).await?;
     told.statements.push(all_well("every image and every snapshot can be read at the end", &unread));
-    let at_rest = rest::settle(&stage, &images).await?;
+    let uncleared = rest::clear(&stage).await?;
+    told.statements.push(all_well("every snapshot without a clone can be removed", &uncleared));
+    let unread = rest::read_everything(&stage, &rest::gather(&stage).await?.state).await?;
+    told.statements.push(all_well("what was not removed can be read then", &unread));
+    let (gathered, at_rest) = rest::settle(&stage).await?;
     told.statements.push(no_panic(&panics(directory)?));
-    let call_ms_max = u64::try_from(stage.constants.call_max().as_millis())?;
+    let calm_ms_max = u64::try_from(stage.constants.calm_max().as_millis())?;
     let newest_event = stage.cluster.log.catch_up().await?;
     let history = stage.recorder.history()?;
     let findings = Findings {
         disturbances: stage.troubles.past(),
         instances: stage.instances(),
-        call_ms_max,
+        calm_ms_max,
         fence_first: plan.fence_first,
         calls: history.calls.len(),
         newest_event,
-        images,
-        state,
+        images: gathered.images,
+        state: gathered.state,
         rest: at_rest,
     };
     findings.write(directory)?;
     let evidence = Evidence { history, log: log_of(&stage.cluster.log)?, findings };
     let verdicts = evidence.judge()?;
-    let report = report(&stage, plan, told, &evidence, verdicts);
+    let mut report = report(&stage, plan, told, &evidence, verdicts);
+    stage.recorder.close();
+    stage.leave().await?;
+    let left = rest::remove_everything(&stage).await?;
+    report.statements.push(all_well("every image can be removed, and nothing remains", &left));
     stage.close(OSD_END_BOUND).await?;
     Ok((report, evidence))
 }
@@ -206,7 +213,7 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
         calls: evidence.history.calls.len(),
         answers: answers(&evidence.history),
         events: evidence.log.events().len(),
-        call_ms_max: evidence.findings.call_ms_max,
+        calm_ms_max: evidence.findings.calm_ms_max,
     }
 }
 

@@ -14,7 +14,14 @@ use harness::{
     timeline::{Cast, Line},
 };
 
-use crate::{constants::Constants, recorder::Recorder, seat::Seat, troubles::Troubles, workload::Shape};
+use crate::{
+    constants::Constants,
+    operator::{self, Operators},
+    recorder::Recorder,
+    seat::Seat,
+    troubles::Troubles,
+    workload::Shape,
+};
 
 /// Who breaks things, in timelines.
 pub const CHAOS: &str = "chaos";
@@ -55,6 +62,10 @@ pub struct Stage {
     /// The same, as far as calls are held up by it.
     pub troubles: Troubles,
     snapshots: Mutex<Snapshots>,
+    /// Verbs under way.
+    pub operators: Operators,
+    /// Snapshots that images of the family were cloned from: image and name.
+    family: Mutex<Vec<(String, String)>>,
 }
 
 /// Names of the clone's snapshots.
@@ -73,7 +84,8 @@ impl Stage {
         let session_timeout = format!("{}ms", constants.session_timeout.as_millis());
         let events = directory.join("events.jsonl");
         let events = events.to_str().context("the directory's name is not UTF-8")?;
-        let options = ["--osd-client-session-timeout", &session_timeout, "--events", events];
+        let options =
+            ["--osd-client-session-timeout", &session_timeout, "--events", events, "--enable-faults"];
         Ok(Self {
             cluster: Cluster::start_in(directory, setting.preset, &options, &[]).await?,
             constants,
@@ -87,15 +99,14 @@ impl Stage {
             marks: Mutex::default(),
             troubles: Troubles::default(),
             snapshots: Mutex::default(),
+            operators: Operators::default(),
+            family: Mutex::default(),
         })
     }
 
     /// Ends the clients in an orderly way and seats others on `image`.
     pub async fn seat_on(&mut self, image: &str) -> Result<()> {
-        for seat in self.seats.drain(..) {
-            seat.close().await?;
-            note(&mut self.left, &seat);
-        }
+        self.leave().await?;
         for number in 1..=self.setting.clients {
             let name = format!("client {number}");
             let seat = Seat::take(&self.cluster, &name, image, &self.setting.client_options).await?;
@@ -119,13 +130,19 @@ impl Stage {
 
     /// Takes down that `whom` is broken from here on; empty: something else is.
     pub fn broken(&self, whom: &str, what: &str) {
-        self.troubles.begin(whom, false, self.recorder.now_ms());
+        self.troubles.begin(whom, false, self.constants.call_max(), self.recorder.now_ms());
         self.mark(whom, what);
+    }
+
+    /// Takes down that ops are refused or late from here on; calls may take so much longer for it.
+    pub fn hampered(&self, what: &str, costs: Duration) {
+        self.troubles.begin("", false, costs, self.recorder.now_ms());
+        self.mark("", what);
     }
 
     /// Takes down that the process of `whom` is killed.
     pub fn killed(&self, whom: &str, what: &str) {
-        self.troubles.begin(whom, true, self.recorder.now_ms());
+        self.troubles.begin(whom, true, self.constants.call_max(), self.recorder.now_ms());
         self.mark(whom, what);
     }
 
@@ -165,6 +182,11 @@ impl Stage {
     /// Every instance of every client that had an image of this run open.
     pub fn instances(&self) -> BTreeMap<String, BTreeSet<u64>> {
         let mut instances = self.left.clone();
+        for event in self.cluster.log.after(0).iter().filter(|event| event.kind == "session_started") {
+            if let Some(client) = operator::client_of(&event.detail) {
+                instances.entry(client).or_default().insert(event.gid);
+            }
+        }
         self.seats.iter().for_each(|seat| note(&mut instances, seat));
         instances
     }
@@ -185,6 +207,17 @@ impl Stage {
         let lockers = self.cluster.lock(&self.header).await?.lockers;
         let owner = lockers.first().map(|locker| locker.gid);
         Ok(self.seats.iter().find(|seat| Some(seat.gid()) == owner).cloned())
+    }
+
+    /// An image was cloned from this snapshot.
+    pub fn cloned_from(&self, image: &str, snap: &str) {
+        let mut family = self.family.lock().unwrap_or_else(PoisonError::into_inner);
+        family.push((image.to_owned(), snap.to_owned()));
+    }
+
+    /// Snapshots that images of the family were cloned from.
+    pub fn family(&self) -> Vec<(String, String)> {
+        self.family.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A name that no snapshot of the image had.
@@ -217,11 +250,18 @@ impl Stage {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends clients and OSD in an orderly way.
-    pub async fn close(mut self, bound: Duration) -> Result<()> {
+    /// Ends the clients in an orderly way.
+    pub async fn leave(&mut self) -> Result<()> {
         for seat in self.seats.drain(..) {
             seat.close().await?;
+            note(&mut self.left, &seat);
         }
+        Ok(())
+    }
+
+    /// Ends clients and OSD in an orderly way.
+    pub async fn close(mut self, bound: Duration) -> Result<()> {
+        self.leave().await?;
         self.cluster.process.terminate()?;
         let status = self.cluster.process.ended(bound).await?;
         ensure!(status.success(), "osd-sim ended with {status}: {}", self.cluster.process.said());

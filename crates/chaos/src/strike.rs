@@ -7,14 +7,18 @@ use std::{
 };
 
 use anyhow::Result;
+use fastrand::Rng;
 use harness::proxy::Link;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::{
-    nemesis::{Fault, Nemesis, Role},
+    nemesis::{Fault, Nemesis, Role, StepFault},
+    operator,
     seat::Seat,
     silent::SilentWatcher,
     stage::Stage,
+    steps::Step,
+    trap::{SetTrap, Trap},
 };
 
 /// What a slow link adds each way.
@@ -49,17 +53,100 @@ impl Striker {
         Self { stage, broken: Mutex::default() }
     }
 
-    /// Carries out `nemesis` as soon as somebody plays its role, at most `patience` from here on, and takes it back after `lasts`.
-    pub async fn strike(&self, nemesis: Nemesis, patience: Duration, lasts: Duration) -> Result<Strike> {
+    /// Carries out `nemesis` as soon as somebody plays its role, at most `patience` from here on, and takes it back after `lasts`. What
+    /// is left open is drawn from `rng`.
+    pub async fn strike(
+        &self,
+        nemesis: &Nemesis,
+        rng: &mut Rng,
+        patience: Duration,
+        lasts: Duration,
+    ) -> Result<Strike> {
         let (fault, role) = match nemesis {
             Nemesis::SilentWatcher => return self.silent_watcher(lasts).await,
-            Nemesis::Client(fault, role) => (fault, role),
+            Nemesis::Client(fault, role) => (*fault, *role),
+            Nemesis::Step(fault, role, step) => {
+                let step = step.clone().unwrap_or_else(|| Step::draw(rng, *role));
+                let trap = Trap::draw(rng, *fault, *role, step);
+                return self.at_step(&trap, patience, lasts).await;
+            }
         };
         let Some(seat) = self.find(role, patience).await? else { return Ok(Strike::Missed) };
         let at_ms = self.stage.recorder.now_ms();
         let done = befall(&self.stage, &seat, fault, lasts).await;
         self.lock().remove(seat.name());
         done.map(|()| Strike::Done { at_ms })
+    }
+
+    /// Waits until somebody in the role takes the step.
+    async fn at_step(&self, trap: &Trap, patience: Duration, lasts: Duration) -> Result<Strike> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let gid = match trap.role {
+                Role::Operator => None,
+                role => match self.candidate(role).await? {
+                    Some(seat) => Some(seat.gid()),
+                    None => {
+                        sleep(LOOK_INTERVAL).await;
+                        continue;
+                    }
+                },
+            };
+            let set = trap.set(&self.stage, gid).await?;
+            if let Some(caught) = set.caught(deadline).await? {
+                return self.spring(trap, set, caught, lasts).await;
+            }
+        }
+        Ok(Strike::Missed)
+    }
+
+    /// Somebody has taken the step.
+    async fn spring(&self, trap: &Trap, set: SetTrap<'_>, caught: u64, lasts: Duration) -> Result<Strike> {
+        let stage = &self.stage;
+        let at_ms = stage.recorder.now_ms();
+        match trap.fault {
+            StepFault::KillAt => {
+                let killed = self.kill_instance(trap, caught).await?;
+                // What was held comes late: its sender is dead.
+                set.remove().await?;
+                sleep(lasts).await;
+                if let Some(seat) = killed {
+                    replace(stage, &seat).await?;
+                }
+            }
+            StepFault::ErrorAt | StepFault::DelayAt => {
+                stage.hampered(
+                    &format!("{trap} for client {caught}"),
+                    stage.constants.step_max() + trap.delay(),
+                );
+                sleep(lasts).await;
+                set.remove().await?;
+                sleep(trap.delay()).await;
+                stage.mended("", &format!("{trap}: over"));
+            }
+        }
+        Ok(Strike::Done { at_ms })
+    }
+
+    /// SIGKILL to whoever has this instance; the seat that is empty then.
+    async fn kill_instance(&self, trap: &Trap, gid: u64) -> Result<Option<Arc<Seat>>> {
+        let stage = &self.stage;
+        if let Some(seat) = stage.seats.iter().find(|seat| seat.gids().contains(&gid)) {
+            stage.killed(seat.name(), &format!("SIGKILL, {trap}"));
+            seat.kill().await?;
+            return Ok(Some(seat.clone()));
+        }
+        let events = stage.cluster.log.after(0);
+        let begun = events.iter().find(|event| event.kind == "session_started" && event.gid == gid);
+        if let Some(begun) = begun
+            && let Some(client) = operator::client_of(&begun.detail)
+        {
+            let what = format!("SIGKILL, {trap}");
+            if stage.operators.kill(&begun.detail, || stage.killed(&client, &what))? {
+                stage.mended(&client, "it is gone");
+            }
+        }
+        Ok(None)
     }
 
     async fn silent_watcher(&self, lasts: Duration) -> Result<Strike> {
@@ -97,6 +184,8 @@ impl Striker {
             Role::Bystander => {
                 others.find(|seat| !seat.is_requester() && !self.lock().contains(seat.name())).cloned()
             }
+            // No seat is one.
+            Role::Operator => None,
         })
     }
 

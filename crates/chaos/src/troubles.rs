@@ -31,9 +31,11 @@ impl Default for Troubles {
 }
 
 impl Troubles {
-    /// `client` is broken, perhaps killed; empty: something else is.
-    pub fn begin(&self, client: &str, kills: bool, now_ms: u64) {
-        let begun = Disturbance { client: client.to_owned(), from_ms: now_ms, until_ms: now_ms, kills };
+    /// `client` is broken, perhaps killed; empty: something else is. Calls may take so much longer for it.
+    pub fn begin(&self, client: &str, kills: bool, costs: Duration, now_ms: u64) {
+        let costs_ms = u64::try_from(costs.as_millis()).unwrap_or(u64::MAX);
+        let begun =
+            Disturbance { client: client.to_owned(), from_ms: now_ms, until_ms: now_ms, kills, costs_ms };
         self.state.send_modify(|state| {
             state.changed = Instant::now();
             state.open.push(begun);
@@ -103,7 +105,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_of_a_broken_client_is_not_overdue_before_it_is_mended() {
         let took = until_overdue(async |troubles| {
-            troubles.begin("client 1", false, 0);
+            troubles.begin("client 1", false, MAX, 0);
             tokio::time::sleep(Duration::from_secs(100)).await;
             troubles.end("client 1", 100_000);
         })
@@ -115,7 +117,7 @@ mod tests {
     async fn the_trouble_of_another_gives_a_call_its_bound_once_more() {
         let took = until_overdue(async |troubles| {
             tokio::time::sleep(Duration::from_secs(4)).await;
-            troubles.begin("client 2", true, 4_000);
+            troubles.begin("client 2", true, MAX, 4_000);
         })
         .await;
         assert_eq!(took, 14);
@@ -124,10 +126,16 @@ mod tests {
     #[test]
     fn what_is_over_is_kept() {
         let troubles = Troubles::default();
-        troubles.begin("client 1", true, 3);
-        troubles.begin("", false, 4);
+        troubles.begin("client 1", true, MAX, 3);
+        troubles.begin("", false, MAX, 4);
         troubles.end("client 1", 9);
-        let past = Disturbance { client: "client 1".to_owned(), from_ms: 3, until_ms: 9, kills: true };
+        let past = Disturbance {
+            client: "client 1".to_owned(),
+            from_ms: 3,
+            until_ms: 9,
+            kills: true,
+            costs_ms: 10_000,
+        };
         assert_eq!(troubles.past(), [past]);
     }
 }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use check::{Operation, Outcome};
 use fastrand::Rng;
-use harness::osd::spec;
 use proto::rbd::v1::CallLimits;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -15,13 +14,15 @@ use crate::{
     seat::Seat,
     setup::OBJECT_BYTES,
     stage::Stage,
-    workload::{Chore, draw_chore, draw_io, draw_size},
+    workload::{Chore, Deck, draw_io, draw_size},
 };
 
 /// Longest pause between two chores.
 const CHORE_PAUSE_MAX_MS: u64 = 400;
 /// Longest time that a lock taken by hand is kept.
 const HOLD_MAX_MS: u64 = 300;
+/// How long a caller waits for a clone who waits for its end.
+const PATIENT_MS: u64 = 60_000;
 /// Of so many maintenance calls one has a deadline.
 const DEADLINE_ONE_IN: u32 = 4;
 
@@ -50,9 +51,10 @@ impl Worker {
 
     /// Maintenance.
     pub async fn chores(mut self) -> Result<()> {
+        let mut deck = Deck::chores();
         while !self.stop.is_cancelled() {
             self.pause(CHORE_PAUSE_MAX_MS).await;
-            let chore = draw_chore(&mut self.rng);
+            let chore = deck.draw(&mut self.rng);
             self.chore(chore).await?;
         }
         Ok(())
@@ -73,14 +75,37 @@ impl Worker {
                 }
             }
             Chore::SnapRead => {
-                if let Some(snap) = self.stage.some_snapshot(|count| rng.usize(0..count)) {
-                    let length = self.stage.setting.shape.size_max();
-                    calls::export(&self.stage, self.image(), Some(&snap), length).await?;
+                if let Some(snap) = self.some_snapshot() {
+                    self.read_snapshot(&snap).await?;
+                }
+            }
+            Chore::SnapRollback => {
+                if let Some(snap) = self.some_snapshot() {
+                    self.maintain(Operation::SnapRollback { snap: snap.clone() }).await?;
+                    // What HEAD holds from here on is known from the snapshot.
+                    self.read_snapshot(&snap).await?;
+                }
+            }
+            Chore::SnapProtect => {
+                if let Some(snap) = self.some_snapshot() {
+                    self.act(Operation::SnapProtect { snap: snap.clone() }).await?;
+                    self.act(Operation::SnapUnprotect { snap }).await?;
                 }
             }
             Chore::Clone => self.clone_snapshot().await?,
             Chore::HoldLock => self.hold_lock().await?,
         }
+        Ok(())
+    }
+
+    fn some_snapshot(&mut self) -> Option<String> {
+        let rng = &mut self.rng;
+        self.stage.some_snapshot(|count| rng.usize(0..count))
+    }
+
+    async fn read_snapshot(&self, snap: &str) -> Result<()> {
+        let length = self.stage.setting.shape.size_max();
+        calls::export(&self.stage, self.image(), Some(snap), length).await?;
         Ok(())
     }
 
@@ -106,24 +131,15 @@ impl Worker {
         }))
     }
 
-    /// A clone of a snapshot of its own, which nobody removes; half of them are flattened by a process of their own.
+    /// A clone of a snapshot of its own; half of the callers do not wait for its end.
     async fn clone_snapshot(&mut self) -> Result<()> {
         let Some(snap) = self.snap_create().await? else { return Ok(()) };
-        let parent = spec(self.image());
-        // Whoever removes it first is as good a story; then there is nothing to clone.
-        let protected = self.act(Operation::SnapProtect { snap: snap.clone() }).await?;
-        if !matches!(protected, Outcome::Ok { .. }) {
-            return Ok(());
-        }
         let child = format!("{}-{snap}", self.image());
-        let (source, target, object) = (format!("{parent}@{snap}"), spec(&child), OBJECT_BYTES.to_string());
-        let verb = ["clone", "--object-size", &object, &source, &target];
-        let outcome = calls::verb(&self.stage, &child, Operation::Clone { parent, snap }, &verb).await?;
-        if matches!(outcome, Outcome::Ok { .. }) && self.rng.bool() {
-            calls::verb(&self.stage, &child, Operation::Flatten, &["flatten", "--no-progress", &target])
-                .await?;
-        }
-        Ok(())
+        let patience = Duration::from_millis(if self.rng.bool() { self.rng.u64(1..30) } else { PATIENT_MS });
+        let parent = (self.image(), snap.as_str());
+        let gid = self.seat.gid();
+        let outcome = calls::clone_through(&self.stage, &self.seat, parent, &child, patience).await?;
+        self.after(&outcome, gid).await
     }
 
     async fn hold_lock(&mut self) -> Result<()> {

@@ -42,8 +42,12 @@ pub enum Chore {
     SnapRemove,
     /// Reads one through a process of its own.
     SnapRead,
-    /// Clones one, and sometimes flattens the clone.
+    /// Clones one through the client, with little patience.
     Clone,
+    /// Makes HEAD what one is, and reads it.
+    SnapRollback,
+    /// Protects one, and takes that back.
+    SnapProtect,
     /// Changes the size.
     Resize,
     /// Flattens the image.
@@ -52,16 +56,77 @@ pub enum Chore {
     HoldLock,
 }
 
-/// How often each chore comes up.
-const CHORES: [(Chore, u32); 7] = [
-    (Chore::Flatten, 4),
-    (Chore::SnapCreate, 4),
-    (Chore::SnapRemove, 2),
-    (Chore::SnapRead, 2),
-    (Chore::Resize, 2),
+/// How often each chore comes up in a deck.
+const CHORES: [(Chore, usize); 9] = [
+    (Chore::Flatten, 1),
+    (Chore::SnapCreate, 3),
+    (Chore::SnapRemove, 1),
+    (Chore::SnapRead, 1),
+    (Chore::SnapRollback, 1),
+    (Chore::SnapProtect, 1),
+    (Chore::Resize, 1),
     (Chore::Clone, 1),
     (Chore::HoldLock, 1),
 ];
+
+/// A step of whoever makes, clones, flattens and removes images by verbs; its parts are drawn when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Makes an image, sometimes twice at once, and removes it.
+    Create,
+    /// Clones a snapshot that the clients' image comes from, changes the clone, and clones it once more.
+    Clone,
+    /// Flattens a clone, often twice at once.
+    Flatten,
+    /// Removes a snapshot that was cloned: it must not go while somebody needs it.
+    SnapRemove,
+    /// Removes a clone with its snapshots.
+    Remove,
+}
+
+const ERRANDS: [(Errand, usize); 5] = [
+    (Errand::Create, 1),
+    (Errand::Clone, 3),
+    (Errand::Flatten, 2),
+    (Errand::SnapRemove, 1),
+    (Errand::Remove, 1),
+];
+
+/// Things to do that come up as often as they are in it before it is dealt anew.
+#[derive(Clone, Debug)]
+pub struct Deck<T> {
+    all: Vec<T>,
+    left: Vec<T>,
+}
+
+impl<T: Copy> Deck<T> {
+    fn of(counted: &[(T, usize)]) -> Self {
+        let all = counted.iter().flat_map(|&(card, count)| std::iter::repeat_n(card, count)).collect();
+        Self { all, left: Vec::new() }
+    }
+
+    /// The next one.
+    pub fn draw(&mut self, rng: &mut Rng) -> T {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.all);
+        }
+        self.left.swap_remove(rng.usize(0..self.left.len()))
+    }
+}
+
+impl Deck<Chore> {
+    /// Of a client.
+    pub fn chores() -> Self {
+        Self::of(&CHORES)
+    }
+}
+
+impl Deck<Errand> {
+    /// Of an operator.
+    pub fn errands() -> Self {
+        Self::of(&ERRANDS)
+    }
+}
 
 /// A read, write, discard or flush.
 pub fn draw_io(rng: &mut Rng, shape: &Shape, recorder: &Recorder) -> Operation {
@@ -80,19 +145,6 @@ fn draw_range(rng: &mut Rng, shape: &Shape) -> (u64, u64) {
     let most = shape.run_blocks_max.min(shape.blocks - first);
     let blocks = if rng.bool() { 1 } else { rng.u64(1..=most) };
     (first * BLOCK_BYTES, blocks * BLOCK_BYTES)
-}
-
-/// The next chore.
-pub fn draw_chore(rng: &mut Rng) -> Chore {
-    let total = CHORES.iter().map(|(_, weight)| weight).sum();
-    let mut left = rng.u32(0..total);
-    for (chore, weight) in CHORES {
-        if left < weight {
-            return chore;
-        }
-        left -= weight;
-    }
-    Chore::Flatten
 }
 
 /// A size of whole objects around the first one.
@@ -127,9 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn every_chore_comes_up() {
+    fn every_chore_comes_up_in_each_deck() {
         let mut rng = Rng::with_seed(1);
-        let drawn: Vec<_> = (0..500).map(|_| draw_chore(&mut rng)).collect();
-        assert!(CHORES.iter().all(|(chore, _)| drawn.contains(chore)));
+        let mut deck = Deck::chores();
+        let size = deck.all.len();
+        for _ in 0..3 {
+            let drawn: Vec<_> = (0..size).map(|_| deck.draw(&mut rng)).collect();
+            assert!(CHORES.iter().all(|(chore, _)| drawn.contains(chore)));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Nothing is left over at rest (I6).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,22 @@ pub struct AtRest {
     pub reclaim_records: Vec<HeaderRecord>,
     /// Blocklist entries in force, by gid.
     pub blocklist: Vec<u64>,
+    /// Names of all objects of the pool.
+    pub objects: Vec<String>,
+    /// Names and ids of the images in its directory: every object and every snapshot id belongs to one of them.
+    pub directory: Vec<Entry>,
+    /// Ids of all snapshots of all images.
+    pub snap_ids: Vec<u64>,
+}
+
+/// An image in the directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// An image that a client has open.
@@ -76,22 +92,71 @@ pub struct HeaderRecord {
 
 /// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
 /// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
-/// and none that took it back. Whoever takes the lock removes the low_ records of sessions that have ended, and does what the
-/// reclaim_ records say: in an image that somebody has open there are none. And nothing is missing: each entry that the log says is in force is there, and whoever has an
+/// and none that took it back; an object an image in the directory; a snapshot id a snapshot. Whoever takes the lock removes the
+/// low_ records of sessions that have ended, does what the reclaim_ records say, and breaks the lock of the dead: in an image that
+/// somebody has open there are none. And nothing is missing: each entry that the log says is in force is there, and whoever has an
 /// image open has a session and watches it.
 pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
-    let opened: BTreeSet<(u64, &str)> =
-        rest.opened.iter().map(|open| (open.gid, open.header.as_str())).collect();
+    let mut opened: BTreeMap<(u64, &str), usize> = BTreeMap::new();
+    for open in &rest.opened {
+        *opened.entry((open.gid, open.header.as_str())).or_default() += 1;
+    }
     let mut found = sessions(rest);
     found.extend(missing(rest));
     found.extend(watches(rest, &opened));
-    found.extend(locks(rest));
     found.extend(done_records(rest, &opened));
     let in_use: BTreeSet<&str> = rest.opened.iter().map(|open| open.header.as_str()).collect();
+    found.extend(locks(rest, &in_use));
     found.extend(low_records(rest, &in_use));
     found.extend(reclaim_records(rest, &in_use));
     found.extend(blocklist(log, rest));
+    found.extend(objects(rest));
+    found.extend(snap_ids(log, rest));
     found
+}
+
+/// Objects of the pool itself.
+const POOL_OBJECTS: [&str; 3] = ["rbd_directory", "rbd_children", "rbd_info"];
+
+/// No id object and no header without an entry in the directory, no data object without an image, and nothing else.
+fn objects(rest: &AtRest) -> Vec<Violation> {
+    let has_name = |name: &str| rest.directory.iter().any(|entry| entry.name == name);
+    let has_id = |id: &str| rest.directory.iter().any(|entry| entry.id == id);
+    let judge = |object: &&String| {
+        let why = if POOL_OBJECTS.contains(&object.as_str()) {
+            return None;
+        } else if let Some(name) = object.strip_prefix("rbd_id.") {
+            (!has_name(name)).then_some("the directory has no image of that name")
+        } else if let Some(id) = object.strip_prefix("rbd_header.") {
+            (!has_id(id)).then_some("the directory has no image of that id")
+        } else if let Some((id, _)) = object.strip_prefix("rbd_data.").and_then(|rest| rest.rsplit_once('.'))
+        {
+            (!has_id(id)).then_some("the directory has no image that it belongs to")
+        } else {
+            Some("nobody knows what it is")
+        };
+        let what = format!("it is there, but {}", why?);
+        Some(Violation::new(Rule::Orphan, format!("object {object}"), [], what))
+    };
+    rest.objects.iter().filter_map(|object| judge(&object)).collect()
+}
+
+/// Those that were given out and not given back are those of the snapshots.
+fn snap_ids(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
+    let mut given: BTreeMap<u64, u64> = BTreeMap::new();
+    for event in log.events() {
+        match event.fact {
+            Fact::SnapIdGiven(id) => drop(given.insert(id, event.sequence)),
+            Fact::SnapIdTaken(id) => drop(given.remove(&id)),
+            _ => {}
+        }
+    }
+    let known: BTreeSet<u64> = rest.snap_ids.iter().copied().collect();
+    let orphan = |(id, sequence): (&u64, &u64)| {
+        let what = "it was given out and not given back, and no snapshot has it";
+        Violation::new(Rule::Orphan, format!("snapshot id {id}"), [At::Event(*sequence)], what)
+    };
+    given.iter().filter(|(id, _)| !known.contains(id)).map(orphan).collect()
 }
 
 fn left(gid: u64, what: String) -> Violation {
@@ -113,33 +178,40 @@ fn missing(rest: &AtRest) -> Vec<Violation> {
         if !rest.sessions.contains(gid) {
             missing(format!("it has {header} open, but no session"));
         }
-        if !rest.watches.iter().any(|watch| watch.gid == *gid && watch.object == *header) {
+        let opens = rest.opened.iter().filter(|open| open.gid == *gid && open.header == *header).count();
+        let watches =
+            rest.watches.iter().filter(|watch| watch.gid == *gid && watch.object == *header).count();
+        if watches < opens {
             missing(format!("it has {header} open, but does not watch it"));
         }
     }
     found
 }
 
-fn watches(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation> {
-    let mut seen = BTreeSet::new();
+/// One for each open.
+fn watches(rest: &AtRest, opened: &BTreeMap<(u64, &str), usize>) -> Vec<Violation> {
+    let mut seen: BTreeMap<(u64, &str), usize> = BTreeMap::new();
     let mut found = Vec::new();
     for Watch { object, gid, cookie } in &rest.watches {
-        let why = if !opened.contains(&(*gid, object.as_str())) {
-            "it does not have the image open"
-        } else if !seen.insert((*gid, object.as_str())) {
-            "it has another one there"
-        } else {
-            continue;
+        let opens = opened.get(&(*gid, object.as_str())).copied().unwrap_or(0);
+        let count = seen.entry((*gid, object.as_str())).or_default();
+        *count += 1;
+        let why = match opens {
+            0 => "it does not have the image open",
+            opens if *count > opens => "it has another one there for each open",
+            _ => continue,
         };
         found.push(left(*gid, format!("its watch {cookie} on {object} is there, but {why}")));
     }
     found
 }
 
-fn locks(rest: &AtRest) -> Vec<Violation> {
+/// One of the dead, on an image that nobody has open, is broken by the next who wants it.
+fn locks(rest: &AtRest, in_use: &BTreeSet<&str>) -> Vec<Violation> {
     let has_watch =
         |lock: &&Lock| rest.watches.iter().any(|watch| watch.gid == lock.gid && watch.object == lock.object);
-    let stray = rest.locks.iter().filter(|lock| !has_watch(lock));
+    let matters = |lock: &&Lock| in_use.contains(lock.object.as_str()) || rest.sessions.contains(&lock.gid);
+    let stray = rest.locks.iter().filter(|lock| !has_watch(lock) && matters(lock));
     stray
         .map(|Lock { object, gid, cookie }| {
             left(*gid, format!("its lock '{cookie}' on {object} is there, but no watch of its"))
@@ -147,11 +219,11 @@ fn locks(rest: &AtRest) -> Vec<Violation> {
         .collect()
 }
 
-fn done_records(rest: &AtRest, opened: &BTreeSet<(u64, &str)>) -> Vec<Violation> {
+fn done_records(rest: &AtRest, opened: &BTreeMap<(u64, &str), usize>) -> Vec<Violation> {
     let mut found = Vec::new();
     for HeaderRecord { object, key } in &rest.done_records {
         match requester(key) {
-            Some(gid) if opened.contains(&(gid, object.as_str())) => {}
+            Some(gid) if opened.contains_key(&(gid, object.as_str())) => {}
             Some(gid) => {
                 let what =
                     format!("its record {key} in {object} is there, but it does not have the image open");
@@ -237,6 +309,11 @@ mod tests {
             low_records: vec![HeaderRecord { object: H.into(), key: "low_5.1".into() }],
             reclaim_records: vec![],
             blocklist: vec![4],
+            objects: ["rbd_directory", "rbd_id.i", "rbd_header.1", "rbd_data.1.000000000000000a"]
+                .map(str::to_owned)
+                .into(),
+            directory: vec![Entry { name: "i".into(), id: "1".into() }],
+            snap_ids: vec![2],
         }
     }
 
@@ -245,6 +322,9 @@ mod tests {
             ("blocklisted", 3, "", "by client 5"),
             ("blocklisted", 4, "", "by client 5"),
             ("blocklist_removed", 3, "", "expired"),
+            ("snap_id", 5, "", "snap id 1"),
+            ("snap_id", 5, "", "snap id 2"),
+            ("snap_trimmed", 5, "", "snap id 1, 0 objects"),
         ]);
         nothing_left_over(&log, rest).into_iter().map(|violation| violation.rule).collect()
     }
@@ -258,7 +338,7 @@ mod tests {
     #[test]
     fn what_is_explained_is_fine() {
         assert_eq!(judged(&explained()), []);
-        assert_eq!(judged(&AtRest { blocklist: vec![4], ..AtRest::default() }), []);
+        assert_eq!(judged(&AtRest { blocklist: vec![4], snap_ids: vec![2], ..AtRest::default() }), []);
     }
 
     #[test]
@@ -278,6 +358,16 @@ mod tests {
     #[test]
     fn a_second_watch_is_found() {
         assert!(finds_one(|rest| rest.watches.push(Watch { object: H.into(), gid: 5, cookie: 2 })));
+    }
+
+    /// Of one session.
+    #[test]
+    fn two_opens_have_a_watch_each() {
+        let mut rest = explained();
+        rest.opened.push(Opened { gid: 5, header: H.into() });
+        assert_eq!(judged(&rest), [Rule::Missing, Rule::Missing]);
+        rest.watches.push(Watch { object: H.into(), gid: 5, cookie: 2 });
+        assert_eq!(judged(&rest), []);
     }
 
     #[test]
@@ -317,6 +407,7 @@ mod tests {
     fn what_is_left_in_an_image_that_nobody_has_open_is_fine() {
         let record = |key: &str| HeaderRecord { object: "rbd_header.2".into(), key: key.into() };
         let mut rest = explained();
+        rest.locks.push(Lock { object: "rbd_header.2".into(), gid: 6, cookie: "auto 1".into() });
         rest.low_records.push(record("low_6.1"));
         rest.reclaim_records.push(record("reclaim_0000000000000007"));
         assert_eq!(judged(&rest), []);
@@ -326,6 +417,22 @@ mod tests {
     fn a_blocklist_entry_that_no_event_explains_is_found() {
         assert!(finds_one(|rest| rest.blocklist.push(9)));
         assert!(finds_one(|rest| rest.blocklist.push(3)));
+    }
+
+    #[test]
+    fn an_object_that_belongs_to_no_image_is_found() {
+        for object in
+            ["rbd_id.j", "rbd_header.2", "rbd_data.2.0000000000000000", "rbd_data.10.0000000000000000", "x"]
+        {
+            let mut rest = explained();
+            rest.objects.push(object.to_owned());
+            assert_eq!(judged(&rest), [Rule::Orphan], "{object}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_id_without_a_snapshot_is_found() {
+        assert_eq!(judged(&AtRest { snap_ids: vec![], ..explained() }), [Rule::Orphan]);
     }
 
     #[test]

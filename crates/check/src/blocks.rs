@@ -99,6 +99,9 @@ impl<'a> Blocks<'a> {
         for call in &history.calls {
             blocks.end_creation(call);
         }
+        for call in &history.calls {
+            blocks.roll_back(history, &interesting, call);
+        }
         blocks.look_through_clones();
         blocks
     }
@@ -111,12 +114,46 @@ impl<'a> Blocks<'a> {
 
     /// Whether the snapshot can hold this value: as if somebody had read it from HEAD while the snapshot was made. `None` when
     /// the history does not tell of its making.
-    pub(crate) fn cut(&self, (image, snap, block): SnapshotBlock<'a>, sight: Sight) -> Option<Verdict> {
-        let (invoked, end) = *self.creations.get(&(image, snap))?;
-        let mut ops = self.ops_on(image, block).to_vec();
-        let action = Action::Read(sight.value);
-        ops.push(RegisterOp { id: sight.call, invoked, effect: Effect::Happened(end), action });
-        Some(linearize(&self.start(image, block, &needed(&ops)), &ops))
+    pub(crate) fn cut(&self, place: SnapshotBlock<'a>, sight: Sight) -> Option<Verdict> {
+        let (image, snap, _) = place;
+        Some(self.cut_between(place, sight, *self.creations.get(&(image, snap))?))
+    }
+
+    /// The same between two records.
+    pub(crate) fn cut_between(
+        &self,
+        (image, _, block): SnapshotBlock<'a>,
+        sight: Sight,
+        (after, until): (u64, u64),
+    ) -> Verdict {
+        // Odd positions lie between records.
+        let twice = |position: u64| position.saturating_mul(2);
+        let spread = |op: &RegisterOp| {
+            let effect = match op.effect {
+                Effect::Happened(end) => Effect::Happened(twice(end)),
+                Effect::Perhaps(end) => Effect::Perhaps(twice(end)),
+            };
+            RegisterOp { invoked: twice(op.invoked), effect, ..*op }
+        };
+        let mut ops: Vec<_> = self.ops_on(image, block).iter().map(spread).collect();
+        let (invoked, effect) = (twice(after) + 1, Effect::Happened(twice(until) - 1));
+        ops.push(RegisterOp { id: sight.call, invoked, effect, action: Action::Read(sight.value) });
+        linearize(&self.start(image, block, &needed(&ops)), &ops)
+    }
+
+    /// Positions between which the snapshot can have come to be.
+    pub(crate) fn creation(&self, image: &'a str, snap: &'a str) -> Option<(u64, u64)> {
+        self.creations.get(&(image, snap)).copied()
+    }
+
+    /// Positions between the two at which an op on this block began or had to have ended.
+    pub(crate) fn turns(&self, image: &'a str, block: u64, (after, until): (u64, u64)) -> BTreeSet<u64> {
+        let ends = |op: &RegisterOp| {
+            let (Effect::Happened(end) | Effect::Perhaps(end)) = op.effect;
+            [op.invoked, end]
+        };
+        let turns = self.ops_on(image, block).iter().flat_map(ends);
+        turns.filter(|position| after < *position && *position < until).collect()
     }
 
     fn ops_on(&self, image: &'a str, block: u64) -> &[RegisterOp] {
@@ -172,7 +209,9 @@ impl<'a> Blocks<'a> {
             Operation::Resize { size } => {
                 for block in interesting.range(size / history.block_bytes..) {
                     self.push(image, *block, call, Action::Write(0));
-                    self.trim(image, *block, call);
+                    // librbd trims before it commits the size, and begins anew when the lock changes hands meanwhile: what was
+                    // written beyond the new size in between is cleared once more.
+                    self.repeat(image, *block, call, 0);
                 }
             }
             Operation::Create { .. } => self.comes_from(image, Origin::New),
@@ -191,15 +230,40 @@ impl<'a> Blocks<'a> {
         self.ops.entry((image, block)).or_default().push(op);
     }
 
-    /// A shrink trims before it commits the size, and begins anew when the lock changes hands meanwhile (librbd: trim, then
-    /// set_size): what was written beyond the new size in between is cleared once more.
-    fn trim(&mut self, image: &'a str, block: u64, call: &Call) {
-        let end = match call.effect() {
-            Effect::Happened(end) | Effect::Perhaps(end) => end,
-        };
-        let (effect, action) = (Effect::Perhaps(end), Action::Repeat(0));
+    /// While the call runs this can be written any number of times.
+    fn repeat(&mut self, image: &'a str, block: u64, call: &Call, value: u64) {
+        let (Effect::Happened(end) | Effect::Perhaps(end)) = call.effect();
+        let (effect, action) = (Effect::Perhaps(end), Action::Repeat(value));
         let op = RegisterOp { id: call.id, invoked: call.invoked.position, effect, action };
         self.ops.entry((image, block)).or_default().push(op);
+    }
+
+    /// A rollback writes what the snapshot holds, and begins anew when the lock changes hands meanwhile. What nobody read of the
+    /// snapshot itself can be anything that somebody saw: the rollback is judged where its snapshot is read.
+    fn roll_back(&mut self, history: &History, interesting: &BTreeSet<u64>, call: &'a Call) {
+        let Operation::SnapRollback { snap } = &call.operation else { return };
+        let image = call.image.as_str();
+        let sizes = sizes::of_snapshot(history, image, snap).unwrap_or_default();
+        let blocks = |size: Option<&u64>| size.map(|size| size / history.block_bytes);
+        let (surely_within, surely_beyond) = (blocks(sizes.first()).unwrap_or(0), blocks(sizes.last()));
+        for &block in interesting {
+            let mut values = BTreeSet::new();
+            if block >= surely_within {
+                values.insert(0);
+            }
+            if surely_beyond.is_none_or(|beyond| block < beyond) {
+                match self.sights.get(&(image, snap.as_str(), block)) {
+                    Some(sights) => values.extend(sights.iter().map(|sight| sight.value)),
+                    None => values.extend(needed(self.ops_on(image, block))),
+                }
+            }
+            for &value in &values {
+                self.repeat(image, block, call, value);
+            }
+            if let (Some(&value), 1) = (values.first(), values.len()) {
+                self.push(image, block, call, Action::Write(value));
+            }
+        }
     }
 
     fn see(&mut self, place: SnapshotBlock<'a>, sight: Sight) {

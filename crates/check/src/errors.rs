@@ -54,6 +54,9 @@ impl Evidence<'_> {
             begun().any(|other| other.id != call.id && other.image == image && is_cause(&other.operation))
         };
         let asked = |is_cause: &dyn Fn(&Operation) -> bool| asked_of(&call.image, is_cause);
+        if self.was_injected(call, |injected| injected == errno) {
+            return true;
+        }
         match (errno, &call.operation) {
             // The OSD is out of reach for too long. Nobody knows the instance that was not made.
             (Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ETIMEDOUT, Operation::Reopen) => {
@@ -63,6 +66,8 @@ impl Evidence<'_> {
             (Errno::ENOTCONN, _) => self.befell(call, &Fact::SessionEnded),
             (Errno::EROFS, operation) if operation.needs_the_lock() => {
                 begun().any(|other| self.keeps_the_lock_from(other, call))
+                    // Whatever keeps an operation from the lock is EROFS to its caller.
+                    || self.was_injected(call, |_| true)
             }
             // The image is being closed to be opened anew, or could not be opened again.
             (Errno::ESHUTDOWN, _) => begun().any(|other| is_closed_by(other, call)),
@@ -71,15 +76,104 @@ impl Evidence<'_> {
                 let end = operation.range().map_or(0, |(offset, length)| offset + length);
                 sizes::met_by(self.history, call).is_none_or(|sizes| sizes.iter().any(|size| *size < end))
             }
-            // The parent has gone.
-            (Errno::EINVAL, Operation::Flatten) => asked(&|other| matches!(other, Operation::Flatten)),
+            // There was no parent when it began.
+            (Errno::EINVAL, Operation::Flatten) => {
+                let was_before = |other: &Call| {
+                    other.invoked.position < call.invoked.position
+                        && other.image == call.image
+                        && matches!(other.operation, Operation::Flatten)
+                };
+                begun().any(was_before) || !self.was_cloned(&call.image)
+            }
             (Errno::EBUSY, Operation::SnapRemove { snap }) => {
                 asked(&|other| matches!(other, Operation::SnapProtect { snap: kept } if kept == snap))
+                    || self.is_cloned(call, snap)
             }
-            (Errno::ENOENT, Operation::Clone { parent, snap }) => asked_of(parent, &removes(snap)),
-            (Errno::ENOENT, operation) => operation.snapshot().is_some_and(|snap| asked(&removes(snap))),
+            (Errno::EBUSY, Operation::SnapProtect { snap }) => asked(&protects_or_not(snap)),
+            (Errno::EBUSY, Operation::SnapUnprotect { snap }) => {
+                self.is_cloned(call, snap) || asked(&protects_or_not(snap))
+            }
+            (Errno::EINVAL, Operation::SnapUnprotect { .. }) => {
+                !self.surely(call, &|other| matches!(other, Operation::SnapProtect { .. }))
+                    || asked(&|other| matches!(other, Operation::SnapUnprotect { .. }))
+            }
+            (Errno::EEXIST, operation) if operation.makes_an_image() => asked(&Operation::makes_an_image),
+            // Somebody works on it or on a clone of it, or was killed while he did.
+            (Errno::EBUSY | Errno::ENOTEMPTY, Operation::Remove)
+                if asked(&|other| matches!(other, Operation::SnapCreate { .. })) =>
+            {
+                true
+            }
+            (Errno::EBUSY, Operation::Remove) => begun().any(|other| self.has_it_open(other, call)),
+            (Errno::ENOENT, Operation::Clone { parent, snap }) => {
+                asked_of(parent, &removes(snap)) || asked_of(parent, &removes_the_image)
+            }
+            (Errno::ENOENT, operation) => {
+                operation.snapshot().is_some_and(|snap| asked(&removes(snap)))
+                    || asked(&removes_the_image)
+                    || !self.was_surely_made(call)
+            }
             _ => false,
         }
+    }
+
+    /// Such an error was made on purpose, for whoever works on the image: not before the oldest of the calls that overlap
+    /// with this one, for they may share what failed, and not after the answer.
+    fn was_injected(&self, call: &Call, is_it: impl Fn(Errno) -> bool) -> bool {
+        let overlaps =
+            |other: &&Call| other.end() > call.invoked.position && other.invoked.position < call.end();
+        let begun =
+            self.history.calls.iter().filter(overlaps).map(|other| other.invoked.osd_sequence.unwrap_or(0));
+        let after = begun.min().unwrap_or(0);
+        let until = call.completed.as_ref().and_then(|(at, _)| at.osd_sequence).unwrap_or(u64::MAX);
+        let mut events = self.log.events().iter();
+        events.any(|event| {
+            let is_such = matches!(event.fact, Fact::Injected(errno) if is_it(errno));
+            is_such && after < event.sequence && event.sequence <= until
+        })
+    }
+
+    fn was_cloned(&self, image: &str) -> bool {
+        let makes = |call: &Call| call.image == image && matches!(call.operation, Operation::Clone { .. });
+        self.history.calls.iter().any(makes)
+    }
+
+    /// Some clone of this snapshot of the call's image may be there.
+    fn is_cloned(&self, call: &Call, snap: &str) -> bool {
+        let clones = |other: &Call| {
+            let is_of = matches!(&other.operation, Operation::Clone { parent, snap: cloned } if *parent == call.image && cloned == snap);
+            is_of && other.invoked.position < call.end()
+        };
+        self.history.calls.iter().any(clones)
+    }
+
+    /// A call of this kind succeeded on the image before this one began.
+    fn surely(&self, call: &Call, is_it: &dyn Fn(&Operation) -> bool) -> bool {
+        let before = |other: &Call| {
+            other.image == call.image
+                && is_it(&other.operation)
+                && other.is_ok()
+                && other.end() < call.invoked.position
+        };
+        self.history.calls.iter().any(before)
+    }
+
+    fn was_surely_made(&self, call: &Call) -> bool {
+        let makers = self.history.calls.iter().filter(|other| other.image == call.image);
+        let mut makers = makers.filter(|other| other.operation.makes_an_image()).peekable();
+        makers.peek().is_none() || self.surely(call, &Operation::makes_an_image)
+    }
+
+    /// A call that was not over, or whose client was killed, on the image or on a clone of it.
+    fn has_it_open(&self, other: &Call, call: &Call) -> bool {
+        let is_clone = |clone: &Call| {
+            clone.image == other.image
+                && matches!(&clone.operation, Operation::Clone { parent, .. } if *parent == call.image)
+        };
+        let is_about = other.image == call.image || self.history.calls.iter().any(is_clone);
+        let is_open =
+            other.end() > call.invoked.position || matches!(other.completed, Some((_, Outcome::Unknown)));
+        other.id != call.id && is_about && is_open
     }
 
     /// The log says so of an instance of the call's client, of the one that made the call as far as that can be told: not before
@@ -135,10 +229,20 @@ fn removes(snap: &str) -> impl Fn(&Operation) -> bool {
     move |other| matches!(other, Operation::SnapRemove { snap: removed } if removed == snap)
 }
 
+fn removes_the_image(other: &Operation) -> bool {
+    matches!(other, Operation::Remove | Operation::Rename { .. })
+}
+
+fn protects_or_not(snap: &str) -> impl Fn(&Operation) -> bool {
+    move |other| matches!(other, Operation::SnapProtect { snap: of } | Operation::SnapUnprotect { snap: of } if of == snap)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{BLOCK, Script, clone, log, read, refused, snap_create, snap_remove, write};
+    use crate::testing::{
+        BLOCK, Script, clone, log, log_with_errors, read, refused, snap_create, snap_remove, write,
+    };
 
     /// Client a, who makes every call of a script, is instance 7.
     fn judged(script: &Script, log: &EventLog, disturbances: &[Disturbance]) -> Vec<(Rule, Vec<At>)> {
@@ -192,7 +296,15 @@ mod tests {
     fn einval_needs_an_image_that_was_too_small_or_a_flatten() {
         needs(&write(1), Errno::EINVAL, &Operation::Resize { size: 0 });
         needs(&read(None), Errno::EINVAL, &Operation::Resize { size: 0 });
-        needs(&Operation::Flatten, Errno::EINVAL, &Operation::Flatten);
+        let mut script = Script::new();
+        script.ok("p", snap_create("s"));
+        script.ok("i", clone("p", "s"));
+        let call = script.invoke("i", Operation::Flatten);
+        script.ok("i", Operation::Flatten);
+        script.complete(call, refused(Errno::EINVAL));
+        assert_eq!(quietly(&script), at(call), "there was a parent when it began");
+        script.call("i", Operation::Flatten, refused(Errno::EINVAL));
+        assert_eq!(quietly(&script), at(call), "there was none when it began");
         let mut script = created();
         script.ok("i", Operation::Resize { size: 0 });
         script.ok("i", Operation::Resize { size: BLOCK });
@@ -214,6 +326,54 @@ mod tests {
     #[test]
     fn ebusy_needs_a_protected_snapshot() {
         needs(&snap_remove("s"), Errno::EBUSY, &protect("s"));
+        needs(&protect("s"), Errno::EBUSY, &protect("s"));
+        let mut script = created();
+        let alone = script.call("i", snap_remove("s"), refused(Errno::EBUSY));
+        script.ok("j", clone("i", "s"));
+        script.call("i", snap_remove("s"), refused(Errno::EBUSY));
+        assert_eq!(quietly(&script), at(alone), "it has a clone");
+    }
+
+    #[test]
+    fn an_image_is_there_already_only_when_another_made_it() {
+        let mut script = created();
+        script.call("i", Operation::Create { size: BLOCK }, refused(Errno::EEXIST));
+        assert_eq!(quietly(&script), []);
+        let mut script = Script::new();
+        let call = script.call("j", clone("i", "s"), refused(Errno::EEXIST));
+        assert_eq!(quietly(&script), at(call));
+    }
+
+    #[test]
+    fn an_image_cannot_be_removed_only_while_somebody_has_it_open_or_it_has_snapshots() {
+        let mut script = created();
+        let call = script.call("i", Operation::Remove, refused(Errno::EBUSY));
+        let flattening = script.invoke("i", Operation::Flatten);
+        script.call("i", Operation::Remove, refused(Errno::EBUSY));
+        script.complete(flattening, crate::testing::done());
+        assert_eq!(quietly(&script), at(call));
+        let empty = script.call("i", Operation::Remove, refused(Errno::ENOTEMPTY));
+        assert_eq!(quietly(&script), [at(call), at(empty)].concat());
+        script.ok("i", snap_create("s"));
+        script.call("i", Operation::Remove, refused(Errno::ENOTEMPTY));
+        assert_eq!(quietly(&script), [at(call), at(empty)].concat());
+    }
+
+    /// Whoever waits for the same as another call shares its error.
+    #[test]
+    fn an_error_that_was_made_on_purpose_explains_what_ran_meanwhile() {
+        let injected = log_with_errors(&[("watch", ""), ("fault", "EIO")]);
+        let mut script = created();
+        script.at_event(1);
+        let first = script.invoke("i", write(1));
+        script.at_event(2);
+        let waiter = script.invoke("i", Operation::Flatten);
+        script.complete(first, refused(Errno::EIO));
+        script.complete(waiter, refused(Errno::EIO));
+        assert_eq!(judged(&script, &injected, &[]), []);
+        let late = script.call("i", write(2), refused(Errno::EIO));
+        let other = script.call("i", write(3), refused(Errno::ENOSPC));
+        assert_eq!(judged(&script, &injected, &[]), [at(late), at(other)].concat());
     }
 
     #[test]
@@ -288,7 +448,7 @@ mod tests {
     }
 
     fn befell(client: &str, from_ms: u64, until_ms: u64, kills: bool) -> Disturbance {
-        Disturbance { client: client.to_owned(), from_ms, until_ms, kills }
+        Disturbance { client: client.to_owned(), from_ms, until_ms, kills, costs_ms: 0 }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use errno::Errno;
 use serde::Deserialize;
 
 /// Name of the exclusive lock on a header object.
@@ -26,6 +27,8 @@ pub struct Event {
     pub object: String,
     /// What it was.
     pub fact: Fact,
+    /// Of a change, for each op what it is about; empty when the log does not say.
+    pub arguments: Vec<String>,
 }
 
 /// What the checkers need to know of an event.
@@ -57,6 +60,12 @@ pub enum Fact {
     BlocklistRemoved,
     /// The instance's session ended.
     SessionEnded,
+    /// A request was refused on purpose, with this error.
+    Injected(Errno),
+    /// A snapshot id was given out.
+    SnapIdGiven(u64),
+    /// A snapshot id was given back.
+    SnapIdTaken(u64),
     /// No checker's business.
     Other,
 }
@@ -85,7 +94,20 @@ struct Line {
     #[serde(default)]
     object: String,
     #[serde(default)]
+    error: String,
+    #[serde(default)]
     detail: String,
+    #[serde(default)]
+    arguments: Vec<String>,
+}
+
+impl Event {
+    /// What this op of a change is about, as far as the log says.
+    pub(crate) fn argument(&self, op: &str) -> Option<&str> {
+        let Fact::Applied(ops) = &self.fact else { return None };
+        let place = ops.iter().position(|applied| applied == op)?;
+        self.arguments.get(place).map(String::as_str).filter(|argument| !argument.is_empty())
+    }
 }
 
 impl EventLog {
@@ -106,8 +128,9 @@ impl EventLog {
         let mut log = Self::default();
         for (line, event) in (1..).zip(events) {
             let input = format!("{event:?}");
-            let proto::osd::v1::Event { sequence, kind, gid, pool, object, detail, .. } = event;
-            let parsed = Line { sequence, kind, gid, pool, object, detail };
+            let proto::osd::v1::Event { sequence, kind, gid, pool, object, error, detail, arguments, .. } =
+                event;
+            let parsed = Line { sequence, kind, gid, pool, object, error, detail, arguments };
             log.push(parsed).map_err(|rule| refuse(line, rule, input))?;
         }
         Ok(log)
@@ -116,6 +139,12 @@ impl EventLog {
     /// All events, by number.
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The same without what came after this event.
+    pub fn until(mut self, newest: u64) -> Self {
+        self.events.retain(|event| event.sequence <= newest);
+        self
     }
 
     /// Number of the newest event, 0 = none.
@@ -130,8 +159,8 @@ impl EventLog {
             return Err(format!("sequence {} must follow {}", line.sequence, last.sequence));
         }
         let fact = fact(&line)?;
-        let Line { sequence, gid, pool, object, .. } = line;
-        self.events.push(Event { sequence, gid, pool, object, fact });
+        let Line { sequence, gid, pool, object, arguments, .. } = line;
+        self.events.push(Event { sequence, gid, pool, object, fact, arguments });
         Ok(())
     }
 }
@@ -147,9 +176,18 @@ fn fact(line: &Line) -> Result<Fact, String> {
         "blocklisted" => Ok(Fact::Blocklisted),
         "session_ended" => Ok(Fact::SessionEnded),
         "blocklist_removed" => Ok(Fact::BlocklistRemoved),
+        "fault" => Ok(Errno::from_name(&line.error).map_or(Fact::Other, Fact::Injected)),
+        "snap_id" => snap_id(&line.detail).map(Fact::SnapIdGiven),
+        "snap_trimmed" => snap_id(&line.detail).map(Fact::SnapIdTaken),
         "lock" | "unlock" | "lock_broken" | "lock_cookie" => lock_fact(kind, &line.detail),
         _ => Ok(Fact::Other),
     }
+}
+
+/// Details are "snap id ID" and "snap id ID, N objects".
+fn snap_id(detail: &str) -> Result<u64, String> {
+    let id = detail.strip_prefix("snap id ").and_then(|rest| rest.split(',').next()?.parse().ok());
+    id.ok_or_else(|| format!("the detail names a snapshot id, not {detail:?}"))
 }
 
 /// Details are "NAME 'COOKIE'", "NAME 'COOKIE' by client GID" and "NAME 'OLD' became 'NEW'". Locks of another name are none
@@ -206,6 +244,24 @@ mod tests {
         assert_eq!(facts[3], words(["assert_exists", "write"]));
         assert_eq!(facts[4], Fact::Other);
         assert_eq!(log.newest(), 8);
+    }
+
+    #[test]
+    fn an_event_says_what_a_commit_is_about_and_what_was_done_on_purpose() {
+        let log = read(concat!(
+            r#"{"sequence":1,"kind":"applied","detail":"lock.assert_locked, rbd.snapshot_add","arguments":["auto 1","5 s"]}"#,
+            "\n",
+            r#"{"sequence":2,"kind":"fault","error":"EIO","detail":"rule 1: error request write"}"#,
+            "\n",
+            r#"{"sequence":3,"kind":"snap_id","detail":"snap id 5"}"#,
+            "\n",
+            r#"{"sequence":4,"kind":"snap_trimmed","detail":"snap id 5, 3 objects"}"#,
+        ))
+        .unwrap();
+        assert_eq!(log.events()[0].argument("rbd.snapshot_add"), Some("5 s"));
+        assert_eq!(log.events()[0].argument("rbd.set_size"), None);
+        let facts: Vec<_> = log.events()[1..].iter().map(|event| event.fact.clone()).collect();
+        assert_eq!(facts, [Fact::Injected(Errno::EIO), Fact::SnapIdGiven(5), Fact::SnapIdTaken(5)]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ const GUARDED: &[&str] = &[
     "remove",
 ];
 
+/// The op that says under which cookie the lock is believed to be held.
+const ASSERT_LOCKED: &str = "lock.assert_locked";
+
 /// Whether a holder must be blocklisted before its lock is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakRule {
@@ -103,9 +106,21 @@ impl Judge<'_> {
             let what = format!("{} on {} was applied: it {history}, {now}", ops.join(", "), event.object);
             self.report(rule, event, lost, what);
         }
+        if is_header && needs_lock {
+            self.check_asserted(event);
+        }
         if is_header && ops.iter().any(|op| op == "remove") {
             // The lock goes with the header.
             self.lose(event);
+        }
+    }
+
+    /// The instance alone does not say which of its opens of the image commits.
+    fn check_asserted(&mut self, event: &Event) {
+        let (Some(holder), Some(asserted)) = (&self.holder, event.argument(ASSERT_LOCKED)) else { return };
+        if holder.gid == event.gid && holder.cookie != asserted {
+            let what = format!("committed under '{asserted}' while '{}' holds the lock", holder.cookie);
+            self.report(Rule::OtherOpen, event, None, what);
         }
     }
 
@@ -241,6 +256,32 @@ mod tests {
     fn two_holders_are_found_also_when_they_are_one_client_with_two_cookies() {
         assert_eq!(judged(&[("lock", 5, H, A), ("lock", 6, H, B)]), [(Rule::TwoHolders, vec![At::Event(2)])]);
         assert_eq!(judged(&[("lock", 5, H, A), ("lock", 5, H, B)]), [(Rule::TwoHolders, vec![At::Event(2)])]);
+    }
+
+    /// Two opens of an image in one session have one gid, and a cookie each.
+    #[test]
+    fn a_commit_of_another_open_of_the_holders_session_is_found() {
+        for (cookie, found) in [("auto 1", vec![]), ("auto 2", vec![Rule::OtherOpen])] {
+            let events = [
+                ("lock", "rbd_lock 'auto 1'", vec![]),
+                ("applied", "lock.assert_locked, rbd.set_size", vec![cookie.to_owned(), "512".to_owned()]),
+            ];
+            let event = |(sequence, (kind, detail, arguments)): (u64, (&str, &str, Vec<String>))| {
+                proto::osd::v1::Event {
+                    sequence,
+                    kind: kind.to_owned(),
+                    gid: 5,
+                    pool: "rbd".to_owned(),
+                    object: H.to_owned(),
+                    detail: detail.to_owned(),
+                    arguments,
+                    ..proto::osd::v1::Event::default()
+                }
+            };
+            let log = EventLog::from_wire((1..).zip(events).map(event)).unwrap();
+            let judged = one_writer_at_a_time(&log, &image(), BreakRule::FenceFirst);
+            assert_eq!(judged.into_iter().map(|violation| violation.rule).collect::<Vec<_>>(), found);
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod build;
 mod line;
 mod writer;
 
+use std::collections::BTreeMap;
+
 use errno::Errno;
 
 pub use build::HistoryError;
@@ -20,6 +22,8 @@ pub struct History {
     pub block_bytes: u64,
     /// By position of their invocation.
     pub calls: Vec<Call>,
+    /// Of images that were renamed: the first name by each later one.
+    first_names: BTreeMap<String, String>,
 }
 
 /// A call from its invocation to its completion.
@@ -29,7 +33,7 @@ pub struct Call {
     pub id: u64,
     /// Who called.
     pub client: String,
-    /// The image it is about; of `clone` the new one.
+    /// The image it is about, by its first name; of `clone` the new one.
     pub image: String,
     /// What was asked.
     pub operation: Operation,
@@ -110,6 +114,23 @@ pub enum Operation {
     SnapProtect {
         /// Its name.
         snap: String,
+    },
+    /// Takes that back.
+    SnapUnprotect {
+        /// Its name.
+        snap: String,
+    },
+    /// Makes HEAD what a snapshot is.
+    SnapRollback {
+        /// Its name.
+        snap: String,
+    },
+    /// Removes the image.
+    Remove,
+    /// Gives the image another name.
+    Rename {
+        /// The new name.
+        to: String,
     },
     /// Changes the size; blocks beyond it are zero afterwards.
     Resize {
@@ -232,7 +253,11 @@ impl Operation {
     pub(crate) fn snapshot(&self) -> Option<&str> {
         match self {
             Self::Read { snap, .. } => snap.as_deref(),
-            Self::SnapRemove { snap } | Self::SnapProtect { snap } | Self::Clone { snap, .. } => Some(snap),
+            Self::SnapRemove { snap }
+            | Self::SnapProtect { snap }
+            | Self::SnapUnprotect { snap }
+            | Self::SnapRollback { snap }
+            | Self::Clone { snap, .. } => Some(snap),
             _ => None,
         }
     }
@@ -241,6 +266,7 @@ impl Operation {
     pub(crate) fn needs_the_lock(&self) -> bool {
         self.is_maintenance()
             || matches!(self, Self::Write { .. } | Self::Discard { .. } | Self::Flush | Self::Acquire)
+            || matches!(self, Self::SnapRollback { .. } | Self::Remove)
     }
 
     /// Whether it is forwarded to the lock's owner.
@@ -252,7 +278,19 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Whether it makes an image.
+    pub fn makes_an_image(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Clone { .. })
+    }
+}
+
 impl History {
+    /// The name that an image had first: calls are about it, whatever it was called when they were made.
+    pub fn first_name<'a>(&'a self, image: &'a str) -> &'a str {
+        self.first_names.get(image).map_or(image, String::as_str)
+    }
+
     /// Numbers of the blocks that an operation reads, writes or discards.
     pub(crate) fn blocks(&self, operation: &Operation) -> std::ops::Range<u64> {
         let (offset, length) = operation.range().unwrap_or((0, 0));

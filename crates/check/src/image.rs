@@ -68,6 +68,9 @@ pub struct FinalImage {
 pub struct FinalSnapshot {
     /// Its name.
     pub name: String,
+    /// Whether it may not be removed.
+    #[serde(default)]
+    pub protected: bool,
     /// Images that are listed as its clones.
     #[serde(default)]
     pub children: Vec<String>,

@@ -16,7 +16,7 @@ mod snapshots;
 mod testing;
 mod violation;
 
-pub use at_rest::{AtRest, HeaderRecord, Lock, Opened, Watch, nothing_left_over};
+pub use at_rest::{AtRest, Entry, HeaderRecord, Lock, Opened, Watch, nothing_left_over};
 pub use blocks::blocks_are_linearizable;
 pub use bounds::{Bounds, Disturbance, calls_ended_in_time};
 pub use errors::{Clients, errors_have_a_cause};

@@ -27,6 +27,18 @@ impl Setting {
 /// Sizes, in bytes, that HEAD of an image can have had at some moment from `from` to `until`, two positions of the history. `None`: the
 /// history does not tell how the image, or an image that it comes from, was made.
 pub(crate) fn of_head(history: &History, image: &str, from: u64, until: u64) -> Option<BTreeSet<u64>> {
+    head_sizes(history, image, from, until, &mut Vec::new())
+}
+
+/// Snapshots whose sizes are asked for already are in `asked`: one that can have been made at any time can have been made after a
+/// rollback to itself.
+fn head_sizes<'a>(
+    history: &'a History,
+    image: &str,
+    from: u64,
+    until: u64,
+    asked: &mut Vec<(&'a str, &'a str)>,
+) -> Option<BTreeSet<u64>> {
     let mut settings = Vec::new();
     let mut is_made = false;
     for call in history.calls.iter().filter(|call| call.image == image && call.invoked.position < until) {
@@ -38,8 +50,11 @@ pub(crate) fn of_head(history: &History, image: &str, from: u64, until: u64) -> 
                 is_made = true;
             }
             Operation::Clone { parent, snap } => {
-                settings.extend(of_snapshot(history, parent, snap)?.into_iter().map(setting));
+                settings.extend(snapshot_sizes(history, parent, snap, asked)?.into_iter().map(setting));
                 is_made = true;
+            }
+            Operation::SnapRollback { snap } => {
+                settings.extend(snapshot_sizes(history, &call.image, snap, asked)?.into_iter().map(setting));
             }
             _ => {}
         }
@@ -52,6 +67,18 @@ pub(crate) fn of_head(history: &History, image: &str, from: u64, until: u64) -> 
 
 /// Sizes that a snapshot can have: those of HEAD while it was made. `None`: the history does not tell.
 pub(crate) fn of_snapshot(history: &History, image: &str, snap: &str) -> Option<BTreeSet<u64>> {
+    snapshot_sizes(history, image, snap, &mut Vec::new())
+}
+
+fn snapshot_sizes<'a>(
+    history: &'a History,
+    image: &str,
+    snap: &str,
+    asked: &mut Vec<(&'a str, &'a str)>,
+) -> Option<BTreeSet<u64>> {
+    if asked.contains(&(image, snap)) {
+        return Some(BTreeSet::new());
+    }
     let is_making = |call: &&Call| {
         let makes = matches!(&call.operation, Operation::SnapCreate { snap: made } if made == snap);
         makes && call.image == image
@@ -60,7 +87,12 @@ pub(crate) fn of_snapshot(history: &History, image: &str, snap: &str) -> Option<
     let mut is_told = false;
     for making in history.calls.iter().filter(is_making) {
         let (Effect::Happened(end) | Effect::Perhaps(end)) = making.effect();
-        sizes.extend(of_head(history, image, making.invoked.position, end)?);
+        if let Operation::SnapCreate { snap } = &making.operation {
+            asked.push((&making.image, snap));
+        }
+        let met = head_sizes(history, image, making.invoked.position, end, asked);
+        asked.pop();
+        sizes.extend(met?);
         is_told = true;
     }
     is_told.then_some(sizes)
@@ -147,6 +179,19 @@ mod tests {
         script.ok("c", clone("i", "s"));
         assert_eq!(now(&script, "c"), Some(vec![8]));
         assert_eq!(at_first(&script.history(), "c"), Some(BTreeSet::from([8 * BLOCK])));
+    }
+
+    #[test]
+    fn a_rollback_sets_the_size_of_the_snapshot() {
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        script.ok("i", resize(4));
+        script.ok("i", Operation::SnapRollback { snap: "s".into() });
+        assert_eq!(now(&script, "i"), Some(vec![8]));
+        script.call("i", snap_create("t"), Outcome::Unknown);
+        script.ok("i", resize(2));
+        script.call("i", Operation::SnapRollback { snap: "t".into() }, Outcome::Unknown);
+        assert_eq!(now(&script, "i"), Some(vec![2, 8]));
     }
 
     #[test]

@@ -26,6 +26,32 @@ pub(crate) fn log(lines: &[(&str, u64, &str, &str)]) -> EventLog {
     EventLog::from_wire((1..).zip(lines).map(event)).expect("the test's log is well formed")
 }
 
+/// Changes of the test image's header (op, what it is about) from sequence 1 on.
+pub(crate) fn log_with_arguments(commits: &[(&str, &str)]) -> EventLog {
+    let event = |(sequence, (op, argument)): (u64, &(&str, &str))| proto::osd::v1::Event {
+        sequence,
+        kind: "applied".to_owned(),
+        gid: 5,
+        pool: "rbd".to_owned(),
+        object: image().header,
+        detail: (*op).to_owned(),
+        arguments: vec![(*argument).to_owned()],
+        ..proto::osd::v1::Event::default()
+    };
+    EventLog::from_wire((1..).zip(commits).map(event)).expect("the test's log is well formed")
+}
+
+/// Events (kind, error) from sequence 1 on.
+pub(crate) fn log_with_errors(lines: &[(&str, &str)]) -> EventLog {
+    let event = |(sequence, (kind, error)): (u64, &(&str, &str))| proto::osd::v1::Event {
+        sequence,
+        kind: (*kind).to_owned(),
+        error: (*error).to_owned(),
+        ..proto::osd::v1::Event::default()
+    };
+    EventLog::from_wire((1..).zip(lines).map(event)).expect("the test's log is well formed")
+}
+
 /// A history as a script: each step is one record, one millisecond after the one before.
 #[derive(Default)]
 pub(crate) struct Script {

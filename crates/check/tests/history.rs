@@ -51,6 +51,8 @@ fn what_is_written_is_read_back() {
         Operation::Read { offset: 0, length: 512, snap: Some("s".into()) },
         Operation::Read { offset: 0, length: 512, snap: None },
         Operation::SnapProtect { snap: "s".into() },
+        Operation::SnapUnprotect { snap: "s".into() },
+        Operation::SnapRollback { snap: "s".into() },
         Operation::SnapRemove { snap: "s".into() },
         Operation::Resize { size: 0 },
         Operation::Flatten,
@@ -58,6 +60,8 @@ fn what_is_written_is_read_back() {
         Operation::Acquire,
         Operation::Release,
         Operation::Reopen,
+        Operation::Rename { to: "j".into() },
+        Operation::Remove,
     ];
     let mut records = Vec::new();
     for (id, operation) in (1..).zip(operations) {
@@ -159,12 +163,32 @@ fn tags_name_their_write() {
     refused(&[&flatten, &complete(1, r#""outcome":"ok","tags":[1]"#)], "only a read");
 }
 
+/// Under whichever name it was called.
+#[test]
+fn a_call_is_about_an_image_by_its_first_name() {
+    let create = invoke(1, "create", r#"{"size":512}"#);
+    let renamed = |id, op: &str, args: &str| invoke(id, op, args).replace(r#""image":"i""#, r#""image":"j""#);
+    let lines = [&create, &invoke(2, "rename", r#"{"to":"j"}"#), &renamed(3, "flatten", "null")];
+    let history = read(&lines.map(String::as_str)).unwrap();
+    assert_eq!(history.calls[2].image, "i");
+    assert_eq!((history.first_name("j"), history.first_name("k")), ("i", "k"));
+}
+
 #[test]
 fn names_are_used_once() {
     let snap = |id, op| invoke(id, op, r#"{"snap":"s"}"#);
     refused(&[&snap(1, "snap_remove"), &snap(2, "snap_create")], "not used again");
-    let create = |id| invoke(id, "create", r#"{"size":512}"#);
-    refused(&[&create(1), &create(2)], "made once");
+    let create = |id, size| invoke(id, "create", &format!(r#"{{"size":{size}}}"#));
+    assert!(read(&[&create(1, 512), &create(2, 512)]).is_ok(), "two may try to make it");
+    refused(&[&create(1, 512), &create(2, 1024)], "asks for the same");
+    let create = |id| create(id, 512);
+    refused(&[&create(1), &invoke(2, "remove", "null"), &create(3)], "is not used again");
+    let rename = |id, to| invoke(id, "rename", &format!(r#"{{"to":"{to}"}}"#));
+    refused(&[&create(1), &rename(2, "j"), &create(3)], "is not used again");
+    refused(
+        &[&create(1), &create(2).replace(r#""image":"i""#, r#""image":"j""#), &rename(3, "j")],
+        "no other image",
+    );
     refused_call("clone", r#"{"parent":"i","snap":"s"}"#, "before it is cloned");
     let clone = invoke(1, "clone", r#"{"parent":"p","snap":"s"}"#);
     refused(&[&clone, &create(2).replace(r#""image":"i""#, r#""image":"p""#)], "before it is cloned");

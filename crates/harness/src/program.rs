@@ -2,12 +2,15 @@
 
 use std::{
     env, fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use tokio::{io::AsyncReadExt, net::unix::pipe, time::timeout};
 
 use crate::wait::until;
@@ -48,44 +51,84 @@ impl Output {
     }
 }
 
+/// Ends a run of a program from outside.
+#[derive(Clone, Debug)]
+pub struct Killer(Arc<Mutex<Child>>);
+
+impl Killer {
+    /// SIGKILL. Nothing happens to one that has been waited for.
+    pub fn kill(&self) -> Result<()> {
+        self.child().kill().context("sending SIGKILL")
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Ends with its handle.
-struct Running(Child);
+struct Running(Killer);
 
 impl Drop for Running {
     fn drop(&mut self) {
         // Both fail only when the child has been waited for already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let mut child = self.0.child();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
 /// Runs `program` to its end, which must come within `bound`.
 pub async fn run(program: &Path, arguments: &[String], bound: Duration) -> Result<Output> {
+    let output = run_killable(program, arguments, bound, |_| ()).await?;
+    output.with_context(|| format!("{} {}: it was ended by SIGKILL", program.display(), arguments.join(" ")))
+}
+
+/// The same for a run that somebody may kill, by what `begun` is handed; `None`: somebody did.
+pub async fn run_killable(
+    program: &Path,
+    arguments: &[String],
+    bound: Duration,
+    begun: impl FnOnce(Killer),
+) -> Result<Option<Output>> {
     let what = format!("{} {}", program.display(), arguments.join(" "));
-    timeout(bound, run_to_end(program, arguments))
+    timeout(bound, run_to_end(program, arguments, begun))
         .await
         .with_context(|| format!("{what}: no end within {bound:?}"))?
         .with_context(|| what)
 }
 
-async fn run_to_end(program: &Path, arguments: &[String]) -> Result<Output> {
+async fn run_to_end(
+    program: &Path,
+    arguments: &[String],
+    begun: impl FnOnce(Killer),
+) -> Result<Option<Output>> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = Running(command.spawn().context("starting it")?);
-    let stdout = running.0.stdout.take().context("its output is a pipe")?;
-    let stderr = running.0.stderr.take().context("its error output is a pipe")?;
+    let running = Running(Killer(Arc::new(Mutex::new(command.spawn().context("starting it")?))));
+    let (stdout, stderr) = {
+        let mut child = running.0.child();
+        (
+            child.stdout.take().context("its output is a pipe")?,
+            child.stderr.take().context("its error output is a pipe")?,
+        )
+    };
+    begun(running.0.clone());
     let (stdout, stderr) = tokio::try_join!(
         read_to_end(pipe::Receiver::from_owned_fd(stdout.into())?),
         read_to_end(pipe::Receiver::from_owned_fd(stderr.into())?),
     )?;
     // Both outputs have ended: the exit is at most a moment away.
     let status = until("its exit", Duration::from_secs(10), || {
-        let status = running.0.try_wait();
+        let status = running.0.child().try_wait();
         async { Ok(status?) }
     })
     .await?;
+    if status.signal() == Some(Signal::KILL.as_raw()) {
+        return Ok(None);
+    }
     let status = status.code().with_context(|| format!("it was ended by a signal ({status})"))?;
-    Ok(Output { status, stdout, stderr })
+    Ok(Some(Output { status, stdout, stderr }))
 }
 
 async fn read_to_end(mut pipe: pipe::Receiver) -> Result<String> {

@@ -5,14 +5,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use proto::rbd::v1::{
-    AcquireLockRequest, CallLimits, DiscardRequest, FlattenRequest, FlushRequest, InfoReply, InfoRequest,
-    LockOwner, LockOwnerRequest, ReadRequest, ReleaseLockRequest, ReopenRequest, ResizeRequest,
-    SnapCreateRequest, SnapProtectRequest, SnapRemoveRequest, WriteRequest,
+    AcquireLockRequest, CallLimits, CloneImageRequest, DiscardRequest, FlattenRequest, FlushRequest,
+    ImageName, ImageShape, InfoReply, InfoRequest, LockOwner, LockOwnerRequest, ReadRequest,
+    ReleaseLockRequest, ReopenRequest, ResizeRequest, SnapCreateRequest, SnapProtectRequest,
+    SnapRemoveRequest, SnapRollbackRequest, SnapUnprotectRequest, WriteRequest,
 };
 use rpc::{Address, Network, rbd::rbd_client_client::RbdClientClient};
 use tonic::transport::Channel;
 
-use crate::call::{Call, Failure};
+use crate::{
+    call::{Call, Failure},
+    osd::POOL,
+};
 
 /// A frozen client must not be cut off by the judge: its pending calls are part of what is judged.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
@@ -111,6 +115,39 @@ impl Remote {
     /// Keeps a snapshot from being removed, so that it can be cloned.
     pub async fn snap_protect(&self, name: &str) -> Result<(), Failure> {
         self.stub().snap_protect(SnapProtectRequest { name: name.to_owned() }).await?;
+        Ok(())
+    }
+
+    /// Takes that back.
+    pub async fn snap_unprotect(&self, name: &str) -> Result<(), Failure> {
+        self.stub().snap_unprotect(SnapUnprotectRequest { name: name.to_owned() }).await?;
+        Ok(())
+    }
+
+    /// Starts making HEAD what a snapshot is.
+    pub fn snap_rollback(&self, name: &str, limits: CallLimits) -> Call {
+        let mut stub = self.stub();
+        let request = SnapRollbackRequest { limits: Some(limits), name: name.to_owned() };
+        Call::follow(async move { stub.snap_rollback(request).await })
+    }
+
+    /// Makes another image of pool "rbd" from one of its snapshots. Dropping the call takes the wish back.
+    pub async fn clone_image(
+        &self,
+        parent: &str,
+        snap: &str,
+        clone: &str,
+        object_bytes: u64,
+    ) -> Result<(), Failure> {
+        let name = |image: &str| Some(ImageName { pool: POOL.to_owned(), image: image.to_owned() });
+        let shape = ImageShape { order: Some(object_bytes.ilog2()), ..ImageShape::default() };
+        let request = CloneImageRequest {
+            parent: name(parent),
+            snapshot: snap.to_owned(),
+            image: name(clone),
+            shape: Some(shape),
+        };
+        self.stub().clone_image(request).await?;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use rpc::Address;
 
 use crate::{
     osd::{Osd, spec},
-    program::{self, Output},
+    program::{self, Killer, Output},
 };
 
 /// How long one `rbd-client` verb may take.
@@ -48,6 +48,18 @@ impl Verbs {
     /// Runs one verb of `rbd-client` to its end, whatever its exit status.
     pub async fn rbd(&self, arguments: &[&str]) -> Result<Output> {
         program::run(&program::find("rbd-client")?, &self.options(&self.address, arguments), VERB_BOUND).await
+    }
+
+    /// The same for a run under a name of its own that somebody may kill, by what `begun` is handed; `None`: somebody did.
+    pub async fn rbd_killable(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        begun: impl FnOnce(Killer),
+    ) -> Result<Option<Output>> {
+        let named = [&["--name", name], arguments].concat();
+        let options = self.options(&self.address, &named);
+        program::run_killable(&program::find("rbd-client")?, &options, VERB_BOUND, begun).await
     }
 
     /// Runs one verb that must succeed; its standard output.

@@ -147,7 +147,7 @@ impl Rounds {
     async fn round(&mut self, round: u32) -> Result<()> {
         if self.measure == Measure::Flatten && round > 1 {
             let mut stage = alone(self.stage.take().context("the stage stands")?)?;
-            setup::open_clone(&mut stage, &format!("child-{round}")).await?;
+            setup::open_clone(&mut stage, setup::BASE, &format!("child-{round}")).await?;
             self.stage = Some(Arc::new(stage));
         }
         let stage = self.stage.clone().context("the stage stands")?;

@@ -17,10 +17,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    errands::Errands,
+    evidence::log_of,
     histogram::Histogram,
     nemesis::{Fault, Nemesis, Role},
     options::{Common, Random},
+    ran,
     report::Report,
+    rest,
     run::{Place, Plan, Told, alone, bar, finish, setting},
     setup,
     stage::Stage,
@@ -37,12 +41,18 @@ const PAUSE_MAX_MS: u64 = 40;
 /// Between two faults.
 const GAP_MS: std::ops::Range<u64> = 100..1_500;
 /// How long somebody is waited for who plays the role that is to be struck: a requester is one for moments only.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The work goes on unbroken for so long before it ends.
 const CALM: Duration = Duration::from_millis(500);
+/// How often the clients are given a new clone of what they had: each can be flattened once.
+const SCENES: u32 = 2;
+/// Streams of verbs beside the clients.
+const OPERATORS: usize = 2;
+/// How often it is looked whether enough has run.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One entry of the schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// From the begin of the round.
     pub at: Duration,
@@ -50,6 +60,8 @@ pub struct Due {
     pub nemesis: Nemesis,
     /// For how long.
     pub lasts: Duration,
+    /// What it leaves open is drawn from this.
+    pub luck: u64,
 }
 
 /// What happens in `chaos` of time: drawn from the seed. Faults last up to one and a half watch timeouts: some are over before anybody
@@ -66,8 +78,9 @@ pub fn schedule(rng: &mut Rng, nemeses: &[Nemesis], chaos: Duration, watch_timeo
         if at >= chaos || nemeses.is_empty() {
             return due;
         }
-        let nemesis = nemeses[rng.usize(0..nemeses.len())];
-        due.push(Due { at, nemesis, lasts: Duration::from_millis(rng.u64(100..lasts_max)) });
+        let nemesis = nemeses[rng.usize(0..nemeses.len())].clone();
+        let lasts = Duration::from_millis(rng.u64(100..lasts_max));
+        due.push(Due { at, nemesis, lasts, luck: rng.u64(..) });
     }
 }
 
@@ -77,38 +90,81 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     let nemeses = if options.nemesis.is_empty() { Nemesis::all() } else { options.nemesis.clone() };
     let setting = setting(common, Preset::Ci, &FEW_AT_A_TIME);
     let mut rng = Rng::with_seed(seed);
-    let stage = Arc::new(setup::set(place.path(), setting, "child-1").await?);
-    let plan = schedule(&mut rng, &nemeses, options.chaos, stage.constants.watch_timeout);
+    let (mut stage, parent) = setup::set_family(place.path(), setting, &mut rng).await?;
+    let mut parent = parent.to_owned();
     let begin = stage.cluster.log.catch_up().await?;
-    let stop = CancellationToken::new();
-    let mut workers = set_to_work(&stage, &mut rng, &stop);
-    let progress = bar(common, plan.len() as u64, "random: faults");
-    let struck = unleash(&stage, plan, &mut workers, &progress).await?;
-    progress.finish_and_clear();
-    sleep(CALM).await;
-    stop.cancel();
-    join(&mut workers).await?;
+    let mut struck = Vec::new();
+    for number in 1..=SCENES {
+        let clone = format!("child-{number}");
+        setup::open_clone(&mut stage, &parent, &clone).await?;
+        let plan = schedule(&mut rng, &nemeses, options.chaos / SCENES, stage.constants.watch_timeout);
+        let is_last = number == SCENES;
+        let scene = Scene { number, plan, is_last };
+        (stage, struck) = play(stage, common, scene, &mut rng, struck).await?;
+        parent = clone;
+    }
     let events = stage.cluster.log.catch_up().await?;
     let told = Told {
         measured: vec![times_to_the_next_write(&stage, &struck)?],
-        statements: vec![Check {
-            what: "something was broken, or the round shows nothing".to_owned(),
-            passed: struck.iter().any(|struck| matches!(struck.strike, Strike::Done { .. })),
-            found: words(&struck),
-        }],
+        statements: vec![
+            Check {
+                what: "something was broken, or the round shows nothing".to_owned(),
+                passed: struck.iter().any(|struck| matches!(struck.strike, Strike::Done { .. })),
+                found: words(&struck),
+            },
+            ran::enough(&stage.recorder.succeeded(), &log_of(&stage.cluster.log)?),
+        ],
         part: (begin, events),
         part_name: "the round, in brief".to_owned(),
         is_brief: true,
     };
     let plan = Plan { name: "random", seed, what: described(common, options.chaos), fence_first: true };
-    Ok(finish(alone(stage)?, &plan, told, place.path()).await?.0)
+    Ok(finish(stage, &plan, told, place.path()).await?.0)
+}
+
+/// A part of a round, on one image.
+struct Scene {
+    number: u32,
+    plan: Vec<Due>,
+    is_last: bool,
+}
+
+/// The clients work on one image while the schedule is carried out. In the end everybody works again; the last one ends when enough
+/// has run, or could have.
+async fn play(
+    stage: Stage,
+    common: &Common,
+    Scene { number, plan, is_last }: Scene,
+    rng: &mut Rng,
+    mut struck: Vec<Struck>,
+) -> Result<(Stage, Vec<Struck>)> {
+    let stage = Arc::new(stage);
+    let stop = CancellationToken::new();
+    let mut workers = set_to_work(&stage, number, rng, &stop);
+    let progress = bar(common, plan.len() as u64, "random: faults");
+    struck.extend(unleash(&stage, plan, &mut workers, &progress).await?);
+    progress.finish_and_clear();
+    sleep(CALM).await;
+    let deadline = Instant::now() + stage.constants.call_max();
+    while is_last && Instant::now() < deadline && !ran::lacking(&stage.recorder.succeeded()).is_empty() {
+        sleep(LOOK_INTERVAL).await;
+    }
+    stop.cancel();
+    join(&mut workers).await?;
+    rest::recovered(&stage).await?;
+    Ok((alone(stage)?, struck))
 }
 
 fn described(common: &Common, chaos: Duration) -> String {
     format!("{} clients, {} of faults", common.clients, humantime::format_duration(chaos))
 }
 
-fn set_to_work(stage: &Arc<Stage>, rng: &mut Rng, stop: &CancellationToken) -> JoinSet<Result<()>> {
+fn set_to_work(
+    stage: &Arc<Stage>,
+    scene: u32,
+    rng: &mut Rng,
+    stop: &CancellationToken,
+) -> JoinSet<Result<()>> {
     let mut workers = JoinSet::new();
     for seat in &stage.seats {
         let mut worker =
@@ -119,6 +175,10 @@ fn set_to_work(stage: &Arc<Stage>, rng: &mut Rng, stop: &CancellationToken) -> J
             workers.spawn(worker.io(pause));
         }
         workers.spawn(worker().chores());
+    }
+    for operator in 1..=OPERATORS {
+        let names = format!("{scene}-{operator}");
+        workers.spawn(Errands::new(stage.clone(), names, rng.fork(), stop.clone()).run());
     }
     workers
 }
@@ -144,7 +204,8 @@ async fn unleash(
         let (striker, struck) = (striker.clone(), struck.clone());
         strikes.spawn(async move {
             tokio::time::sleep_until(began + due.at).await;
-            let strike = striker.strike(due.nemesis, PATIENCE, due.lasts).await;
+            let mut rng = Rng::with_seed(due.luck);
+            let strike = striker.strike(&due.nemesis, &mut rng, PATIENCE, due.lasts).await;
             let strike = strike.with_context(|| format!("nemesis {}", due.nemesis))?;
             let record = Struck { nemesis: due.nemesis, strike };
             struck.lock().unwrap_or_else(PoisonError::into_inner).push(record);
@@ -183,7 +244,7 @@ fn times_to_the_next_write(stage: &Stage, struck: &[Struck]) -> Result<Histogram
         "",
     );
     let history = stage.recorder.history()?;
-    for Struck { strike, .. } in struck.iter().filter(|struck| takes_the_owner_away(struck.nemesis)) {
+    for Struck { strike, .. } in struck.iter().filter(|struck| takes_the_owner_away(&struck.nemesis)) {
         let Strike::Done { at_ms } = *strike else { continue };
         let answered = |call: &Call| match (&call.operation, &call.completed) {
             (Operation::Write { .. }, Some((at, Outcome::Ok { .. }))) if call.invoked.time_ms > at_ms => {
@@ -198,7 +259,7 @@ fn times_to_the_next_write(stage: &Stage, struck: &[Struck]) -> Result<Histogram
     Ok(histogram)
 }
 
-fn takes_the_owner_away(nemesis: Nemesis) -> bool {
+fn takes_the_owner_away(nemesis: &Nemesis) -> bool {
     matches!(
         nemesis,
         Nemesis::Client(Fault::Kill | Fault::Freeze | Fault::Cut | Fault::Mute | Fault::Deaf, Role::Owner)

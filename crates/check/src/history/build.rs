@@ -78,8 +78,10 @@ struct Builder {
     tags: BTreeSet<u64>,
     /// (image, snapshot) that somebody tried to remove.
     removed: BTreeSet<(String, String)>,
-    /// Images that were made.
-    made: BTreeSet<String>,
+    /// Images that somebody tried to make, and how.
+    made: BTreeMap<String, Operation>,
+    /// Names that images were to lose.
+    gone: BTreeSet<String>,
     /// Images that were cloned.
     parents: BTreeSet<String>,
     position: u64,
@@ -89,11 +91,12 @@ struct Builder {
 impl Builder {
     fn new(block_bytes: u64) -> Self {
         Self {
-            history: History { block_bytes, calls: Vec::new() },
+            history: History { block_bytes, calls: Vec::new(), first_names: BTreeMap::new() },
             places: BTreeMap::new(),
             tags: BTreeSet::new(),
             removed: BTreeSet::new(),
-            made: BTreeSet::new(),
+            made: BTreeMap::new(),
+            gone: BTreeSet::new(),
             parents: BTreeSet::new(),
             position: 0,
             time_ms: 0,
@@ -122,11 +125,16 @@ impl Builder {
         }
     }
 
-    fn invoke(&mut self, call: Call) -> Result<(), String> {
+    fn invoke(&mut self, mut call: Call) -> Result<(), String> {
         if self.places.contains_key(&call.id) {
             return Err(format!("call {} was invoked before", call.id));
         }
         self.check_range(&call.operation)?;
+        self.check_made(&call.image, &call.operation)?;
+        call.image = self.history.first_name(&call.image).to_owned();
+        if let Operation::Clone { parent, .. } = &mut call.operation {
+            *parent = self.history.first_name(parent).to_owned();
+        }
         self.check_names(&call.image, &call.operation)?;
         self.places.insert(call.id, self.history.calls.len());
         self.history.calls.push(call);
@@ -167,17 +175,49 @@ impl Builder {
             Operation::SnapCreate { snap } if self.removed.contains(&(image.to_owned(), snap.clone())) => {
                 return Err(format!("the name of the removed snapshot {image}@{snap} is not used again"));
             }
-            Operation::Create { .. } | Operation::Clone { .. } if !self.made.insert(image.to_owned()) => {
-                return Err(format!("image {image} is made once"));
-            }
             _ => {}
         }
         if let Operation::Clone { parent, .. } = operation {
             self.parents.insert(parent.clone());
         }
-        let is_made = matches!(operation, Operation::Create { .. } | Operation::Clone { .. });
-        if is_made && self.parents.contains(image) {
-            return Err(format!("image {image} is made before it is cloned"));
+        Ok(())
+    }
+
+    /// Of several who try to make an image any can have been the one.
+    fn check_made(&mut self, image: &str, operation: &Operation) -> Result<(), String> {
+        match operation {
+            Operation::Create { .. } | Operation::Clone { .. } => {
+                if self.gone.contains(image) {
+                    return Err(format!(
+                        "the name of image {image}, which it was to lose, is not used again"
+                    ));
+                }
+                let is_own_parent = matches!(operation, Operation::Clone { parent, .. } if parent == image);
+                if is_own_parent || (self.parents.contains(image) && !self.made.contains_key(image)) {
+                    return Err(format!("image {image} is made before it is cloned"));
+                }
+                let first = self.made.entry(image.to_owned()).or_insert_with(|| operation.clone());
+                if first != operation {
+                    return Err(format!("whoever makes image {image} asks for the same"));
+                }
+            }
+            Operation::Remove => drop(self.gone.insert(image.to_owned())),
+            Operation::Rename { to } => {
+                if self.made.contains_key(to) || self.gone.contains(to) || to == image {
+                    return Err(format!("no other image had the name {to}"));
+                }
+                let first = self.history.first_name(image).to_owned();
+                if self
+                    .history
+                    .first_names
+                    .insert(to.clone(), first.clone())
+                    .is_some_and(|other| other != first)
+                {
+                    return Err(format!("no other image had the name {to}"));
+                }
+                self.gone.insert(image.to_owned());
+            }
+            _ => {}
         }
         Ok(())
     }

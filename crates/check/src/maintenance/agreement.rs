@@ -54,6 +54,7 @@ mod tests {
         let snapshots = vec![FinalSnapshot {
             name: "s".into(),
             children: children.iter().map(ToString::to_string).collect(),
+            ..FinalSnapshot::default()
         }];
         let parent = parent.map(|snap| FinalParent { image: "p".into(), snap: snap.into(), head: true });
         let images = [

@@ -1,35 +1,36 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::events::EventLog;
-use crate::history::{Call, Effect, History, NEVER, Operation};
+use errno::Errno;
+
+use crate::events::{Event, EventLog};
+use crate::history::{Call, Effect, History, NEVER, Operation, Outcome};
 use crate::image::ImageObjects;
+use crate::sizes;
 use crate::violation::{At, Rule, Violation};
 
-/// Whether several calls can be answered by one commit.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    /// No: each has its own.
-    Own,
-    /// Yes: who finds it done while it is under way has succeeded too.
-    Shared,
+/// What one op commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    SnapCreate,
+    SnapRemove,
+    Resize,
+    Flatten,
 }
 
-/// The op that commits each kind of operation.
-const COMMITS: &[(&str, Sharing)] = &[
-    ("rbd.snapshot_add", Sharing::Own),
-    ("rbd.snapshot_remove", Sharing::Own),
-    ("rbd.set_size", Sharing::Own),
-    ("rbd.parent_detach", Sharing::Shared),
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::SnapCreate, SNAPSHOT_ADD),
+    (Kind::SnapRemove, "rbd.snapshot_remove"),
+    (Kind::Resize, "rbd.set_size"),
+    (Kind::Flatten, "rbd.parent_detach"),
 ];
+const SNAPSHOT_ADD: &str = "rbd.snapshot_add";
 
-fn commit_op(operation: &Operation) -> Option<&'static str> {
-    match operation {
-        Operation::SnapCreate { .. } => Some("rbd.snapshot_add"),
-        Operation::SnapRemove { .. } => Some("rbd.snapshot_remove"),
-        Operation::Resize { .. } => Some("rbd.set_size"),
-        Operation::Flatten => Some("rbd.parent_detach"),
-        _ => None,
-    }
+/// A commit in the event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Commit {
+    sequence: u64,
+    /// What it is about, as the calls name it; `None` when the log does not say, or there is nothing to say.
+    argument: Option<String>,
 }
 
 /// A call, and the events between which its commit lies.
@@ -37,10 +38,14 @@ struct Window<'a> {
     call: &'a Call,
     after: u64,
     until: u64,
+    /// What its commit is about.
+    argument: Option<String>,
 }
 
-/// Every snapshot create and remove, resize and flatten that returned success has a commit in the event log while it ran, each
-/// its own (concurrent flattens may share one); and every commit belongs to a call that may have made it, each to another one.
+/// Every snapshot create and remove, resize and flatten that returned success has a commit in the event log while it ran, with its
+/// argument and its own; but a flatten has succeeded too when another one detached the parent, and a resize when another one set
+/// the same size, or the size was that. Every commit belongs to a call that may have made it, each to another one; and no call is
+/// answered with an error when its commit was made, but for those whose wait or whose instance had ended.
 ///
 /// The records' `osd_sequence` says when a call ran; without it only the numbers of calls and commits are compared. `images`
 /// names the images that are judged. The log must begin before the history.
@@ -50,79 +55,177 @@ pub fn maintenance_happened_once(
     images: &BTreeMap<String, ImageObjects>,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (image, objects) in images {
-        for (op, sharing) in COMMITS {
+    for (name, objects) in images {
+        let image = history.first_name(name);
+        let names = snapshot_names(log, objects);
+        for (kind, op) in KINDS {
             let commits = log.events().iter().filter(|event| objects.is_commit(event, op));
-            let commits: Vec<u64> = commits.map(|event| event.sequence).collect();
-            let calls = history.calls.iter().filter(|call| call.image == *image);
-            let windows: Vec<_> =
-                calls.filter(|call| commit_op(&call.operation) == Some(op)).map(window).collect();
-            found.extend(without_commit(image, op, *sharing, &windows, &commits));
-            found.extend(without_call(image, op, &windows, &commits));
+            let commits: Vec<Commit> = commits.map(|event| commit(event, kind, op, &names)).collect();
+            let judged = Judged { history, image, kind, op, commits };
+            found.extend(judged.without_commit());
+            found.extend(judged.without_call());
         }
     }
     found
 }
 
-fn window(call: &Call) -> Window<'_> {
+/// Names of an image's snapshots by id.
+fn snapshot_names(log: &EventLog, objects: &ImageObjects) -> BTreeMap<String, String> {
+    let named = |event: &Event| {
+        let (id, name) = event.argument(SNAPSHOT_ADD)?.split_once(' ')?;
+        Some((id.to_owned(), name.to_owned()))
+    };
+    log.events().iter().filter(|event| objects.is_commit(event, SNAPSHOT_ADD)).filter_map(named).collect()
+}
+
+fn commit(event: &Event, kind: Kind, op: &str, names: &BTreeMap<String, String>) -> Commit {
+    let told = event.argument(op);
+    let argument = match kind {
+        Kind::SnapCreate => told.and_then(|told| told.split_once(' ')).map(|(_, name)| name.to_owned()),
+        Kind::SnapRemove => told.and_then(|id| names.get(id).cloned()),
+        Kind::Resize => told.map(str::to_owned),
+        Kind::Flatten => None,
+    };
+    Commit { sequence: event.sequence, argument }
+}
+
+fn asked(operation: &Operation) -> Option<(Kind, Option<String>)> {
+    match operation {
+        Operation::SnapCreate { snap } => Some((Kind::SnapCreate, Some(snap.clone()))),
+        Operation::SnapRemove { snap } => Some((Kind::SnapRemove, Some(snap.clone()))),
+        Operation::Resize { size } => Some((Kind::Resize, Some(size.to_string()))),
+        Operation::Flatten => Some((Kind::Flatten, None)),
+        _ => None,
+    }
+}
+
+fn window(call: &Call, argument: Option<String>) -> Window<'_> {
     let ended = call.completed.as_ref().and_then(|(at, _)| at.osd_sequence).unwrap_or(NEVER);
     let until = match call.effect() {
         Effect::Perhaps(NEVER) => NEVER,
         Effect::Happened(_) | Effect::Perhaps(_) => ended,
     };
-    Window { call, after: call.invoked.osd_sequence.unwrap_or(0), until }
+    Window { call, after: call.invoked.osd_sequence.unwrap_or(0), until, argument }
 }
 
-/// Successful calls for which no commit is left.
-fn without_commit(
-    image: &str,
-    op: &str,
-    sharing: Sharing,
-    windows: &[Window<'_>],
-    commits: &[u64],
-) -> Vec<Violation> {
-    let successes: Vec<_> = windows.iter().filter(|window| window.call.is_ok()).collect();
-    let lacking: Vec<_> = match sharing {
-        Sharing::Own => {
-            let given = assign(commits, &successes);
-            (0..successes.len()).filter(|index| !given.values().any(|taken| taken == index)).collect()
+impl Window<'_> {
+    fn covers(&self, commit: &Commit) -> bool {
+        let is_about = match (&self.argument, &commit.argument) {
+            (Some(asked), Some(made)) => asked == made,
+            _ => true,
+        };
+        is_about && self.after < commit.sequence && commit.sequence <= self.until
+    }
+
+    /// An error that says what became of the operation, and not of the wait or of the client.
+    fn is_refused(&self) -> bool {
+        let ends_the_wait = |errno: &Errno| {
+            use Errno as E;
+            matches!(
+                errno,
+                E::ETIMEDOUT | E::ERESTART | E::EBLOCKLISTED | E::ENOTCONN | E::ESHUTDOWN | E::ECANCELED
+            )
+        };
+        matches!(&self.call.completed, Some((_, Outcome::Error { errno })) if !ends_the_wait(errno))
+    }
+}
+
+/// One kind of operation on one image.
+struct Judged<'a> {
+    history: &'a History,
+    image: &'a str,
+    kind: Kind,
+    op: &'static str,
+    commits: Vec<Commit>,
+}
+
+impl<'a> Judged<'a> {
+    fn windows(&self, is_wanted: impl Fn(&Window<'a>) -> bool) -> Vec<Window<'a>> {
+        let calls = self.history.calls.iter().filter(|call| call.image == self.image);
+        let of_kind = |call: &'a Call| match asked(&call.operation) {
+            Some((kind, argument)) if kind == self.kind => Some(window(call, argument)),
+            _ => None,
+        };
+        calls.filter_map(of_kind).filter(is_wanted).collect()
+    }
+
+    /// Successful calls for which no commit is left.
+    fn without_commit(&self) -> Vec<Violation> {
+        let successes = self.windows(|window| window.call.is_ok());
+        let given: BTreeSet<usize> = assign(&self.commits, &successes).into_values().collect();
+        let is_lacking = |index: &usize| !given.contains(index) && !self.was_so_already(&successes[*index]);
+        let report = |index: usize| {
+            let call = successes[index].call;
+            let what =
+                format!("client {} was told of success, but no {} was left for it", call.client, self.op);
+            Violation::new(Rule::NotCommitted, format!("image {}", self.image), [At::Call(call.id)], what)
+        };
+        (0..successes.len()).filter(is_lacking).map(report).collect()
+    }
+
+    /// The end that it asked for belongs to nobody, and was reached while it ran, by whomever.
+    fn was_so_already(&self, window: &Window<'_>) -> bool {
+        match self.kind {
+            Kind::SnapCreate | Kind::SnapRemove => false,
+            Kind::Flatten => self.commits.iter().any(|commit| window.covers(commit)),
+            Kind::Resize => {
+                let before = self.commits.iter().rfind(|commit| commit.sequence <= window.after);
+                let is_that =
+                    |commit: &Commit| commit.argument.is_none() || commit.argument == window.argument;
+                let was_first = || {
+                    let sizes = sizes::at_first(self.history, self.image).unwrap_or_default();
+                    sizes.iter().any(|size| Some(size.to_string()) == window.argument)
+                };
+                before.map_or_else(was_first, is_that)
+                    || self.commits.iter().any(|commit| window.covers(commit))
+            }
         }
-        Sharing::Shared => {
-            let has_commit = |window: &Window<'_>| commits.iter().any(|commit| covers(window, *commit));
-            (0..successes.len()).filter(|index| !has_commit(successes[*index])).collect()
-        }
-    };
-    let report = |index: usize| {
-        let call = successes[index].call;
-        let what = format!("client {} was told of success, but no {op} was left for it", call.client);
-        Violation::new(Rule::NotCommitted, format!("image {image}"), [At::Call(call.id)], what)
-    };
-    lacking.into_iter().map(report).collect()
-}
+    }
 
-/// Commits for which no call is left.
-fn without_call(image: &str, op: &str, windows: &[Window<'_>], commits: &[u64]) -> Vec<Violation> {
-    let given = assign(commits, &windows.iter().collect::<Vec<_>>());
-    let stray = commits.iter().filter(|commit| !given.contains_key(commit));
-    let report = |commit: &u64| {
-        let what = format!("{op} was applied, but no call is left that can have asked for it");
-        Violation::new(Rule::Unexplained, format!("image {image}"), [At::Event(*commit)], what)
-    };
-    stray.map(report).collect()
-}
+    /// Commits for which no call is left, or only one that was refused.
+    fn without_call(&self) -> Vec<Violation> {
+        let (calls, refused) =
+            (self.windows(|window| !window.is_refused()), self.windows(Window::is_refused));
+        let given = assign(&self.commits, &calls);
+        let left: Vec<Commit> =
+            self.commits.iter().filter(|commit| !given.contains_key(&commit.sequence)).cloned().collect();
+        let by_refused = assign(&left, &refused);
+        let report = |commit: &Commit| {
+            let (who, op, event) = (format!("image {}", self.image), self.op, At::Event(commit.sequence));
+            if let Some(index) = by_refused.get(&commit.sequence) {
+                let call = refused[*index].call;
+                let what = format!("client {} was refused, but {op} was applied for it", call.client);
+                return Some(Violation::new(Rule::ErrorAfterCommit, who, [event, At::Call(call.id)], what));
+            }
+            if self.is_of_a_rollback(commit) {
+                return None;
+            }
+            let what = format!("{op} was applied, but no call is left that can have asked for it");
+            Some(Violation::new(Rule::Unexplained, who, [event], what))
+        };
+        left.iter().filter_map(report).collect()
+    }
 
-const fn covers(window: &Window<'_>, commit: u64) -> bool {
-    window.after < commit && commit <= window.until
+    /// A rollback sets the size of its snapshot, as often as it begins anew.
+    fn is_of_a_rollback(&self, commit: &Commit) -> bool {
+        let sets_it = |call: &Call| {
+            let Operation::SnapRollback { snap } = &call.operation else { return false };
+            let sizes = sizes::of_snapshot(self.history, self.image, snap).unwrap_or_default();
+            let is_that = |size: &u64| window(call, Some(size.to_string())).covers(commit);
+            call.image == self.image && sizes.iter().any(is_that)
+        };
+        self.kind == Kind::Resize && self.history.calls.iter().any(sets_it)
+    }
 }
 
 /// Gives each commit, in order, to the call that ends first of those that it can belong to: as many as possible get one.
-fn assign(commits: &[u64], windows: &[&Window<'_>]) -> BTreeMap<u64, usize> {
+fn assign(commits: &[Commit], windows: &[Window<'_>]) -> BTreeMap<u64, usize> {
     let mut free: Vec<usize> = (0..windows.len()).collect();
     free.sort_by_key(|index| windows[*index].until);
     let mut given = BTreeMap::new();
     for commit in commits {
-        if let Some(place) = free.iter().position(|index| covers(windows[*index], *commit)) {
-            given.insert(*commit, free.remove(place));
+        if let Some(place) = free.iter().position(|index| windows[*index].covers(commit)) {
+            given.insert(commit.sequence, free.remove(place));
         }
     }
     given
@@ -130,11 +233,8 @@ fn assign(commits: &[u64], windows: &[&Window<'_>]) -> BTreeMap<u64, usize> {
 
 #[cfg(test)]
 mod tests {
-    use errno::Errno;
-
     use super::*;
-    use crate::history::Outcome;
-    use crate::testing::{BLOCK, Script, image, log, refused, snap_create, snap_remove};
+    use crate::testing::{BLOCK, Script, image, log, log_with_arguments, refused, snap_create, snap_remove};
 
     fn judged(script: &Script, ops: &[&str]) -> Vec<(Rule, Vec<At>)> {
         let lines: Vec<_> = ops.iter().map(|op| ("applied", 5, "rbd_header.1", *op)).collect();
@@ -181,8 +281,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_or_unknown_call_may_have_committed_or_not_but_once() {
-        for outcome in [refused(Errno::EIO), Outcome::Unknown] {
+    fn a_call_without_an_answer_may_have_committed_or_not_but_once() {
+        for outcome in [refused(Errno::EBLOCKLISTED), Outcome::Unknown] {
             let mut script = Script::new();
             script.call("i", snap_create("s"), outcome);
             assert_eq!(judged(&script, &[]), []);
@@ -228,6 +328,68 @@ mod tests {
         script.ok("i", Operation::Flatten);
         script.ok("i", Operation::Flatten);
         assert_eq!(judged(&script, &["rbd.parent_detach"]), []);
+    }
+
+    /// Guards that an error means what it says: whoever is refused asks again.
+    #[test]
+    fn an_error_after_the_commit_is_found() {
+        let mut script = Script::new();
+        let call = script.call("i", snap_create("s"), refused(Errno::EIO));
+        assert_eq!(judged(&script, &[]), []);
+        let found = judged(&script, &["rbd.snapshot_add"]);
+        assert_eq!(found, [(Rule::ErrorAfterCommit, vec![At::Event(1), At::Call(call)])]);
+        script.call("i", snap_create("t"), Outcome::Unknown);
+        assert_eq!(judged(&script, &["rbd.snapshot_add"]), [], "it may be the other's");
+    }
+
+    fn judged_with_arguments(script: &Script, commits: &[(&str, &str)]) -> Vec<(Rule, Vec<At>)> {
+        let images = BTreeMap::from([("i".to_owned(), image())]);
+        let found = maintenance_happened_once(&script.history(), &log_with_arguments(commits), &images);
+        found.into_iter().map(|violation| (violation.rule, violation.at)).collect()
+    }
+
+    #[test]
+    fn a_commit_belongs_to_a_call_that_asked_for_it() {
+        let mut script = Script::new();
+        let s = script.ok("i", snap_create("s"));
+        script.call("i", snap_create("t"), Outcome::Unknown);
+        assert_eq!(judged_with_arguments(&script, &[("rbd.snapshot_add", "1 s")]), []);
+        let other = judged_with_arguments(&script, &[("rbd.snapshot_add", "1 t")]);
+        assert_eq!(other, [(Rule::NotCommitted, vec![At::Call(s)])]);
+        let removed = script.ok("i", snap_remove("s"));
+        let (s_and_t, gone) =
+            ([("rbd.snapshot_add", "1 s"), ("rbd.snapshot_add", "2 t")], "rbd.snapshot_remove");
+        assert_eq!(judged_with_arguments(&script, &[s_and_t[0], s_and_t[1], (gone, "1")]), []);
+        let wrong = judged_with_arguments(&script, &[s_and_t[0], s_and_t[1], (gone, "2")]);
+        assert_eq!(
+            wrong,
+            [(Rule::NotCommitted, vec![At::Call(removed)]), (Rule::Unexplained, vec![At::Event(3)])]
+        );
+    }
+
+    #[test]
+    fn a_size_that_was_reached_already_needs_no_commit() {
+        let resize = |size| Operation::Resize { size };
+        let mut script = Script::new();
+        script.ok("i", Operation::Create { size: BLOCK });
+        script.ok("i", resize(BLOCK));
+        assert_eq!(judged_with_arguments(&script, &[]), []);
+        let other = script.ok("i", resize(2 * BLOCK));
+        assert_eq!(judged_with_arguments(&script, &[]), [(Rule::NotCommitted, vec![At::Call(other)])]);
+        script.ok("i", resize(2 * BLOCK));
+        assert_eq!(judged_with_arguments(&script, &[("rbd.set_size", "1024")]), []);
+    }
+
+    #[test]
+    fn a_rollback_explains_the_size_of_its_snapshot() {
+        let mut script = Script::new();
+        script.ok("i", Operation::Create { size: BLOCK });
+        script.ok("i", snap_create("s"));
+        script.call("i", Operation::SnapRollback { snap: "s".into() }, Outcome::Unknown);
+        let commits = [("rbd.snapshot_add", "1 s"), ("rbd.set_size", "512"), ("rbd.set_size", "512")];
+        assert_eq!(judged_with_arguments(&script, &commits), []);
+        let other = [commits[0], ("rbd.set_size", "1024")];
+        assert_eq!(judged_with_arguments(&script, &other), [(Rule::Unexplained, vec![At::Event(2)])]);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blocks::complaint;
 use crate::history::{Call, Effect, History, NEVER, Operation};
-use crate::image::{FinalImage, FinalState};
+use crate::image::{FinalImage, FinalSnapshot, FinalState};
 use crate::register::{Action, RegisterOp, Start, linearize};
 use crate::sizes;
 use crate::violation::{At, Rule, Violation};
@@ -10,16 +10,77 @@ use crate::violation::{At, Rule, Violation};
 const ABSENT: u64 = 0;
 const PRESENT: u64 = 1;
 
-/// What is there at the end follows from the calls and their answers: the size from the resizes, each snapshot's existence from
-/// the creates and removes of its name (one success each), the parent from the flattens. Images that are not in `state` are
-/// not judged.
+/// What is there at the end follows from the calls and their answers: each image's existence from its makings and removals and from
+/// the calls that found it there, its name from the renames, its size from the resizes and rollbacks, each snapshot's existence from
+/// the creates and removes of its name (one success each), its protection from those who protected it or took that back, the
+/// parent from the flattens.
 pub fn state_matches_the_calls(history: &History, state: &FinalState) -> Vec<Violation> {
+    let mut found = existence(history, state);
+    found.extend(names(history, state));
+    found.extend(contents(history, state));
+    found
+}
+
+/// Nobody finds an image that is not there: what succeeded on it shows that it was.
+fn existence(history: &History, state: &FinalState) -> Vec<Violation> {
+    let there: BTreeSet<&str> = state.images.keys().map(|image| history.first_name(image)).collect();
+    let mut images: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    for call in &history.calls {
+        images.entry(&call.image).or_default().push(call);
+    }
+    let judge_image = |(image, calls): (&str, Vec<&Call>)| {
+        let is_last = if there.contains(image) { PRESENT } else { ABSENT };
+        let action = |call: &Call| match &call.operation {
+            Operation::Create { .. } | Operation::Clone { .. } => {
+                Some(Action::Swap { from: ABSENT, to: PRESENT })
+            }
+            Operation::Remove => Some(Action::Swap { from: PRESENT, to: ABSENT }),
+            _ if call.is_ok() => Some(Action::Read(PRESENT)),
+            _ => None,
+        };
+        judge(&format!("existence of image {image}"), &start(&calls, ABSENT), &calls, is_last, action)
+    };
+    images.into_iter().filter_map(judge_image).collect()
+}
+
+/// An image has the name that the last rename gave it.
+fn names(history: &History, state: &FinalState) -> Vec<Violation> {
+    let mut renamed: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    for call in history.calls.iter().filter(|call| matches!(call.operation, Operation::Rename { .. })) {
+        renamed.entry(&call.image).or_default().push(call);
+    }
+    let last_names: BTreeMap<&str, &str> =
+        state.images.keys().map(|image| (history.first_name(image), image.as_str())).collect();
+    let judge_name = |(image, calls): (&str, Vec<&Call>)| {
+        let last = last_names.get(image)?;
+        // The first name, and then those that it was given.
+        let targets: Vec<&str> = calls.iter().filter_map(|call| target(call)).collect();
+        let number = |name: &str| {
+            targets.iter().position(|target| *target == name).map_or(0, |place| place as u64 + 1)
+        };
+        let action = |call: &Call| target(call).map(|name| Action::Write(number(name)));
+        let start = Start::OneOf(BTreeSet::from([0]));
+        judge(&format!("name of image {image}"), &start, &calls, number(last), action)
+    };
+    renamed.into_iter().filter_map(judge_name).collect()
+}
+
+fn target(call: &Call) -> Option<&str> {
+    match &call.operation {
+        Operation::Rename { to } => Some(to),
+        _ => None,
+    }
+}
+
+fn contents(history: &History, state: &FinalState) -> Vec<Violation> {
     let judge = |(image, last): (&String, &FinalImage)| {
-        let calls: Vec<_> = history.calls.iter().filter(|call| call.image == *image).collect();
+        let image = history.first_name(image);
+        let calls: Vec<_> = history.calls.iter().filter(|call| call.image == image).collect();
         let mut found: Vec<_> = size(history, image, &calls, last).into_iter().collect();
         found.extend(snapshots(image, &calls, last));
+        found.extend(protections(image, &calls, last));
         found.extend(parent(image, &calls, last));
-        found.extend(other_parent(image, &calls, last));
+        found.extend(other_parent(history, image, &calls, last));
         found
     };
     state.images.iter().flat_map(judge).collect()
@@ -27,18 +88,52 @@ pub fn state_matches_the_calls(history: &History, state: &FinalState) -> Vec<Vio
 
 /// The image was made by a call of the history: what it was at first is known.
 fn start(calls: &[&Call], value: u64) -> Start {
-    let is_made =
-        calls.iter().any(|call| matches!(call.operation, Operation::Create { .. } | Operation::Clone { .. }));
+    let is_made = calls.iter().any(|call| call.operation.makes_an_image());
     if is_made { Start::OneOf(BTreeSet::from([value])) } else { Start::Any }
 }
 
 fn size(history: &History, image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> {
     let start = sizes::at_first(history, image).map_or(Start::Any, Start::OneOf);
-    let action = |call: &Call| match call.operation {
-        Operation::Resize { size } => Some(Action::Write(size)),
-        _ => None,
+    let ops = |call: &Call| match &call.operation {
+        Operation::Resize { size } => vec![register_op(call, Action::Write(*size))],
+        Operation::SnapRollback { snap } => {
+            let sizes = sizes::of_snapshot(history, image, snap).unwrap_or_default();
+            let is_known = sizes.len() == 1;
+            let mut ops: Vec<_> =
+                sizes.into_iter().map(|size| register_op(call, Action::Write(size))).collect();
+            if !is_known {
+                ops.iter_mut().for_each(|op| op.effect = perhaps(op.effect));
+            }
+            ops
+        }
+        _ => Vec::new(),
     };
-    judge(&format!("size of image {image}"), &start, calls, last.size, action)
+    judge_ops(&format!("size of image {image}"), &start, calls, last.size, ops)
+}
+
+const fn perhaps(effect: Effect) -> Effect {
+    let (Effect::Happened(end) | Effect::Perhaps(end)) = effect;
+    Effect::Perhaps(end)
+}
+
+/// One who protects a snapshot finds it unprotected, and the other way round; who removes it finds it unprotected. Snapshots that
+/// are gone have no protection.
+fn protections(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
+    let judge_snapshot = |snapshot: &FinalSnapshot| {
+        let name = &snapshot.name;
+        let action = |call: &Call| match &call.operation {
+            Operation::SnapProtect { snap } if snap == name => {
+                Some(Action::Swap { from: ABSENT, to: PRESENT })
+            }
+            Operation::SnapUnprotect { snap } if snap == name => {
+                Some(Action::Swap { from: PRESENT, to: ABSENT })
+            }
+            _ => None,
+        };
+        let last = if snapshot.protected { PRESENT } else { ABSENT };
+        judge(&format!("protection of snapshot {image}@{name}"), &start(calls, ABSENT), calls, last, action)
+    };
+    last.snapshots.iter().filter_map(judge_snapshot).collect()
 }
 
 fn snapshots(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
@@ -77,11 +172,11 @@ fn parent(image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> 
 }
 
 /// A clone has the parent that it was made from, or none any more.
-fn other_parent(image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> {
+fn other_parent(history: &History, image: &str, calls: &[&Call], last: &FinalImage) -> Option<Violation> {
     let last = last.parent.as_ref()?;
     let call = calls.iter().find(|call| matches!(call.operation, Operation::Clone { .. }))?;
     let Operation::Clone { parent, snap } = &call.operation else { return None };
-    let is_other = (parent, snap) != (&last.image, &last.snap);
+    let is_other = (parent.as_str(), snap) != (history.first_name(&last.image), &last.snap);
     let what = format!("it was cloned from {parent}@{snap}, and its parent is {}@{}", last.image, last.snap);
     let who = format!("parent of image {image}");
     is_other.then(|| Violation::new(Rule::FinalState, who, [At::Call(call.id)], what))
@@ -95,11 +190,22 @@ fn judge(
     last: u64,
     action: impl Fn(&Call) -> Option<Action>,
 ) -> Option<Violation> {
-    let register_op = |call: &&Call| {
-        let action = action(call)?;
-        Some(RegisterOp { id: call.id, invoked: call.invoked.position, effect: call.effect(), action })
-    };
-    let mut ops: Vec<_> = calls.iter().filter_map(register_op).collect();
+    let ops = |call: &Call| action(call).map(|action| register_op(call, action)).into_iter().collect();
+    judge_ops(who, start, calls, last, ops)
+}
+
+fn register_op(call: &Call, action: Action) -> RegisterOp {
+    RegisterOp { id: call.id, invoked: call.invoked.position, effect: call.effect(), action }
+}
+
+fn judge_ops(
+    who: &str,
+    start: &Start,
+    calls: &[&Call],
+    last: u64,
+    ops: impl Fn(&Call) -> Vec<RegisterOp>,
+) -> Option<Violation> {
+    let mut ops: Vec<_> = calls.iter().flat_map(|call| ops(call)).collect();
     let newest = calls.last().map_or(0, |call| call.id);
     let end = Effect::Happened(NEVER);
     ops.push(RegisterOp { id: newest, invoked: NEVER, effect: end, action: Action::Read(last) });
@@ -137,7 +243,7 @@ mod tests {
     }
 
     fn with_snaps(names: &[&str]) -> FinalImage {
-        let snapshot = |name: &&str| FinalSnapshot { name: (*name).to_owned(), children: Vec::new() };
+        let snapshot = |name: &&str| FinalSnapshot { name: (*name).to_owned(), ..FinalSnapshot::default() };
         FinalImage { snapshots: names.iter().map(snapshot).collect(), ..sized(BLOCK) }
     }
 
@@ -156,6 +262,11 @@ mod tests {
         script.ok("p", Operation::Create { size: BLOCK });
         script.ok("p", snap_create("s"));
         script.ok("i", clone("p", "s"));
+        let judged = |script: &Script, last: FinalImage| {
+            let images = [("i".to_owned(), last), ("p".to_owned(), with_snaps(&["s"]))];
+            let found = state_matches_the_calls(&script.history(), &FinalState { images: images.into() });
+            found.into_iter().map(|violation| violation.who).collect::<Vec<_>>()
+        };
         let of = |snap: &str| Some(FinalParent { image: "p".into(), snap: snap.into(), head: true });
         let sized = |size, snap| FinalImage { size, parent: of(snap), ..FinalImage::default() };
         assert!(judged(&script, sized(BLOCK, "s")).is_empty());
@@ -213,6 +324,68 @@ mod tests {
         script.ok("i", snap_create("s"));
         script.call("i", snap_create("s"), refused(Errno::EEXIST));
         assert!(judged(&script, with_snaps(&["s"])).is_empty());
+    }
+
+    #[test]
+    fn an_image_that_is_missing_or_should_be_gone_is_found() {
+        let judged = |script: &Script, images: &[&str]| {
+            let images = images.iter().map(|name| ((*name).to_owned(), sized(BLOCK))).collect();
+            let found = state_matches_the_calls(&script.history(), &FinalState { images });
+            found.into_iter().map(|violation| violation.who).collect::<Vec<_>>()
+        };
+        let mut script = created();
+        assert!(judged(&script, &["i"]).is_empty());
+        assert_eq!(judged(&script, &[]), ["existence of image i"]);
+        script.ok("i", Operation::Rename { to: "j".into() });
+        assert!(judged(&script, &["j"]).is_empty());
+        assert_eq!(judged(&script, &["i"]), ["name of image i"]);
+        script.ok("j", Operation::Remove);
+        assert!(judged(&script, &[]).is_empty());
+        assert_eq!(judged(&script, &["j"]), ["existence of image i"]);
+    }
+
+    /// Its maker died, somebody wrote it, and then it was made once more: whatever was written is gone.
+    #[test]
+    fn an_image_that_is_made_twice_is_found() {
+        let made_again = |is_used: bool| {
+            let mut script = Script::new();
+            script.call("i", Operation::Create { size: BLOCK }, Outcome::Unknown);
+            if is_used {
+                script.ok("i", crate::testing::write(1));
+            }
+            script.ok("i", Operation::Create { size: BLOCK });
+            judged(&script, sized(BLOCK))
+        };
+        assert!(made_again(false).is_empty());
+        assert_eq!(made_again(true), ["existence of image i"]);
+    }
+
+    #[test]
+    fn a_protection_that_was_lost_is_found() {
+        let with = |protected| {
+            let snapshots = vec![FinalSnapshot { name: "s".into(), protected, ..FinalSnapshot::default() }];
+            FinalImage { snapshots, ..sized(BLOCK) }
+        };
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        script.ok("i", Operation::SnapProtect { snap: "s".into() });
+        assert!(judged(&script, with(true)).is_empty());
+        assert_eq!(judged(&script, with(false)), ["protection of snapshot i@s"]);
+        script.ok("i", Operation::SnapUnprotect { snap: "s".into() });
+        assert!(judged(&script, with(false)).is_empty());
+        script.call("i", Operation::SnapProtect { snap: "s".into() }, Outcome::Unknown);
+        assert!(judged(&script, with(true)).is_empty());
+    }
+
+    #[test]
+    fn a_rollback_that_did_not_set_the_size_is_found() {
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        script.ok("i", Operation::Resize { size: 2 * BLOCK });
+        script.ok("i", Operation::SnapRollback { snap: "s".into() });
+        let with_snap = |size| FinalImage { size, ..with_snaps(&["s"]) };
+        assert!(judged(&script, with_snap(BLOCK)).is_empty());
+        assert_eq!(judged(&script, with_snap(2 * BLOCK)), ["size of image i"]);
     }
 
     #[test]

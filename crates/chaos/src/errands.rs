@@ -1,0 +1,176 @@
+//! What operators do beside the clients: verbs of `rbd-client`, each a process of its own, on images that nobody else has open.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use check::{Operation, Outcome};
+use fastrand::Rng;
+use harness::osd::spec;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    calls,
+    recorder::BLOCK_BYTES,
+    setup::OBJECT_BYTES,
+    stage::Stage,
+    workload::{Deck, Errand, draw_size},
+};
+
+/// Longest pause between two errands.
+const PAUSE_MAX_MS: u64 = 200;
+/// Size of the images that are made empty.
+const MADE_BYTES: u64 = 4 * BLOCK_BYTES;
+
+/// One stream of verbs.
+pub struct Errands {
+    stage: Arc<Stage>,
+    names: String,
+    rng: Rng,
+    stop: CancellationToken,
+    /// Images that it has named until now.
+    named: u64,
+    clones: Vec<Side>,
+}
+
+/// A clone of its own.
+struct Side {
+    image: String,
+    snaps: Vec<String>,
+}
+
+impl Errands {
+    /// `names` tells its images from those of others; `stop` ends it between two errands.
+    pub fn new(stage: Arc<Stage>, names: String, rng: Rng, stop: CancellationToken) -> Self {
+        Self { stage, names, rng, stop, named: 0, clones: Vec::new() }
+    }
+
+    /// One errand after the other.
+    pub async fn run(mut self) -> Result<()> {
+        let mut deck = Deck::errands();
+        while !self.stop.is_cancelled() {
+            let errand = deck.draw(&mut self.rng);
+            self.errand(errand).await?;
+            let pause = std::time::Duration::from_millis(self.rng.u64(0..=PAUSE_MAX_MS));
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn errand(&mut self, errand: Errand) -> Result<()> {
+        match errand {
+            Errand::Create => self.create().await,
+            Errand::Clone => self.clone_image().await,
+            Errand::Flatten => self.flatten().await,
+            Errand::SnapRemove => self.remove_a_parents_snapshot().await,
+            Errand::Remove => self.remove_a_clone().await,
+        }
+    }
+
+    fn fresh_name(&mut self, what: &str) -> String {
+        self.named += 1;
+        format!("{what}-{}-{}", self.names, self.named)
+    }
+
+    /// Another one may try to make the same.
+    async fn create(&mut self) -> Result<()> {
+        let image = self.fresh_name("made");
+        let (size, object) = (format!("{MADE_BYTES}B"), OBJECT_BYTES.to_string());
+        let verb = ["create", "--size", &size, "--object-size", &object, &spec(&image)];
+        let create = || calls::verb(&self.stage, &image, Operation::Create { size: MADE_BYTES }, &verb);
+        if self.rng.bool() {
+            tokio::try_join!(create(), create())?;
+        } else {
+            create().await?;
+        }
+        self.remove(&image).await
+    }
+
+    async fn remove(&self, image: &str) -> Result<()> {
+        calls::verb(&self.stage, image, Operation::Remove, &["rm", "--no-progress", &spec(image)]).await?;
+        Ok(())
+    }
+
+    /// Of a snapshot of the family, or of a clone: a chain that grows.
+    async fn clone_image(&mut self) -> Result<()> {
+        let Some((parent, snap)) = self.some_source().await? else { return Ok(()) };
+        let image = self.fresh_name("side");
+        let (source, target, object) =
+            (format!("{}@{snap}", spec(&parent)), spec(&image), OBJECT_BYTES.to_string());
+        let verb = ["clone", "--object-size", &object, &source, &target];
+        let operation = Operation::Clone { parent: spec(&parent), snap };
+        calls::verb(&self.stage, &image, operation, &verb).await?;
+        if self.rng.u8(0..3) == 0 {
+            let size = draw_size(&mut self.rng, &self.stage.setting.shape, OBJECT_BYTES);
+            let bytes = format!("{size}B");
+            let verb = ["resize", "--no-progress", "--allow-shrink", "--size", &bytes, &target];
+            calls::verb(&self.stage, &image, Operation::Resize { size }, &verb).await?;
+        }
+        self.clones.push(Side { image, snaps: Vec::new() });
+        Ok(())
+    }
+
+    async fn some_source(&mut self) -> Result<Option<(String, String)>> {
+        let family = self.stage.family();
+        let choice = self.rng.usize(0..family.len() + self.clones.len());
+        if let Some(source) = family.get(choice) {
+            return Ok(Some(source.clone()));
+        }
+        let side = &mut self.clones[choice - family.len()];
+        let snap = format!("s{}", side.snaps.len() + 1);
+        side.snaps.push(snap.clone());
+        let image = side.image.clone();
+        let verb = ["snap", "create", &format!("{}@{snap}", spec(&image))];
+        let made =
+            calls::verb(&self.stage, &image, Operation::SnapCreate { snap: snap.clone() }, &verb).await?;
+        Ok(matches!(made, Outcome::Ok { .. }).then_some((image, snap)))
+    }
+
+    fn some_clone(&mut self) -> Option<usize> {
+        (!self.clones.is_empty()).then(|| self.rng.usize(0..self.clones.len()))
+    }
+
+    async fn flatten(&mut self) -> Result<()> {
+        let Some(place) = self.some_clone() else { return Ok(()) };
+        let image = self.clones[place].image.clone();
+        let verb = ["flatten", "--no-progress", &spec(&image)];
+        let flatten = || calls::verb(&self.stage, &image, Operation::Flatten, &verb);
+        if self.rng.bool() {
+            tokio::try_join!(flatten(), flatten())?;
+        } else {
+            flatten().await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_a_parents_snapshot(&mut self) -> Result<()> {
+        let family = self.stage.family();
+        let (image, snap) = family[self.rng.usize(0..family.len())].clone();
+        self.remove_snapshot(&image, &snap, true).await
+    }
+
+    async fn remove_snapshot(&self, image: &str, snap: &str, is_protected: bool) -> Result<()> {
+        let source = format!("{}@{snap}", spec(image));
+        let of = || snap.to_owned();
+        if is_protected {
+            let verb = ["snap", "unprotect", &source];
+            calls::verb(&self.stage, image, Operation::SnapUnprotect { snap: of() }, &verb).await?;
+        }
+        let verb = ["snap", "rm", "--no-progress", &source];
+        calls::verb(&self.stage, image, Operation::SnapRemove { snap: of() }, &verb).await?;
+        Ok(())
+    }
+
+    /// With its snapshots; somebody may have cloned them.
+    async fn remove_a_clone(&mut self) -> Result<()> {
+        let Some(place) = self.some_clone() else { return Ok(()) };
+        let Side { image, snaps } = self.clones.swap_remove(place);
+        for snap in snaps {
+            self.remove_snapshot(&image, &snap, false).await?;
+        }
+        self.remove(&image).await
+    }
+}
