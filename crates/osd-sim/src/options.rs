@@ -204,6 +204,21 @@ struct Limits {
     /// Bytes of one object [134217728].
     #[arg(long, env = "OSD_SIM_OBJECT_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     object_bytes_max: Option<u64>,
+    /// Objects of one pool [256000000].
+    #[arg(long, env = "OSD_SIM_OBJECTS_PER_POOL_MAX", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    objects_per_pool_max: Option<u64>,
+    /// Bytes of data of one pool; what clones share counts for each [1099511627776].
+    #[arg(long, env = "OSD_SIM_BYTES_PER_POOL_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    bytes_per_pool_max: Option<u64>,
+    /// Xattrs and omap keys of one object [10000000].
+    #[arg(long, env = "OSD_SIM_ENTRIES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    entries_per_object_max: Option<u64>,
+    /// Bytes of the names and values of an object's xattrs and omap keys [1073741824].
+    #[arg(long, env = "OSD_SIM_ENTRY_BYTES_PER_OBJECT_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    entry_bytes_per_object_max: Option<u64>,
+    /// Holders of one lock at a time [1024].
+    #[arg(long, env = "OSD_SIM_HOLDERS_PER_LOCK_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    holders_per_lock_max: Option<u32>,
     /// Events that wait for one watch stream before it is cut [16384].
     #[arg(long, env = "OSD_SIM_WATCH_QUEUE_EVENTS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     watch_queue_events_max: Option<u32>,
@@ -271,6 +286,11 @@ impl Limits {
         set(&mut limits.pending_notifies_per_object_max, self.pending_notifies_per_object_max);
         set(&mut limits.in_flight_ops_per_session_max, self.in_flight_ops_per_session_max);
         set(&mut limits.object_bytes_max, self.object_bytes_max);
+        set(&mut limits.objects_per_pool_max, self.objects_per_pool_max);
+        set(&mut limits.bytes_per_pool_max, self.bytes_per_pool_max);
+        set(&mut limits.entries_per_object_max, self.entries_per_object_max);
+        set(&mut limits.entry_bytes_per_object_max, self.entry_bytes_per_object_max);
+        set(&mut limits.holders_per_lock_max, self.holders_per_lock_max);
         set(&mut config.reply_bytes_in_flight_max, self.reply_bytes_in_flight_max.map(|max| max as usize));
         set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
         set(&mut config.watch_queue_bytes_max, self.watch_queue_bytes_max.map(|max| max as usize));

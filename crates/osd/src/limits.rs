@@ -10,7 +10,7 @@ use crate::text::beginning;
 /// Every limit of an OSD. Whoever meets one gets an error that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that one op vector carries, all ops together; as many for its results (E2BIG).
+    /// Bytes that one op vector carries, all ops and its snap context together; as many for its results (E2BIG).
     pub payload_bytes_max: u64,
     /// Ops in one vector (E2BIG).
     pub ops_per_vector_max: u32,
@@ -22,6 +22,16 @@ pub struct Limits {
     pub in_flight_ops_per_session_max: u32,
     /// Bytes of one object (EFBIG).
     pub object_bytes_max: u64,
+    /// Objects of one pool (EDQUOT).
+    pub objects_per_pool_max: u64,
+    /// Bytes of data of one pool; what clones share counts for each (EDQUOT).
+    pub bytes_per_pool_max: u64,
+    /// Xattrs and omap keys of one object (EDQUOT).
+    pub entries_per_object_max: u64,
+    /// Bytes of their names and values (EDQUOT).
+    pub entry_bytes_per_object_max: u64,
+    /// Who holds one lock of class `lock` at a time (EDQUOT).
+    pub holders_per_lock_max: u32,
 }
 
 /// Keys in one answer to `OmapList` and `dir_list`; also what a wish for 0 means.
@@ -93,6 +103,11 @@ impl Default for Limits {
             pending_notifies_per_object_max: 1024,
             in_flight_ops_per_session_max: 1024,
             object_bytes_max: 128 << 20,
+            objects_per_pool_max: 256_000_000,
+            bytes_per_pool_max: 1 << 40,
+            entries_per_object_max: 10_000_000,
+            entry_bytes_per_object_max: 1 << 30,
+            holders_per_lock_max: 1024,
         }
     }
 }

@@ -156,7 +156,8 @@ fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
         let count = vector.ops.len();
         return refuse(Errno::E2BIG, format!("{count} ops are more than ops_per_vector_max = {ops_max}"));
     }
-    payload::check(limits, "ops", vector.ops.iter().map(Op::payload).sum())?;
+    let snaps = size_of_val(vector.snap_context.snaps.as_slice()) as u64;
+    payload::check(limits, "ops", vector.ops.iter().map(Op::payload).sum::<u64>() + snaps)?;
     if mutates(&vector.ops) && vector.snap_id.is_some() {
         return refuse(Errno::EINVAL, "a vector that changes the object cannot name a snap id");
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::Name;
 
 /// Number of a pool.
@@ -54,6 +56,19 @@ pub struct Stat {
     pub version: u64,
     /// When the last change was made, in nanoseconds of Unix time.
     pub mtime_unix_ns: u64,
+    /// Extended attributes and keys of the map.
+    pub entries: u64,
+    /// Bytes of their names and values.
+    pub entry_bytes: u64,
+}
+
+impl Stat {
+    /// One entry `name` had the value `former` and has `value`; `None` = it is not there.
+    pub fn replace_entry(&mut self, name: &[u8], former: Option<&Bytes>, value: Option<&Bytes>) {
+        let bytes = |value: Option<&Bytes>| value.map_or(0, |value| (name.len() + value.len()) as u64);
+        self.entries = self.entries + u64::from(value.is_some()) - u64::from(former.is_some());
+        self.entry_bytes = self.entry_bytes + bytes(value) - bytes(former);
+    }
 }
 
 /// A preserved state.

@@ -30,7 +30,7 @@ fn length_within(stat: &Stat, offset: u64, length: u64) -> u64 {
 }
 
 pub(super) fn stat(target: &Target<'_>) -> Outcome<OpResult> {
-    let Stat { size, version, mtime_unix_ns } = target.stat()?;
+    let Stat { size, version, mtime_unix_ns, .. } = target.stat()?;
     Ok(Output::Stat { size, version, mtime_unix_ns }.into())
 }
 

@@ -101,6 +101,10 @@ impl<'a> Target<'a> {
         self.stat.map_or(0, |stat| self.next.unwrap_or(stat.version))
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        self.limits
+    }
+
     pub(crate) fn tell(&mut self, fact: Fact) {
         self.facts.push(fact);
     }
@@ -149,9 +153,13 @@ impl<'a> Target<'a> {
         Ok((page, more))
     }
 
-    /// The object, created when missing.
+    /// The object, created when missing. EDQUOT when there are too many in its pool.
     pub(crate) fn create(&mut self) -> Outcome<()> {
         if self.stat.is_none() {
+            let max = self.limits.objects_per_pool_max;
+            if self.before.is_none() && self.store.totals(self.pool.id).objects >= max {
+                return refuse(Errno::EDQUOT, format!("the pool has objects_per_pool_max = {max} objects"));
+            }
             self.begin_change()?;
             self.changes.push(ObjectChange::Create);
             self.stat = Some(Stat::default());
@@ -159,10 +167,15 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// EFBIG beyond `object_bytes_max`.
+    /// EFBIG beyond `object_bytes_max`, EDQUOT beyond `bytes_per_pool_max`.
     pub(crate) fn write(&mut self, offset: u64, data: Bytes) -> Outcome<()> {
         let end = offset.saturating_add(data.len() as u64);
         self.check_size(end)?;
+        let (stored, max) = (self.store.totals(self.pool.id).bytes, self.limits.bytes_per_pool_max);
+        if stored.saturating_add(data.len() as u64) > max {
+            let rule = format!("the pool has {stored} bytes, bytes_per_pool_max = {max}");
+            return refuse(Errno::EDQUOT, rule);
+        }
         let stat = self.change(ObjectChange::Write { offset, data: data.clone() })?;
         stat.size = stat.size.max(end);
         self.data.write(offset, data);
@@ -197,28 +210,34 @@ impl<'a> Target<'a> {
 
     pub(crate) fn set_xattr(&mut self, name: impl Into<Name>, value: Bytes) -> Outcome<()> {
         let name = name.into();
-        self.change(ObjectChange::SetXattr { name: name.clone(), value: value.clone() })?;
+        let former = self.xattr(&name)?;
+        let change = ObjectChange::SetXattr { name: name.clone(), value: value.clone() };
+        self.change_entry(change, &name, former.as_ref(), Some(&value))?;
         self.xattrs.set(name, Some(value));
         Ok(())
     }
 
     pub(crate) fn remove_xattr(&mut self, name: impl Into<Name>) -> Outcome<()> {
         let name = name.into();
-        self.change(ObjectChange::RemoveXattr { name: name.clone() })?;
+        let former = self.xattr(&name)?;
+        self.change_entry(ObjectChange::RemoveXattr { name: name.clone() }, &name, former.as_ref(), None)?;
         self.xattrs.set(name, None);
         Ok(())
     }
 
     pub(crate) fn omap_set(&mut self, key: impl Into<Name>, value: impl Into<Bytes>) -> Outcome<()> {
         let (key, value) = (key.into(), value.into());
-        self.change(ObjectChange::OmapSet { key: key.clone(), value: value.clone() })?;
+        let former = self.omap_value(&key)?;
+        let change = ObjectChange::OmapSet { key: key.clone(), value: value.clone() };
+        self.change_entry(change, &key, former.as_ref(), Some(&value))?;
         self.omap.set(key, Some(value));
         Ok(())
     }
 
     pub(crate) fn omap_remove(&mut self, key: impl Into<Name>) -> Outcome<()> {
         let key = key.into();
-        self.change(ObjectChange::OmapRemove { key: key.clone() })?;
+        let former = self.omap_value(&key)?;
+        self.change_entry(ObjectChange::OmapRemove { key: key.clone() }, &key, former.as_ref(), None)?;
         self.omap.set(key, None);
         Ok(())
     }
@@ -266,6 +285,36 @@ impl<'a> Target<'a> {
         self.create()?;
         self.changes.push(change);
         Ok(self.stat.get_or_insert_default())
+    }
+
+    /// Changes an xattr or a key. EDQUOT when the object grows beyond a limit by it.
+    fn change_entry(
+        &mut self,
+        change: ObjectChange,
+        name: &[u8],
+        former: Option<&Bytes>,
+        value: Option<&Bytes>,
+    ) -> Outcome<()> {
+        let (entries_max, bytes_max) =
+            (self.limits.entries_per_object_max, self.limits.entry_bytes_per_object_max);
+        let stat = self.change(change)?;
+        let before = *stat;
+        stat.replace_entry(name, former, value);
+        let (entries, bytes) = (stat.entries, stat.entry_bytes);
+        if entries > before.entries && entries > entries_max {
+            let rule = format!(
+                "{entries} xattrs and omap keys are more than entries_per_object_max = {entries_max}"
+            );
+            return refuse(Errno::EDQUOT, rule);
+        }
+        if bytes > before.entry_bytes && bytes > bytes_max {
+            let what = format!("{bytes} bytes of xattrs and omap keys");
+            return refuse(
+                Errno::EDQUOT,
+                format!("{what} are more than entry_bytes_per_object_max = {bytes_max}"),
+            );
+        }
+        Ok(())
     }
 
     /// Preserves HEAD for the snapshots that need it, once.

@@ -26,9 +26,11 @@ pub(super) struct Object {
 /// Named values, in persistent maps: a change of an object with many keys that a clone shares copies a path, not the map.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attributes {
-    pub(super) xattrs: OrdMap<Name, Bytes>,
-    pub(super) omap: OrdMap<Name, Bytes>,
+    pub(super) xattrs: Values,
+    pub(super) omap: Values,
 }
+
+type Values = OrdMap<Name, Bytes>;
 
 #[derive(Debug, Default)]
 pub(super) struct Preserved {
@@ -92,16 +94,16 @@ impl Record {
                 head.stat.size = size;
             }
             ObjectChange::SetXattr { name, value } => {
-                self.head().attributes_mut().xattrs.insert(name, Bytes::copy_from_slice(&value));
+                self.head().set(|attributes| &mut attributes.xattrs, name, Some(&value));
             }
             ObjectChange::RemoveXattr { name } => {
-                self.head().attributes_mut().xattrs.remove(&name);
+                self.head().set(|attributes| &mut attributes.xattrs, name, None);
             }
             ObjectChange::OmapSet { key, value } => {
-                self.head().attributes_mut().omap.insert(key, Bytes::copy_from_slice(&value));
+                self.head().set(|attributes| &mut attributes.omap, key, Some(&value));
             }
             ObjectChange::OmapRemove { key } => {
-                self.head().attributes_mut().omap.remove(&key);
+                self.head().set(|attributes| &mut attributes.omap, key, None);
             }
             ObjectChange::Clone { clone, snaps } => {
                 let object = self.head().clone();
@@ -151,8 +153,13 @@ impl Object {
         self.attributes.as_deref()
     }
 
-    /// To be changed; what a clone shares is copied, which is two pointers.
-    fn attributes_mut(&mut self) -> &mut Attributes {
-        Arc::make_mut(self.attributes.get_or_insert_default())
+    /// Sets or removes an entry of one of the maps. What a clone shares is copied, which is two pointers.
+    fn set(&mut self, map: fn(&mut Attributes) -> &mut Values, name: Name, value: Option<&Bytes>) {
+        let map = map(Arc::make_mut(self.attributes.get_or_insert_default()));
+        let former = match value {
+            Some(value) => map.insert(name.clone(), Bytes::copy_from_slice(value)),
+            None => map.remove(&name),
+        };
+        self.stat.replace_entry(&name, former.as_ref(), value);
     }
 }

@@ -21,6 +21,11 @@ pub(super) fn lock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) 
     }
     let mut state = LockState::load(target, &request.name, caller.now)?;
     admit(&mut state, caller.gid, &request)?;
+    let holders_max = target.limits().holders_per_lock_max;
+    if state.holders.len() >= holders_max as usize {
+        let rule = format!("lock {:?} has holders_per_lock_max = {holders_max} holders", request.name);
+        return refuse(Errno::EDQUOT, rule);
+    }
     state.r#type = request.r#type;
     state.tag = request.tag;
     state.holders.push(Holder {
