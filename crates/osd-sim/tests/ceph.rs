@@ -127,6 +127,21 @@ async fn an_address_is_fenced_and_set_free() {
     assert_eq!(lab.output("ceph osd blocklist ls").await.as_deref(), Some(""));
 }
 
+/// Port 0 and nonce 0 stand for everybody at an IP.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_fenced_is_told_so() {
+    let lab = Lab::new();
+    if lab.output("ceph osd blocklist add 127.0.0.1:0/0").await.is_none() {
+        return;
+    }
+    let put = "rados -p rbd put object /etc/hostname";
+    let (status, _, errors) = lab.run(put).await.expect("it is installed");
+    assert!(status != 0 && errors.contains("(108)"), "{errors}");
+    lab.output("ceph osd blocklist clear").await;
+    let (status, _, errors) = lab.run(put).await.expect("it is installed");
+    assert!(status != 0 && errors.contains("(95)"), "{errors}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_refused_at_once() {
     let lab = Lab::new();

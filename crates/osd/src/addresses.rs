@@ -42,6 +42,11 @@ impl<S: Store> Osd<S> {
         self.done(was_there)
     }
 
+    /// Whether an instance of that address is fenced.
+    pub fn is_address_fenced(&self, address: &str) -> bool {
+        self.blocklist.addresses.contains_key(address)
+    }
+
     /// Fenced addresses, in order, with the end of their entry.
     pub fn fenced_addresses(&self) -> impl Iterator<Item = (&str, Millis)> {
         self.blocklist.addresses.iter().map(|(address, expires)| (address.as_str(), *expires))

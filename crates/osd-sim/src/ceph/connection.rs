@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ceph_wire::{EntityType, Message};
+use ceph_wire::{EntityAddr, EntityType, Message};
 use messenger::{Broken, Connection, Event, Local};
 use monitor::ConnectionId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,8 +86,8 @@ pub(super) async fn serve(shared: &Shared, mut socket: TcpStream, from: SocketAd
     let mut connection = Connection::new(shared.local.clone(), from, frames);
     let mut share = Share { all: shared.arriving.clone(), own: 0 };
     let (outlet, mut inlet) = mpsc::channel(limits.waiting_messages_max);
-    let mut outlet = Some(outlet);
-    let mut subscriber = None;
+    let mut client =
+        Client { from, outlet: Some(outlet), subscriber: None, address: EntityAddr::msgr2(from) };
     let handshake_ends = Instant::now() + limits.handshake_time_max;
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -101,13 +101,13 @@ pub(super) async fn serve(shared: &Shared, mut socket: TcpStream, from: SocketAd
                 }
                 connection.receive(&buffer[..read]);
                 while let Some(event) = connection.next_event()? {
-                    take(shared, &mut connection, &mut outlet, &mut subscriber, event, from)?;
+                    client.take(shared, &mut connection, event)?;
                 }
                 if !share.set(connection.arrived_bytes(), limits.arriving_bytes_max) {
                     return Err(Ended::TooMuch(limits.arriving_bytes_max));
                 }
             }
-            message = inlet.recv(), if subscriber.is_some() => match message {
+            message = inlet.recv(), if client.subscriber.is_some() => match message {
                 Some(message) => connection.send(&message),
                 None => return Err(Ended::Slow),
             },
@@ -116,38 +116,48 @@ pub(super) async fn serve(shared: &Shared, mut socket: TcpStream, from: SocketAd
     }
 }
 
-/// Takes what has happened to whom it concerns.
-fn take(
-    shared: &Shared,
-    connection: &mut Connection,
-    outlet: &mut Option<mpsc::Sender<Message>>,
-    subscriber: &mut Option<Subscriber>,
-    event: Event,
+/// Who is at the other end.
+struct Client {
+    /// Where the connection comes from.
     from: SocketAddr,
-) -> Result<(), Ended> {
-    let (daemons, kind) = (&shared.daemons, shared.local.kind);
-    match event {
-        Event::Claimed { name, gid } => connection.welcome(name, daemons.gid(gid)),
-        Event::Unwelcome { method } => tracing::warn!(
-            %from,
-            "a client offers authentication method {method} only: put 'auth_client_required = none' into its configuration"
-        ),
-        Event::Open(peer) => {
-            tracing::debug!(%from, gid = peer.gid, name = peer.name.id, "a client of the {kind}");
-            if kind == EntityType::Mon {
-                let outlet = outlet.take().expect("a connection opens once");
-                *subscriber = Some(Subscriber { daemons: daemons.clone(), id: daemons.opened(outlet) });
-            }
-        }
-        Event::Message(message) => match subscriber {
-            Some(Subscriber { id, .. }) => daemons.tell(monitor::Event::Message(*id, message))?,
-            None => {
-                if let Some(answer) = daemons.answer(kind, &message)? {
-                    connection.send(&answer);
+    /// Where messages from the monitor go; taken when the connection opens.
+    outlet: Option<mpsc::Sender<Message>>,
+    /// In connections to the monitor that are open.
+    subscriber: Option<Subscriber>,
+    /// What it says of itself when the connection opens.
+    address: EntityAddr,
+}
+
+impl Client {
+    /// Takes what has happened to whom it concerns.
+    fn take(&mut self, shared: &Shared, connection: &mut Connection, event: Event) -> Result<(), Ended> {
+        let (daemons, kind, from) = (&shared.daemons, shared.local.kind, self.from);
+        match event {
+            Event::Claimed { name, gid } => connection.welcome(name, daemons.gid(gid)),
+            Event::Unwelcome { method } => tracing::warn!(
+                %from,
+                "a client offers authentication method {method} only: put 'auth_client_required = none' into its \
+                 configuration"
+            ),
+            Event::Open(peer) => {
+                tracing::debug!(%from, gid = peer.gid, name = peer.name.id, "a client of the {kind}");
+                self.address = peer.address;
+                if kind == EntityType::Mon {
+                    let outlet = self.outlet.take().expect("a connection opens once");
+                    let id = daemons.opened(outlet);
+                    self.subscriber = Some(Subscriber { daemons: daemons.clone(), id });
                 }
             }
-        },
-        Event::Asked(asked) => connection.alive(asked),
+            Event::Message(message) => match &self.subscriber {
+                Some(Subscriber { id, .. }) => daemons.tell(monitor::Event::Message(*id, message))?,
+                None => {
+                    if let Some(answer) = daemons.answer(kind, &self.address, &message)? {
+                        connection.send(&answer);
+                    }
+                }
+            },
+            Event::Asked(asked) => connection.alive(asked),
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -1,11 +1,12 @@
 //! What the door's daemons do with messages.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ceph_wire::mon::{Command, CommandReply};
 use ceph_wire::osd::{OsdOpReply, OsdOpRequest};
-use ceph_wire::{EntityType, Eversion, Message, WireError, kind};
+use ceph_wire::{EntityAddr, EntityType, Eversion, Message, WireError, kind};
 use errno::Errno;
 use monitor::{ConnectionId, Event, Monitor, Send};
 use tokio::sync::mpsc;
@@ -93,10 +94,16 @@ impl Daemons {
     }
 
     /// What the OSD or the manager answers at once; `None` = nothing.
-    pub(super) fn answer(&self, kind: EntityType, message: &Message) -> Result<Option<Message>, WireError> {
+    pub(super) fn answer(
+        &self,
+        kind: EntityType,
+        from: &EntityAddr,
+        message: &Message,
+    ) -> Result<Option<Message>, WireError> {
         Ok(match message.kind {
             kind::OSD_OP if kind == EntityType::Osd => {
-                Some(Message::of(message.tid, &refused(message.read()?, self.epoch())))
+                let errno = if self.is_fenced(from) { Errno::EBLOCKLISTED } else { Errno::EOPNOTSUPP };
+                Some(Message::of(message.tid, &refused(message.read()?, errno, self.epoch())))
             }
             kind::COMMAND => {
                 message.read::<Command>()?;
@@ -108,19 +115,27 @@ impl Daemons {
         })
     }
 
+    /// It is listed itself, or everybody at its IP is: by port 0 and nonce 0.
+    fn is_fenced(&self, address: &EntityAddr) -> bool {
+        let ip = address.socket.map(|socket| SocketAddr::new(socket.ip(), 0));
+        let everybody = EntityAddr { nonce: 0, socket: ip, ..*address };
+        let names = [address, &everybody].map(ToString::to_string);
+        self.daemon.look(|osd| names.iter().any(|name| osd.is_address_fenced(name)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no step panics")
     }
 }
 
-/// No op is served at this door: EOPNOTSUPP at once, so that nobody waits.
-fn refused(request: OsdOpRequest, epoch: u32) -> OsdOpReply {
+/// No op is served at this door: it is refused at once, so that nobody waits.
+fn refused(request: OsdOpRequest, errno: Errno, epoch: u32) -> OsdOpReply {
     let ops = request.ops.into_iter().map(|op| (ceph_wire::osd::OsdOp { data_bytes: 0, ..op }, 0));
     OsdOpReply {
         oid: request.head.oid,
         pg: request.head.spg.pg,
         flags: request.head.flags.into(),
-        result: Errno::EOPNOTSUPP.result(),
+        result: errno.result(),
         bad_replay_version: Eversion::default(),
         epoch,
         ops: ops.collect(),
