@@ -77,6 +77,7 @@ impl From<wire::Snapshot> for Snapshot {
             wire::Protection::Protected => Protection::Protected,
         };
         Self {
+            in_trash: snapshot.namespace() == wire::SnapshotNamespace::Trash,
             id: snapshot.id,
             name: snapshot.name,
             size: snapshot.size,

@@ -21,7 +21,7 @@ use crate::invoke::{ask_lock, invoke};
 use crate::locks;
 use crate::names;
 use crate::opened::{Held, OpenImage, Parts};
-use crate::operations::{Maintenance, is_confirmed, protect, unprotect};
+use crate::operations::{Maintenance, is_confirmed, protect, snap_rename, unprotect};
 use crate::owner::{self, Ask};
 use crate::progress::CallOptions;
 use crate::state::{ImageState, Snapshot};
@@ -204,7 +204,7 @@ impl Image {
         self.invoke(Operation::SnapCreate { name: name.to_owned() }, options).await
     }
 
-    /// Removes a snapshot. ENOENT; EBUSY for one that is protected or has children.
+    /// Removes a snapshot. One with clones goes to the trash, and with the last of them. ENOENT; EBUSY for one that is protected.
     pub async fn snap_remove(&self, name: &str, options: CallOptions) -> Result<()> {
         self.invoke(Operation::SnapRemove { name: name.to_owned() }, options).await
     }
@@ -218,20 +218,28 @@ impl Image {
         invoke(self.image(), Maintenance::Rollback { snapshot: name.to_owned() }, &options).await
     }
 
-    /// Keeps a snapshot from being removed. ENOENT; EBUSY when it is protected already; ENOSYS without layering.
+    /// Gives a snapshot another name. ENOENT; EEXIST for a name that is taken; EINVAL for one that cannot be a name.
+    pub async fn snap_rename(&self, name: &str, new_name: &str) -> Result<()> {
+        names::check_snap_name(new_name)?;
+        snap_rename(self.image(), name, new_name).await
+    }
+
+    /// Keeps a snapshot from being removed. ENOENT; EBUSY when it is protected already, or somebody else changes its protection;
+    /// ENOSYS without layering.
     pub async fn snap_protect(&self, name: &str) -> Result<()> {
         protect(self.image(), name).await
     }
 
-    /// Lets a snapshot be removed. ENOENT; EINVAL when it is not protected; EBUSY when it has children.
+    /// Lets a snapshot be removed. ENOENT; EINVAL when it is not protected; EBUSY when it has children of clone format 1, or
+    /// somebody else changes its protection.
     pub async fn snap_unprotect(&self, name: &str) -> Result<()> {
         unprotect(self.image(), name).await
     }
 
-    /// The snapshots, newest first.
+    /// The snapshots, newest first, without those in the trash.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
         self.refresh_if_stale().await?;
-        Ok(self.image().state().snapshots.clone())
+        Ok(self.image().state().named_snapshots().cloned().collect())
     }
 
     /// Makes reads see a snapshot, or HEAD again. Gives the lock away: an image at a snapshot is not written. ENOENT.

@@ -93,7 +93,7 @@ impl Info {
             order: state.order,
             layout: state.layout,
             features: state.features,
-            snapshots: state.snapshots.clone(),
+            snapshots: state.named_snapshots().cloned().collect(),
             parent,
             gid: image.gid(),
             watch_handle: image.watch_handle.load(Ordering::Relaxed),

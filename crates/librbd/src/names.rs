@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 
 /// Omap of image names and ids of a pool.
 pub const DIRECTORY: &str = "rbd_directory";
+/// Index of the clones of format 1 that a pool holds.
+pub(crate) const CHILDREN: &str = "rbd_children";
 /// Longest image or snapshot name, in bytes: with its prefix it must fit an object name.
 pub const NAME_BYTES_MAX: usize = 96;
 

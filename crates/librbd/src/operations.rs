@@ -8,6 +8,7 @@ mod resize;
 mod rollback;
 mod snap_create;
 mod snap_remove;
+mod snap_rename;
 mod trim;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::state::ImageState;
 use crate::throttle::interrupted;
 pub(crate) use commit::is_confirmed;
 pub(crate) use protect::{protect, unprotect};
+pub(crate) use snap_rename::snap_rename;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::error::{Error, IoError, Result};
 use crate::header::{load_state, read_header};
 use crate::names;
 use crate::object_io::{Detail, ReadOutcome, Source, Window, read_extent};
+use crate::reclaim;
 use crate::state::{ImageState, ParentSpec, View};
 use crate::striping::Extent;
 
@@ -85,18 +86,30 @@ impl ParentImage {
     }
 }
 
-/// Takes a child out of its parent's list of children; one that is not in it, and a parent that has gone, are fine.
-pub(crate) async fn detach_child(child_io: &IoCtx, child_id: &str, parent: &ParentSpec) -> Result<()> {
-    let failed = || Error::osd(format!("detach image id {child_id} from its parent {}", parent.image_id));
-    let io = match child_io.rados().io_ctx(&parent.pool).await {
-        Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
-        io => io.map_err(failed())?,
-    };
-    let pool = child_io.pool().to_owned();
-    let child = wire::Child { snap_id: parent.snap_id, pool, image_id: child_id.to_owned() };
-    let op = ObjectOp::new().assert_exists().exec("rbd", "child_detach", &child);
-    match io.operate(&names::header(&parent.image_id), op).await {
-        Err(error) if error.errno() == Errno::ENOENT => Ok(()),
-        detached => detached.map(drop).map_err(failed()),
-    }
+/// Takes a child out of its parent's list of children; one that is not in it, and a parent that has gone, are fine. A snapshot
+/// in the trash goes with its last child, and then what that leaves is finished, in the parent's parents too.
+pub(crate) fn detach_child<'a>(
+    child_io: &'a IoCtx,
+    child_id: &'a str,
+    parent: &'a ParentSpec,
+) -> BoxFuture<'a, Result<()>> {
+    Box::pin(async move {
+        let failed = || Error::osd(format!("detach image id {child_id} from its parent {}", parent.image_id));
+        let io = match child_io.rados().io_ctx(&parent.pool).await {
+            Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
+            io => io.map_err(failed())?,
+        };
+        let pool = child_io.pool().to_owned();
+        let child = wire::Child { snap_id: parent.snap_id, pool, image_id: child_id.to_owned() };
+        let op = ObjectOp::new().assert_exists().exec("rbd", "child_detach", &child);
+        let op = op.omap_list("", reclaim::PREFIX, 1);
+        let left = match io.operate(&names::header(&parent.image_id), op).await {
+            Err(error) if error.errno() == Errno::ENOENT => return Ok(()),
+            reply => reply.and_then(|reply| reply.omap(2)).map_err(failed())?,
+        };
+        match left.entries.is_empty() {
+            true => Ok(()),
+            false => reclaim::finish_all(&io, &parent.image_id).await,
+        }
+    })
 }

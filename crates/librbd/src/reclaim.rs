@@ -3,7 +3,7 @@
 //!
 //! | key | value | written by | left to do |
 //! |---|---|---|---|
-//! | `reclaim_<snap id, 16 hex digits>` | the parent (`rbd.ParentSpec`) that the image had, empty if none | removal of a snapshot | detach; give the snap id back to the pool |
+//! | `reclaim_<snap id, 16 hex digits>` | the parent (`rbd.ParentSpec`) that the image had, empty if none | class `rbd`, when a snapshot is removed, and when the last child takes one in the trash along | detach; give the snap id back to the pool |
 //! | `reclaim_parent` | the parent | flatten | detach |
 //!
 //! To detach is to take the image out of that parent's list of children, if nothing of the image needs the parent any more.
@@ -37,11 +37,6 @@ struct Intent {
     snap_id: Option<u64>,
     /// To be detached from.
     parent: Option<ParentSpec>,
-}
-
-/// The intent of removing a snapshot from an image that has this parent.
-pub(crate) fn intent(snap_id: u64, parent: Option<&ParentSpec>) -> BTreeMap<String, Bytes> {
-    BTreeMap::from([(format!("{PREFIX}{snap_id:016x}"), parent.map_or_else(Bytes::new, encoded))])
 }
 
 /// The intent of making an image independent of this parent.
@@ -112,7 +107,8 @@ mod tests {
     fn an_intent_says_its_snapshot_and_its_parent() {
         let parent = ParentSpec { pool: "rbd".to_owned(), image_id: "a1".to_owned(), snap_id: 7 };
         for (snap_id, parent) in [(255, None), (u64::MAX, Some(parent.clone()))] {
-            let (key, value) = intent(snap_id, parent.as_ref()).pop_first().expect("one entry");
+            let key = format!("{PREFIX}{snap_id:016x}");
+            let value = parent.as_ref().map_or_else(Bytes::new, encoded);
             assert_eq!(decoded(&key, value), Some(Intent { snap_id: Some(snap_id), parent }));
         }
         let (key, value) = detach_intent(&parent).pop_first().expect("one entry");

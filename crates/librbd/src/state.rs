@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub created_unix_ms: u64,
     /// Registered clones.
     pub child_count: u32,
+    /// Removed by name, and kept until the last of its clones has gone.
+    pub in_trash: bool,
 }
 
 /// Whether a snapshot may be removed.
@@ -152,9 +154,14 @@ impl ImageState {
         self.snapshots.iter().find(|snapshot| snapshot.id == id)
     }
 
-    /// By name.
+    /// By name. Those in the trash have none.
     pub fn snapshot_by_name(&self, name: &str) -> Option<&Snapshot> {
-        self.snapshots.iter().find(|snapshot| snapshot.name == name)
+        self.named_snapshots().find(|snapshot| snapshot.name == name)
+    }
+
+    /// All but those in the trash, descending by id.
+    pub fn named_snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.iter().filter(|snapshot| !snapshot.in_trash)
     }
 
     /// Whether HEAD has the same part in the same parent: what a missing object means, and what a copy-up of it brings.

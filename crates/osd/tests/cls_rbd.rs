@@ -197,7 +197,7 @@ fn a_snapshot_id_that_is_not_newer_is_stale() {
     assert_eq!(add(&mut world, 20, "a"), Ok(()));
     assert_eq!(add(&mut world, 19, "b"), Err(Errno::ESTALE));
     assert_eq!(add(&mut world, 20, "b"), Err(Errno::ESTALE));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 20 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 20, to_trash: false }), Ok(()));
     assert_eq!(add(&mut world, 20, "b"), Err(Errno::ESTALE), "the sequence outlives its snapshots");
     assert_eq!(header(&mut world).snap_seq, 20);
 }
@@ -207,8 +207,11 @@ fn a_snapshot_id_that_is_not_newer_is_stale() {
 fn a_removed_snapshot_is_gone() {
     let mut world = image(0);
     assert_eq!(add(&mut world, 1, "a"), Ok(()));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Ok(()));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Err(Errno::ENOENT));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }), Ok(()));
+    assert_eq!(
+        change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }),
+        Err(Errno::ENOENT)
+    );
     assert_eq!(change(&mut world, "snapshot_get", &SnapshotGet { id: 1 }), Err(Errno::ENOENT));
     assert_eq!(add(&mut world, 2, "a"), Ok(()), "the name is free again");
 }
@@ -232,14 +235,14 @@ fn an_image_has_at_most_as_many_snapshots_as_its_limit() {
     world.must("h", [Op::OmapSet { entries: limit.into() }]);
     assert_eq!((add(&mut world, 1, "a"), add(&mut world, 2, "b")), (Ok(()), Ok(())));
     assert_eq!(add(&mut world, 3, "c"), Err(Errno::EDQUOT));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }), Ok(()));
     assert_eq!(add(&mut world, 3, "c"), Ok(()));
 }
 
 /// Catalogue row 207: protection_status.
 #[test]
 fn protection_is_set_only_with_layering_and_to_known_values() {
-    let protect = |id, protection| SetProtectionStatus { id, protection };
+    let protect = |id, protection| SetProtectionStatus { id, protection, expected: None };
     let mut world = image(0);
     assert_eq!(add(&mut world, 1, "a"), Ok(()));
     assert_eq!(change(&mut world, "set_protection_status", &protect(1, 2)), Err(Errno::ENOEXEC));
@@ -257,13 +260,16 @@ fn a_snapshot_is_removed_only_when_unprotected() {
     let mut world = image(LAYERING);
     assert_eq!(add(&mut world, 1, "a"), Ok(()));
     for protection in [Protection::Protected, Protection::Unprotecting] {
-        let status = SetProtectionStatus { id: 1, protection: protection.into() };
+        let status = SetProtectionStatus { id: 1, protection: protection.into(), expected: None };
         assert_eq!(change(&mut world, "set_protection_status", &status), Ok(()));
-        assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Err(Errno::EBUSY));
+        assert_eq!(
+            change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }),
+            Err(Errno::EBUSY)
+        );
     }
-    let status = SetProtectionStatus { id: 1, protection: Protection::Unprotected.into() };
+    let status = SetProtectionStatus { id: 1, protection: Protection::Unprotected.into(), expected: None };
     assert_eq!(change(&mut world, "set_protection_status", &status), Ok(()));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }), Ok(()));
 }
 
 /// Catalogue row 205: parents_v2.
@@ -336,9 +342,9 @@ fn without_deep_flatten_the_spec_stays_until_its_last_snapshot_goes() {
     assert_eq!(change(&mut world, "parent_detach", &()), Err(Errno::ENOENT), "HEAD has no overlap");
     assert_eq!(add(&mut world, 3, "c"), Ok(()));
     assert_eq!(overlap(&mut world, 3), None, "taken after the flatten");
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }), Ok(()));
     assert!(parent(&mut world).is_some());
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 2 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 2, to_trash: false }), Ok(()));
     assert_eq!(parent(&mut world), None);
 }
 
@@ -358,7 +364,7 @@ fn with_deep_flatten_the_snapshots_lose_the_parent_with_head() {
 fn removing_a_snapshot_keeps_the_parent_of_head() {
     let mut world = image(LAYERING);
     assert_eq!((attach(&mut world, 3, 100), add(&mut world, 1, "a")), (Ok(()), Ok(())));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }), Ok(()));
     assert_eq!(overlap(&mut world, 0), Some(100));
 }
 
@@ -391,9 +397,12 @@ fn a_snapshot_with_children_stays() {
     let mut world = image(LAYERING);
     assert_eq!(add(&mut world, 1, "a"), Ok(()));
     assert_eq!(change(&mut world, "child_attach", &child(1, "c1")), Ok(()));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Err(Errno::EBUSY));
+    assert_eq!(
+        change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }),
+        Err(Errno::EBUSY)
+    );
     assert_eq!(change(&mut world, "child_detach", &child(1, "c1")), Ok(()));
-    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1 }), Ok(()));
+    assert_eq!(change(&mut world, "snapshot_remove", &SnapshotRemove { id: 1, to_trash: false }), Ok(()));
 }
 
 /// Catalogue row 207: op_features.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::header::read_header;
 use crate::names;
 use crate::parent::detach_child;
-use crate::state::ParentSpec;
+use crate::state::{ParentSpec, Snapshot};
 
 /// A clone of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,13 +21,13 @@ pub struct Child {
     pub name: String,
 }
 
-/// Clones of a snapshot, or of all snapshots of the image; also those that are being made. ENOENT for an unknown image or
+/// Clones of a snapshot, or of all snapshots of the image, those in the trash too; also clones that are being made. ENOENT for an unknown image or
 /// snapshot.
 pub async fn children(io: &IoCtx, name: &str, snap: Option<&str>) -> Result<Vec<Child>> {
     let id = image_id(io, name).await?;
     let header = read_header(io, &id).await?;
-    let snapshots: Vec<_> =
-        header.snapshots.iter().filter(|found| snap.is_none_or(|name| found.name == name)).collect();
+    let is_meant = |found: &&Snapshot| snap.is_none_or(|name| found.name == name && !found.in_trash);
+    let snapshots: Vec<_> = header.snapshots.iter().filter(is_meant).collect();
     if let (Some(snap), []) = (snap, &snapshots[..]) {
         let text = format!("image {}/{name} has no snapshot {snap}", io.pool());
         return Err(Error::refused(Errno::ENOENT, text));

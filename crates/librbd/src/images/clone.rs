@@ -37,10 +37,13 @@ pub async fn clone(
 ) -> Result<()> {
     let id = image_id(parent_io, parent).await?;
     let header = read_header(parent_io, &id).await?;
-    let snapshot = header.snapshots.iter().find(|snapshot| snapshot.name == snap).ok_or_else(|| {
-        let text = format!("image {}/{parent} has no snapshot {snap}", parent_io.pool());
-        Error::refused(Errno::ENOENT, text)
-    })?;
+    let snapshot =
+        header.snapshots.iter().find(|snapshot| snapshot.name == snap && !snapshot.in_trash).ok_or_else(
+            || {
+                let text = format!("image {}/{parent} has no snapshot {snap}", parent_io.pool());
+                Error::refused(Errno::ENOENT, text)
+            },
+        )?;
     let options = like_the_parent(&header, snapshot.size, options)?;
     let spec = ParentSpec { pool: parent_io.pool().to_owned(), image_id: id, snap_id: snapshot.id };
     let parent = NewParent { io: parent_io.clone(), spec, size: snapshot.size };

@@ -4,6 +4,7 @@ use proto::cls::rbd::v1 as wire;
 use rados::{IoCtx, ObjectOp};
 
 use super::answering::answering;
+use super::children::children_of;
 use super::directory::id_in_directory;
 use super::unfinished::{Standing, Unfinished, erase, id_of_name, settle};
 use crate::config::Config;
@@ -30,7 +31,8 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
     let removal = Removal { io, name, id: &id, config };
     match settle(io, &id, Some(name)).await? {
         Standing::Complete(header) => {
-            removal.check_no_snapshots(&header)?;
+            removal.look_at_the_trash(&header).await?;
+            removal.check_no_snapshots(&read_header(io, &id).await?)?;
             removal.run(&progress).await
         }
         Standing::BeingMade { by: Some(maker) } => Err(removal.busy(&format!("client.{maker} is making it"))),
@@ -77,14 +79,24 @@ impl Removal<'_> {
         removed
     }
 
-    fn check_no_snapshots(&self, header: &Header) -> Result<()> {
-        match header.snapshots.len() {
-            0 => Ok(()),
-            count => {
-                let why = format!("it has {count} snapshots, which must be removed first");
-                Err(self.refused(Errno::ENOTEMPTY, &why))
-            }
+    /// Snapshots there whose children a crash left in the list go when somebody looks.
+    async fn look_at_the_trash(&self, header: &Header) -> Result<()> {
+        for snapshot in header.snapshots.iter().filter(|snapshot| snapshot.in_trash) {
+            children_of(self.io, self.id, snapshot.id).await?;
         }
+        Ok(())
+    }
+
+    fn check_no_snapshots(&self, header: &Header) -> Result<()> {
+        let in_trash = header.snapshots.iter().filter(|snapshot| snapshot.in_trash).count();
+        let why = match (header.snapshots.len() - in_trash, in_trash) {
+            (0, 0) => return Ok(()),
+            (0, count) => {
+                format!("it has {count} snapshots in the trash, which clones need: flatten or remove those")
+            }
+            (count, _) => format!("it has {count} snapshots, which must be removed first"),
+        };
+        Err(self.refused(Errno::ENOTEMPTY, &why))
     }
 
     /// EBUSY names who has it open besides the watch with this handle.

@@ -1,8 +1,8 @@
-//! Snapshot remove: the header's op vector removes it and leaves the rest as an intent (`reclaim`).
+//! Snapshot remove: the header's op vector removes it and leaves the rest as an intent (`reclaim`). A snapshot that clones need
+//! moves to the trash instead, where the last of them takes it along.
 
 use errno::Errno;
 use proto::cls::rbd::v1 as cls;
-use rados::ObjectOp;
 
 use super::Run;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::images::children_of;
 use crate::reclaim;
 use crate::state::Protection;
 
-/// ENOENT for an unknown name; EBUSY for a protected snapshot and for one with children.
+/// ENOENT for an unknown name; EBUSY for a protected snapshot.
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     let image = &run.image;
     run.check_writable()?;
@@ -28,19 +28,13 @@ pub(super) async fn run(run: &Run, name: &str) -> Result<()> {
     }
     let id = snapshot.id;
     let what = format!("remove snapshot {name} of image {}", image.name);
-    let intent = reclaim::intent(id, before.parent.as_ref().map(|parent| &parent.spec));
-    let remove = |op: ObjectOp| {
-        op.exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id }).omap_set(intent.clone())
-    };
-    match run.commit(&what, remove).await {
-        // Entries of children that a crash left are in the way, and go when they are looked at.
-        Err(busy) if busy.errno() == Errno::EBUSY => {
-            if !children_of(&image.io, &image.id, id).await?.is_empty() {
-                return Err(busy);
-            }
-            run.commit(&what, remove).await?;
+    let input = cls::SnapshotRemove { id, to_trash: true };
+    run.commit(&what, |op| op.exec("rbd", "snapshot_remove", &input)).await?;
+    if image.state().snapshot(id).is_some() {
+        // Entries of children that a crash left keep it in the trash until somebody looks.
+        if let Err(error) = children_of(&image.io, &image.id, id).await {
+            tracing::debug!(image = image.name, %error, "nobody looked at the children of a removed snapshot");
         }
-        removed => removed?,
     }
     reclaim::finish_after_commit(image).await;
     Ok(())

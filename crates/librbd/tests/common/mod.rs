@@ -133,7 +133,12 @@ impl TestImage {
 
     pub(crate) async fn snap_remove(&mut self, name: &str) {
         let id = self.snap_id(name);
-        self.change_header(ObjectOp::new().exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id })).await;
+        self.change_header(ObjectOp::new().exec(
+            "rbd",
+            "snapshot_remove",
+            &cls::SnapshotRemove { id, to_trash: false },
+        ))
+        .await;
         self.io.remove_snap_id(id).await.unwrap();
     }
 

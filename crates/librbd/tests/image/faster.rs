@@ -39,7 +39,8 @@ async fn a_snapshot_whose_unprotect_the_owner_did_not_hear_of_is_removed() {
         soon(owner.snap_create("s", CallOptions::default())).await.unwrap();
         soon(owner.snap_protect("s")).await.unwrap();
         let id = snapshot_id(&owner, "s").await;
-        let input = cls::SetProtectionStatus { id, protection: cls::Protection::Unprotected.into() };
+        let input =
+            cls::SetProtectionStatus { id, protection: cls::Protection::Unprotected.into(), expected: None };
         behind_backs(&other, "img", ObjectOp::new().exec("rbd", "set_protection_status", &input)).await;
         let caller = if is_forwarded { open(&other, "img").await } else { owner.clone() };
         soon(caller.snap_remove("s", CallOptions::default())).await.unwrap();
@@ -57,7 +58,8 @@ async fn a_snapshot_whose_protect_the_owner_did_not_hear_of_stays() {
     let owner = open(&io, "img").await;
     soon(owner.snap_create("s", CallOptions::default())).await.unwrap();
     let id = snapshot_id(&owner, "s").await;
-    let input = cls::SetProtectionStatus { id, protection: cls::Protection::Protected.into() };
+    let input =
+        cls::SetProtectionStatus { id, protection: cls::Protection::Protected.into(), expected: None };
     behind_backs(&io, "img", ObjectOp::new().exec("rbd", "set_protection_status", &input)).await;
     assert_eq!(errno_of(soon(owner.snap_remove("s", CallOptions::default())).await), Errno::EBUSY);
 }
@@ -72,7 +74,8 @@ async fn snapshots_and_sizes_that_the_owner_did_not_hear_of_count() {
     write(&owner, 0, 1).await;
     soon(owner.snap_create("taken", CallOptions::default())).await.unwrap();
     let id = snapshot_id(&owner, "taken").await;
-    let rename = |id| ObjectOp::new().exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id });
+    let rename =
+        |id| ObjectOp::new().exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id, to_trash: false });
     behind_backs(&io, "img", rename(id)).await;
     soon(owner.snap_create("taken", CallOptions::default())).await.unwrap();
 

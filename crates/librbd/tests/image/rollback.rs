@@ -98,7 +98,7 @@ async fn writes_wait_for_the_end_of_a_rollback() {
     assert_eq!(read(&image, 1).await[0], 0x77);
 }
 
-/// Catalogue row 144: SetProtectionStateError; and a count of children that cannot be had leaves the snapshot protected.
+/// Catalogue row 144: SetProtectionStateError; and an index of children that cannot be read leaves the snapshot protected.
 #[tokio::test]
 async fn a_protection_that_cannot_be_changed_is_as_before() {
     let cluster = Cluster::start();
@@ -108,7 +108,7 @@ async fn a_protection_that_cannot_be_changed_is_as_before() {
     assert_eq!(errno_of(soon(image.snap_protect("s")).await), Errno::EIO);
     assert_eq!(errno_of(soon(image.snap_unprotect("s")).await), Errno::EINVAL, "not protected");
     soon(image.snap_protect("s")).await.unwrap();
-    cluster.refuse_next(op("rbd.children_list"), Errno::EIO).await;
+    cluster.refuse_next(op("rbd.get_children"), Errno::EIO).await;
     assert_eq!(errno_of(soon(image.snap_unprotect("s")).await), Errno::EIO);
     assert_eq!(errno_of(soon(image.snap_protect("s")).await), Errno::EBUSY, "still protected");
     soon(image.snap_unprotect("s")).await.unwrap();

@@ -63,7 +63,7 @@ async fn a_stale_snapshot_id_is_given_back_and_a_newer_one_taken() {
     on_header(
         &io,
         "img",
-        ObjectOp::new().exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id: newest }),
+        ObjectOp::new().exec("rbd", "snapshot_remove", &cls::SnapshotRemove { id: newest, to_trash: false }),
     )
     .await;
     let before = cluster.now().await;

@@ -46,7 +46,7 @@ pub(crate) struct SnapLs {
 #[derive(Args, Debug)]
 #[command(
     visible_alias = "remove",
-    after_help = "A protected snapshot, or one with clones, is not removed: EBUSY.
+    after_help = "A protected snapshot is not removed: EBUSY. One with clones loses its name at once, and goes with the last of them.
 
 Examples:
   rbd-client snap rm vm@base"
@@ -68,7 +68,7 @@ pub(crate) struct SnapProtect {
 
 /// Allow a snapshot to be removed again
 #[derive(Args, Debug)]
-#[command(after_help = "A snapshot with clones stays protected: EBUSY.
+#[command(after_help = "Clones of it, which are of format 2, do not need its protection.
 
 Examples:
   rbd-client snap unprotect vm@base")]

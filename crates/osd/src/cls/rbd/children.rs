@@ -6,6 +6,7 @@ use prost::Message;
 use proto::cls::rbd::v1::{Child, ChildrenList, ChildrenListReply, Snapshot};
 
 use super::record::{self, feature};
+use super::snapshots;
 use crate::cls::{decode, done, reply, stored};
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
@@ -13,6 +14,9 @@ use crate::vector::target::Target;
 
 pub(super) fn attach(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let (child, snapshot, mut children) = load(target, input)?;
+    if snapshots::is_in_trash(&snapshot) {
+        return refuse(Errno::ENOENT, format!("snapshot {} is in the trash", snapshot.id));
+    }
     if children.contains(&child) {
         return refuse(Errno::EEXIST, format!("{}/{} is a child already", child.pool, child.image_id));
     }
@@ -47,7 +51,7 @@ fn load(target: &Target<'_>, input: &Bytes) -> Outcome<(Child, Snapshot, Vec<Chi
     Ok((child, snapshot, children))
 }
 
-/// Keeps the set, the snapshot's count and the image's op feature in step.
+/// Keeps the set, the snapshot's count and the image's op feature in step. The last child takes a snapshot in the trash along.
 fn store(target: &mut Target<'_>, mut snapshot: Snapshot, mut children: Vec<Child>) -> Outcome<Bytes> {
     let key = key(snapshot.id);
     snapshot.child_count = children.len() as u32;
@@ -58,20 +62,22 @@ fn store(target: &mut Target<'_>, mut snapshot: Snapshot, mut children: Vec<Chil
     } else {
         record::set(target, key, ChildrenListReply { children }.encode_to_vec())?;
     }
-    let is_parent = record::snapshots(target)?.iter().any(|snapshot| snapshot.child_count > 0);
-    set_clone_parent(target, is_parent)?;
+    match snapshot.child_count == 0 && snapshots::is_in_trash(&snapshot) {
+        true => snapshots::reclaim(target, snapshot.id)?,
+        false => set_op_features(target)?,
+    }
     done()
 }
 
-/// The feature "operations" is set while there is an op feature.
-fn set_clone_parent(target: &mut Target<'_>, is_parent: bool) -> Outcome<()> {
-    let others = record::number(target, record::OP_FEATURES)? & !feature::OP_CLONE_PARENT;
-    let op_features = others | if is_parent { feature::OP_CLONE_PARENT } else { 0 };
+/// Op features say what the snapshots are; the feature "operations" is set while there is one.
+pub(super) fn set_op_features(target: &mut Target<'_>) -> Outcome<()> {
+    let all = record::snapshots(target)?;
+    let flag = |is_set, bit| if is_set { bit } else { 0 };
+    let op_features = flag(all.iter().any(|snapshot| snapshot.child_count > 0), feature::OP_CLONE_PARENT)
+        | flag(all.iter().any(snapshots::is_in_trash), feature::OP_SNAP_TRASH);
     let features = record::number(target, record::FEATURES)? & !feature::OPERATIONS;
-    let operations = if op_features == 0 { 0 } else { feature::OPERATIONS };
     record::set_number(target, record::OP_FEATURES, op_features)?;
-    record::set_number(target, record::FEATURES, features | operations)?;
-    Ok(())
+    record::set_number(target, record::FEATURES, features | flag(op_features != 0, feature::OPERATIONS))
 }
 
 fn children_of(target: &Target<'_>, snap_id: u64) -> Outcome<Vec<Child>> {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use errno::Errno;
 use prost::Message;
-use proto::cls::rbd::v1::{Parent, Snapshot};
+use proto::cls::rbd::v1::{Parent, ParentSpec, Snapshot};
 use store::Name;
 
 use crate::cls::stored;
@@ -39,6 +39,8 @@ pub(super) mod feature {
     pub(in crate::cls::rbd) const OPERATIONS: u64 = 1 << 8;
     /// Op feature: a snapshot has children.
     pub(in crate::cls::rbd) const OP_CLONE_PARENT: u64 = 1 << 0;
+    /// Op feature: a snapshot is in the trash.
+    pub(in crate::cls::rbd) const OP_SNAP_TRASH: u64 = 1 << 3;
 }
 
 /// ENOENT unless the object is an image's header.
@@ -120,6 +122,12 @@ pub(super) fn set_snapshot(target: &mut Target<'_>, snapshot: &Snapshot) -> Outc
 
 pub(super) fn unset_snapshot(target: &mut Target<'_>, id: u64) -> Outcome<()> {
     unset(target, &snapshot_key(id))
+}
+
+/// What clients finish: the snapshot id is to be given back, and the image leaves that parent's list of children if it needs
+/// it no more.
+pub(super) fn set_reclaim(target: &mut Target<'_>, snap_id: u64, parent: Option<&ParentSpec>) -> Outcome<()> {
+    set(target, format!("reclaim_{snap_id:016x}"), parent.map_or_else(Vec::new, Message::encode_to_vec))
 }
 
 fn snapshot_key(id: u64) -> String {
