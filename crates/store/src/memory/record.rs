@@ -94,16 +94,16 @@ impl Record {
                 head.stat.size = size;
             }
             ObjectChange::SetXattr { name, value } => {
-                self.head().set(|attributes| &mut attributes.xattrs, name, Some(&value));
+                self.head().set(|attributes| &mut attributes.xattrs, &name, Some(&value));
             }
             ObjectChange::RemoveXattr { name } => {
-                self.head().set(|attributes| &mut attributes.xattrs, name, None);
+                self.head().set(|attributes| &mut attributes.xattrs, &name, None);
             }
             ObjectChange::OmapSet { key, value } => {
-                self.head().set(|attributes| &mut attributes.omap, key, Some(&value));
+                self.head().set(|attributes| &mut attributes.omap, &key, Some(&value));
             }
             ObjectChange::OmapRemove { key } => {
-                self.head().set(|attributes| &mut attributes.omap, key, None);
+                self.head().set(|attributes| &mut attributes.omap, &key, None);
             }
             ObjectChange::Clone { clone, snaps } => {
                 let object = self.head().clone();
@@ -154,12 +154,12 @@ impl Object {
     }
 
     /// Sets or removes an entry of one of the maps. What a clone shares is copied, which is two pointers.
-    fn set(&mut self, map: fn(&mut Attributes) -> &mut Values, name: Name, value: Option<&Bytes>) {
+    fn set(&mut self, map: fn(&mut Attributes) -> &mut Values, name: &Name, value: Option<&Bytes>) {
         let map = map(Arc::make_mut(self.attributes.get_or_insert_default()));
         let former = match value {
             Some(value) => map.insert(name.clone(), Bytes::copy_from_slice(value)),
-            None => map.remove(&name),
+            None => map.remove(name),
         };
-        self.stat.replace_entry(&name, former.as_ref(), value);
+        self.stat.replace_entry(name, former.as_ref(), value);
     }
 }
