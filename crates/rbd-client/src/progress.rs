@@ -5,10 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use librbd::{OperationEvent, ProgressSink};
 
-use crate::console::{Console, say};
+use crate::{
+    console::{Console, say},
+    size::Human,
+};
 
 /// Lines are printed at these steps, so that a log of a long operation stays short.
 const LINE_STEP_PERCENT: u64 = 10;
+
+/// Where the end is not known, the first line comes after this much.
+const FIRST_LINE_BYTES: u64 = 64 << 20;
 
 /// The progress of one piece of work. Cheap to clone.
 #[derive(Clone)]
@@ -61,6 +67,27 @@ impl Progress {
                 if percent > *last && percent < 100 {
                     *last = percent;
                     say(format_args!("{}: {percent}% complete...", self.shared.label));
+                }
+            }
+        }
+    }
+
+    /// `done` bytes are done, nobody knows of how many.
+    pub(crate) fn so_far(&self, done: u64) {
+        match &self.shared.style {
+            Appearance::Hidden => {}
+            Appearance::Bar(bar) => {
+                bar.set_style(growing());
+                bar.set_position(done);
+            }
+            // A line at 64 MiB, and whenever there is twice as much.
+            Appearance::Lines(last) => {
+                let doublings =
+                    u64::from((done / FIRST_LINE_BYTES).checked_ilog2().map_or(0, |log2| log2 + 1));
+                let mut last = lock(last);
+                if doublings > *last {
+                    *last = doublings;
+                    say(format_args!("{}: {} so far...", self.shared.label, Human(done)));
                 }
             }
         }
@@ -132,6 +159,11 @@ fn bar(label: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix}: [{wide_bar}] {percent}% {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style).with_prefix(label)
+}
+
+fn growing() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix}: {binary_bytes} so far, {binary_bytes_per_sec} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn client(gid: u64) -> String {

@@ -1,15 +1,13 @@
+mod source;
+
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use clap::Args;
 use errno::Errno;
 use librbd::{CallOptions, Image, OpenOptions};
-use tokio::{
-    fs::File,
-    io::{AsyncRead, AsyncReadExt},
-    task::JoinSet,
-    time::timeout,
-};
+use source::Source;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::create::create_options;
 use crate::{
@@ -27,16 +25,20 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(
     after_help = "The image is as large as what was read. From a source whose size is not known, such as standard input, the image grows \
-by doubling while it is written, and is cut to its size at the end. Blocks of zeros are not written. When the import \
+by doubling while it is written, and is cut to its size at the end. Holes of a file are not read, blocks of zeros not written. When the import \
 fails or is interrupted, the half-written image is removed again.
 
 Examples:
   rbd-client import disk.raw vm
-  zstd -dc disk.raw.zst | rbd-client import - rbd/vm --object-size 1M"
+  zstd -dc disk.raw.zst | rbd-client import - rbd/vm --estimated-size 20G"
 )]
 pub(crate) struct Import {
     #[command(flatten)]
     pub(super) names: Named<ImportNames>,
+
+    /// About how much will be read where that is not known, as of standard input: the image has this size at first, and progress is in percent of it
+    #[arg(long, value_name = "SIZE", value_parser = size::image_size)]
+    estimated_size: Option<u64>,
 
     /// Blocks of this size that are zero are not written
     #[arg(long, default_value = "4K", value_name = "SIZE", value_parser = sparse_size)]
@@ -49,18 +51,11 @@ pub(crate) struct Import {
 /// How long the removal of a half-written image may take. It is what an interrupt asks for, so no second one ends it.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is read, and its size where it is known.
-struct Source {
-    reader: Box<dyn AsyncRead + Unpin>,
-    name: String,
-    size: Option<u64>,
-}
-
 impl Import {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let spec = self.spec()?;
-        let mut source = self.open().await?;
-        let options = create_options(source.size.unwrap_or(0), &self.shape)?;
+        let mut source = Source::open(&self.names.path)?;
+        let options = create_options(source.size.or(self.estimated_size).unwrap_or(0), &self.shape)?;
         let io = session.io(&spec).await?;
         session.until_interrupted(async { Ok(librbd::create(&io, &spec.image, &options).await?) }).await?;
 
@@ -92,27 +87,6 @@ impl Import {
         })?;
         name.parse()
             .map_err(|error| Failure::new(Errno::EINVAL, format!("{error}; name the image after the file")))
-    }
-
-    async fn open(&self) -> Result<Source, Failure> {
-        if self.names.path.as_os_str() == "-" {
-            return Ok(Source {
-                reader: Box::new(tokio::io::stdin()),
-                name: "standard input".to_owned(),
-                size: None,
-            });
-        }
-        let failed = |error| Failure::file(&self.names.path, &error);
-        let file = File::open(&self.names.path).await.map_err(failed)?;
-        let metadata = file.metadata().await.map_err(failed)?;
-        if metadata.is_dir() {
-            let text =
-                format!("'{}' is a directory: import reads a file or a device", self.names.path.display());
-            return Err(Failure::new(Errno::EISDIR, text));
-        }
-        // The size of a device or a pipe is not in its metadata.
-        let size = metadata.is_file().then_some(metadata.len());
-        Ok(Source { reader: Box::new(file), name: format!("file '{}'", self.names.path.display()), size })
     }
 }
 
@@ -165,22 +139,22 @@ impl<'a> Filling<'a> {
     }
 
     async fn fill(&mut self, source: &mut Source, progress: &Progress) -> Result<(), Failure> {
+        let expected = source.size.or((self.size > 0).then_some(self.size));
         let mut position = 0;
         loop {
-            let read = read_piece(&mut source.reader, self.piece).await;
-            let bytes = read.map_err(|error| Failure::io(&source.name, &error))?;
+            let (start, bytes) = source.next(position, self.piece).await?;
+            position = start + bytes.len() as u64;
+            if position > self.size {
+                let doubled = self.size.saturating_mul(2).max(position);
+                self.resize(doubled).await?;
+            }
             if bytes.is_empty() {
                 break;
             }
-            let end = position + bytes.len() as u64;
-            if end > self.size {
-                let doubled = self.size.saturating_mul(2).max(end);
-                self.resize(doubled).await?;
-            }
-            self.write(position, &bytes).await?;
-            position = end;
-            if let Some(size) = source.size {
-                progress.at(position, size);
+            self.write(start, &bytes).await?;
+            match expected {
+                Some(expected) if position <= expected => progress.at(position, expected),
+                _ => progress.so_far(position),
             }
         }
         while let Some(written) = self.writes.join_next().await {
@@ -219,18 +193,6 @@ fn joined(written: Result<Result<(), librbd::Error>, tokio::task::JoinError>) ->
         Ok(result) => Ok(result?),
         Err(error) => Err(Failure::new(Errno::EIO, format!("a write did not end: {error}"))),
     }
-}
-
-/// The next `length` bytes, fewer at the end.
-async fn read_piece(reader: &mut (dyn AsyncRead + Unpin), length: usize) -> std::io::Result<Bytes> {
-    let mut piece = BytesMut::with_capacity(length);
-    while piece.len() < length {
-        let left = (length - piece.len()) as u64;
-        if (&mut *reader).take(left).read_buf(&mut piece).await? == 0 {
-            break;
-        }
-    }
-    Ok(piece.freeze())
 }
 
 fn sparse_size(text: &str) -> Result<usize, String> {

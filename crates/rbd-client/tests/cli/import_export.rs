@@ -1,6 +1,6 @@
 use std::{
     io::{Seek, SeekFrom, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     process::Stdio,
 };
 
@@ -184,4 +184,36 @@ async fn a_hangup_that_its_starter_ignores_does_not_end_an_import() {
     let ended = ended(import).await;
     assert_eq!(ended.status, 0, "{}", ended.err);
     assert_eq!(lab.json(&["info", "vm"]).await["size"], 4 * OBJECT);
+}
+
+/// A file of 1 TiB whose data are 8 KiB: reading its holes would take longer than the test's patience.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_takes_as_long_as_there_is_data() {
+    let lab = Lab::start().await;
+    let size: u64 = 1 << 40;
+    let file = std::fs::File::create(lab.path("huge")).expect("the file is made");
+    file.set_len(size).expect("it gets its size");
+    for offset in [(300 << 30) + 4096, size - (5 << 20)] {
+        file.write_all_at(&[7; 4096], offset).expect("it is written");
+    }
+    lab.ok(&["import", "huge", "vm"]).await;
+    let info = lab.json(&["info", "vm"]).await;
+    assert_eq!(info["size"], size);
+    let prefix = info["block_name_prefix"].as_str().expect("a name").to_owned();
+    let object = |offset: u64| format!("{prefix}.{:016x}", offset >> 22);
+    assert_eq!(lab.data_objects().await, [object(300 << 30), object(size - (5 << 20))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_standard_input_shows_how_far_it_is() {
+    let lab = Lab::start().await;
+    let data = vec![0; 130 << 20];
+    let told = lab.run_with_input(&["import", "-", "vm"], &data).await;
+    let lines = ["64 MiB so far...", "128 MiB so far...", "100% complete...done."];
+    assert_eq!(told.err, lines.map(|line| format!("Importing image: {line}\n")).concat());
+    let arguments = ["import", "-", "half", "--estimated-size", "260M"];
+    let told = lab.run_with_input(&arguments, &data).await;
+    assert!(told.err.contains("Importing image: 10% complete...\n"), "{}", told.err);
+    assert!(!told.err.contains("so far"), "{}", told.err);
+    assert_eq!(lab.json(&["info", "half"]).await["size"], data.len());
 }
