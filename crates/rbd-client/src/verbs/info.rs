@@ -52,9 +52,21 @@ impl ImageReport {
         self.info.layout.object_count(self.size())
     }
 
+    /// Every clone here is of format 2, so that having a parent is what clone-child says.
+    fn op_feature_bits(&self) -> u64 {
+        self.info.op_features | u64::from(self.info.parent.is_some()) << 1
+    }
+
     fn op_features(&self) -> Vec<&'static str> {
-        let is_set = |&(bit, _): &(usize, _)| self.info.op_features >> bit & 1 == 1;
+        let bits = self.op_feature_bits();
+        let is_set = |&(bit, _): &(usize, _)| bits >> bit & 1 == 1;
         OP_FEATURES.into_iter().enumerate().filter(is_set).map(|(_, name)| name).collect()
+    }
+
+    /// With the internal one that says that there are operation features.
+    fn features(&self) -> Vec<&'static str> {
+        let operations = (self.op_feature_bits() != 0).then_some("operations");
+        self.info.features.names().into_iter().chain(operations).collect()
     }
 
     fn times(&self) -> [(&'static str, String); 3] {
@@ -92,7 +104,7 @@ impl Report for ImageReport {
             .with("snapshot_count", info.snapshots.len() as u64)
             .with("block_name_prefix", &info.object_prefix)
             .with("format", 2_u64)
-            .with("features", list("feature", info.features.names()))
+            .with("features", list("feature", self.features()))
             .with("op_features", list("op_feature", self.op_features()))
             .with("flags", list("flag", [""; 0]));
         for (name, time) in self.times() {
@@ -117,7 +129,7 @@ impl Report for ImageReport {
             .indented(format_args!("id: {}", info.id))
             .indented(format_args!("block_name_prefix: {}", info.object_prefix))
             .indented("format: 2")
-            .indented(format_args!("features: {}", info.features.names().join(", ")))
+            .indented(format_args!("features: {}", self.features().join(", ")))
             .indented(format_args!("op_features: {}", self.op_features().join(", ")))
             .indented("flags: ");
         for (name, time) in self.times() {

@@ -206,7 +206,7 @@ impl Report for Snapshots {
         let columns = [
             Column::Right("SNAPID"),
             Column::Left("NAME"),
-            Column::Left("SIZE"),
+            Column::Right("SIZE"),
             Column::Left("PROTECTED"),
             Column::Left("TIMESTAMP"),
         ];

@@ -1,5 +1,6 @@
 //! The program, run as people and scripts run it, against an OSD in this process.
 
+mod as_rbd;
 mod blocklist_and_pools;
 mod clock;
 mod faults;
