@@ -8,7 +8,7 @@ use check::{
     Opened, Operation, Outcome, Watch, nothing_left_over,
 };
 use harness::osd::{POOL, header_of, spec};
-use proto::cls::rbd::v1::{DirectoryEntry, Header, Protection};
+use proto::cls::rbd::v1::{DirectoryEntry, Header, Protection, SnapshotNamespace};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::{calls, evidence::log_of, recorder::BLOCK_BYTES, seat::Seat, stage::Stage};
@@ -74,7 +74,7 @@ pub async fn read_everything(stage: &Stage, state: &FinalState) -> Result<Vec<St
         if stage.seats.iter().all(|seat| seat.image_name() != image) {
             judge(spec(&image), calls::export(stage, &image, None, found.size).await?);
         }
-        for FinalSnapshot { name, .. } in &found.snapshots {
+        for FinalSnapshot { name, .. } in found.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
             // Its size is that of its time.
             let longest = stage.setting.shape.size_max();
             judge(
@@ -197,6 +197,7 @@ pub async fn gather(stage: &Stage) -> Result<Gathered> {
             snapshots.push(FinalSnapshot {
                 name: snapshot.name.clone(),
                 protected: snapshot.protection() != Protection::Unprotected,
+                in_trash: snapshot.namespace() == SnapshotNamespace::Trash,
                 children: children.iter().map(|child| name_of(&child.image_id)).collect(),
             });
             gathered.snap_ids.push(snapshot.id);
@@ -233,7 +234,8 @@ pub async fn clear(stage: &Stage) -> Result<Vec<String>> {
         let state = gather(stage).await?.state;
         let mut is_changed = false;
         for (image, found) in &state.images {
-            let unused = found.snapshots.iter().filter(|snapshot| snapshot.children.is_empty());
+            let is_unused = |snapshot: &&FinalSnapshot| snapshot.children.is_empty() && !snapshot.in_trash;
+            let unused = found.snapshots.iter().filter(is_unused);
             for FinalSnapshot { name, protected, .. } in unused {
                 let image = image.strip_prefix("rbd/").unwrap_or(image);
                 is_changed |= remove_snapshot(stage, image, name, *protected, &mut failed).await?;

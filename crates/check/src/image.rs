@@ -71,6 +71,9 @@ pub struct FinalSnapshot {
     /// Whether it may not be removed.
     #[serde(default)]
     pub protected: bool,
+    /// It was removed, and is kept for its clones.
+    #[serde(default)]
+    pub in_trash: bool,
     /// Images that are listed as its clones.
     #[serde(default)]
     pub children: Vec<String>,

@@ -133,7 +133,7 @@ fn protections(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation
         let last = if snapshot.protected { PRESENT } else { ABSENT };
         judge(&format!("protection of snapshot {image}@{name}"), &start(calls, ABSENT), calls, last, action)
     };
-    last.snapshots.iter().filter_map(judge_snapshot).collect()
+    last.snapshots.iter().filter(|snapshot| !snapshot.in_trash).filter_map(judge_snapshot).collect()
 }
 
 fn snapshots(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
@@ -143,7 +143,7 @@ fn snapshots(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> 
             names.insert(snap, ABSENT);
         }
     }
-    for snapshot in &last.snapshots {
+    for snapshot in last.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
         names.insert(&snapshot.name, PRESENT);
     }
     let judge_name = |(name, last): (&str, u64)| {
@@ -302,6 +302,9 @@ mod tests {
         assert_eq!(judged(&script, with_snaps(&[])), ["existence of snapshot i@s"]);
         script.ok("i", snap_remove("s"));
         assert!(judged(&script, with_snaps(&[])).is_empty());
+        let mut in_trash = with_snaps(&["s"]);
+        in_trash.snapshots[0].in_trash = true;
+        assert!(judged(&script, in_trash).is_empty(), "it is kept for its clones");
         assert_eq!(judged(&script, with_snaps(&["s"])), ["existence of snapshot i@s"]);
     }
 
