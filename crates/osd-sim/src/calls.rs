@@ -55,7 +55,7 @@ pub(crate) async fn operate(
     if has_doors {
         copies = arrive(daemon, of_vector(Direction::Request, &request, &named)).await?;
     }
-    let reply = daemon.step(|osd, now| osd.operate(now, &request));
+    let reply = daemon.answer(|osd, now| osd.operate(now, &request)).await;
     if has_doors {
         arrive(daemon, of_vector(Direction::Reply, &request, &named)).await?;
     }

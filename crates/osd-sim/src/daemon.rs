@@ -2,6 +2,7 @@
 
 mod advance;
 mod doors;
+mod held;
 mod late;
 mod outlet;
 mod pace;
@@ -16,7 +17,7 @@ use clock::Clock;
 use errno::Errno;
 use osd::faults::Faults;
 use osd::{Effect, Event, Millis, NotifyReply, OpError, Osd, StreamId, WatchEvent};
-use store::MemoryStore;
+use store::{MemoryStore, Seq, Store};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ use crate::config::{millis, whole_millis};
 use crate::op_stream::Cut;
 use crate::wire;
 pub(crate) use doors::Passage;
+use held::Held;
 use late::LateQueue;
 pub(crate) use outlet::{Inlet, OutletEnd};
 use outlet::{Outlet, QueueMax};
@@ -38,8 +40,12 @@ const FIRST_POOL: &str = "rbd";
 /// How long what is due waits after a step of the timer has panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
+/// Where the objects are.
+pub(crate) type AnyStore = Box<dyn Store + Send>;
+
 /// One OSD at work. Every call steps it under one mutex; the effects are carried out while the mutex is held, by sends
-/// that never wait, so that they happen in the order of the steps.
+/// that never wait, so that they happen in the order of the steps. Neither an answer nor an effect leaves before everything that
+/// its step may have seen is durable.
 pub(crate) struct Daemon {
     state: Mutex<State>,
     clock: Clock,
@@ -48,8 +54,10 @@ pub(crate) struct Daemon {
     watch_queue_max: QueueMax,
     in_flight_ops_max: usize,
     reply_bytes_in_flight_max: usize,
-    /// The next deadline has come nearer.
-    sooner: Notify,
+    /// The next deadline has come nearer, or more is durable.
+    sooner: Arc<Notify>,
+    /// Up to where everything survives.
+    durable: watch::Sender<Seq>,
     /// Sequence of the newest event.
     newest_event: watch::Sender<u64>,
     /// Grows with every change of what a map of the cluster shows.
@@ -63,8 +71,10 @@ pub(crate) struct Daemon {
 }
 
 struct State {
-    osd: Osd<MemoryStore>,
+    osd: Osd<AnyStore>,
     pace: Pace,
+    /// Effects that wait until what they may have seen is durable.
+    held: Held,
     outlets: BTreeMap<StreamId, Outlet>,
     notifies: BTreeMap<u64, oneshot::Sender<NotifyReply>>,
     /// How many calls each session may still have in flight.
@@ -84,18 +94,27 @@ struct State {
 impl Daemon {
     /// Instances of different seeds do not share a gid before one of them has given out a million.
     pub(crate) fn new(config: &Config, seed: u64) -> Result<Self, OpError> {
+        Self::with_store(Box::new(MemoryStore::new()), config, seed)
+    }
+
+    fn with_store(store: AnyStore, config: &Config, seed: u64) -> Result<Self, OpError> {
         let gid_base = (seed & u64::from(u32::MAX)) << 20;
-        let mut osd = Osd::new(MemoryStore::new(), config.of_osd(), gid_base);
+        let mut osd = Osd::new(store, config.of_osd(), gid_base);
+        let sooner = Arc::new(Notify::new());
+        let wake = sooner.clone();
+        osd.wake_when_durable(Box::new(move || wake.notify_one()));
         osd.create_pool(Millis(0), FIRST_POOL).0?;
         for pool in config.pools.iter().filter(|pool| *pool != FIRST_POOL) {
             osd.create_pool(Millis(0), pool).0?;
         }
         let newest_event = watch::Sender::new(osd.newest_event());
         let map_revision = watch::Sender::new(osd.map_revision());
+        let durable = watch::Sender::new(osd.durable());
         let in_flight_ops_max = config.limits.in_flight_ops_per_session_max as usize;
         let state = State {
             osd,
             pace: Pace::new(config.clock.clone()),
+            held: Held::default(),
             outlets: BTreeMap::new(),
             notifies: BTreeMap::new(),
             permits: BTreeMap::new(),
@@ -116,7 +135,8 @@ impl Daemon {
             },
             in_flight_ops_max,
             reply_bytes_in_flight_max: config.reply_bytes_in_flight_max,
-            sooner: Notify::new(),
+            sooner,
+            durable,
             newest_event,
             map_revision,
             closing: CancellationToken::new(),
@@ -126,12 +146,45 @@ impl Daemon {
     }
 
     /// One step of the OSD.
-    pub(crate) fn step<T>(&self, call: impl FnOnce(&mut Osd<MemoryStore>, Millis) -> (T, Vec<Effect>)) -> T {
+    pub(crate) fn step<T>(&self, call: impl FnOnce(&mut Osd<AnyStore>, Millis) -> (T, Vec<Effect>)) -> T {
         self.step_and(call, |_, reply| reply)
     }
 
+    /// One step, and what it may have seen: its reply waits for [`Daemon::until_durable`].
+    pub(crate) fn step_seeing<T>(
+        &self,
+        call: impl FnOnce(&mut Osd<AnyStore>, Millis) -> (T, Vec<Effect>),
+    ) -> (T, Seq) {
+        self.step_and_see(call, |_, reply| reply)
+    }
+
+    /// One step; its reply when it may leave.
+    pub(crate) async fn answer<T>(
+        &self,
+        call: impl FnOnce(&mut Osd<AnyStore>, Millis) -> (T, Vec<Effect>),
+    ) -> T {
+        let (reply, seen) = self.step_seeing(call);
+        self.until_durable(seen).await;
+        reply
+    }
+
+    /// Until everything up to there survives.
+    pub(crate) async fn until_durable(&self, seen: Seq) {
+        if *self.durable.borrow() < seen {
+            // The sender is here as long as somebody waits.
+            let _ = self.durable.subscribe().wait_for(|durable| *durable >= seen).await;
+        }
+    }
+
+    /// What a look at the OSD finds, when it may be told.
+    pub(crate) async fn find<T>(&self, look: impl FnOnce(&Osd<AnyStore>) -> T) -> T {
+        let (found, seen) = self.look(|osd| (look(osd), osd.seen()));
+        self.until_durable(seen).await;
+        found
+    }
+
     /// A look at the OSD that changes nothing.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Osd<MemoryStore>) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Osd<AnyStore>) -> T) -> T {
         look(&self.lock().osd)
     }
 
@@ -175,7 +228,7 @@ impl Daemon {
     /// Starts a notify; its id and its answer to come. The answer is made whether or not anybody waits for it.
     pub(crate) fn notify(
         &self,
-        call: impl FnOnce(&mut Osd<MemoryStore>, Millis) -> (Result<u64, OpError>, Vec<Effect>),
+        call: impl FnOnce(&mut Osd<AnyStore>, Millis) -> (Result<u64, OpError>, Vec<Effect>),
     ) -> Result<(u64, oneshot::Receiver<NotifyReply>), OpError> {
         self.step_and(call, |state, reply| {
             let notify_id = reply?;
@@ -272,21 +325,34 @@ impl Daemon {
     /// A step, and what is to be known to `State` before its effects are carried out.
     fn step_and<T, U>(
         &self,
-        call: impl FnOnce(&mut Osd<MemoryStore>, Millis) -> (T, Vec<Effect>),
+        call: impl FnOnce(&mut Osd<AnyStore>, Millis) -> (T, Vec<Effect>),
         register: impl FnOnce(&mut State, T) -> U,
     ) -> U {
+        self.step_and_see(call, register).0
+    }
+
+    fn step_and_see<T, U>(
+        &self,
+        call: impl FnOnce(&mut Osd<AnyStore>, Millis) -> (T, Vec<Effect>),
+        register: impl FnOnce(&mut State, T) -> U,
+    ) -> (U, Seq) {
         let mut state = self.lock();
         let now = state.look_at_time();
         let (reply, effects) = call(&mut state.osd, now);
         let registered = register(&mut state, reply);
         state.carry_out(now, effects);
         self.finish(&mut state, now);
-        registered
+        (registered, state.osd.seen())
     }
 
-    /// What every step ends with: what faults had delayed until now, the timer, and those who wait for answers or follow the
+    /// What every step ends with: what is durable by now, what faults had delayed until now, the timer, and those who wait for answers or follow the
     /// events.
     fn finish(&self, state: &mut State, now: Millis) {
+        let durable = state.osd.durable();
+        while let Some(effects) = state.held.release(durable) {
+            state.carry_out_at_once(now, effects);
+        }
+        self.durable.send_if_modified(|known| std::mem::replace(known, durable) != durable);
         while let Some(late) = state.late.pop_due(now) {
             state.go_on(now, late);
         }
@@ -335,7 +401,14 @@ impl State {
         self.pace.passed()
     }
 
+    /// Carries effects out, as soon as what they may have seen is durable.
     fn carry_out(&mut self, now: Millis, effects: Vec<Effect>) {
+        if let Some(effects) = self.held.hold(self.osd.seen(), self.osd.durable(), effects) {
+            self.carry_out_at_once(now, effects);
+        }
+    }
+
+    fn carry_out_at_once(&mut self, now: Millis, effects: Vec<Effect>) {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {

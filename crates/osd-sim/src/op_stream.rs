@@ -9,6 +9,7 @@ use errno::Errno;
 use futures_util::{Stream, StreamExt, stream};
 use osd::OpError;
 use proto::osd::v1::{OperateReply, OperateRequest};
+use store::Seq;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,6 +25,8 @@ const EXTRA_REPLIES_QUEUED_MAX: usize = 64;
 /// A reply on its way.
 struct Queued {
     reply: OperateReply,
+    /// What its step may have seen: it leaves when that is durable.
+    seen: Seq,
     /// It counts as an op in flight.
     _op: Option<OwnedSemaphorePermit>,
     /// Its bytes wait for the client.
@@ -60,10 +63,15 @@ where
     let (replies, queued) = mpsc::channel(daemon.in_flight_ops_max() + EXTRA_REPLIES_QUEUED_MAX);
     let ended = daemon.closing.child_token();
     let guard = ended.clone().drop_guard();
-    tokio::spawn(Reader::new(daemon, replies).read(requests, sessions, ended));
-    let replies = ReceiverStream::new(queued).map(move |queued: Result<Queued, Status>| {
+    tokio::spawn(Reader::new(daemon.clone(), replies).read(requests, sessions, ended));
+    let replies = ReceiverStream::new(queued).then(move |queued: Result<Queued, Status>| {
         let _until_the_stream_is_dropped: &DropGuard = &guard;
-        queued.map(|queued| queued.reply)
+        let daemon = daemon.clone();
+        async move {
+            let queued = queued?;
+            daemon.until_durable(queued.seen).await;
+            Ok(queued.reply)
+        }
     });
     let is_cut = cut.token.clone().cancelled_owned();
     let why_cut =

@@ -44,6 +44,7 @@ impl osd_server::Osd for Service {
     async fn connect(&self, request: Request<wire::ConnectRequest>) -> Answer<wire::ConnectReply> {
         let peer = request.remote_addr().map_or_else(|| "peer".to_owned(), |address| address.to_string());
         let connected = self.daemon.connect(&request.into_inner().name, &peer);
+        self.daemon.find(|_| ()).await;
         answer(connected.map(|(gid, address)| wire::ConnectReply {
             gid,
             address,
@@ -55,7 +56,9 @@ impl osd_server::Osd for Service {
 
     async fn disconnect(&self, request: Request<wire::DisconnectRequest>) -> Answer<wire::DisconnectReply> {
         let gid = request.into_inner().gid;
-        answer(self.daemon.step(|osd, now| osd.disconnect(now, gid)).map(|()| wire::DisconnectReply {}))
+        answer(
+            self.daemon.answer(|osd, now| osd.disconnect(now, gid)).await.map(|()| wire::DisconnectReply {}),
+        )
     }
 
     async fn operate(&self, request: Request<wire::OperateRequest>) -> Answer<wire::OperateReply> {
@@ -104,7 +107,7 @@ impl osd_server::Osd for Service {
         let wire::ListWatchersRequest { pool, object } = request.into_inner();
         let call = Call { name: "list_watchers", gid: 0, pool: &pool, object: &object, payload: None };
         let listed = calls::call(&self.daemon, call, || async {
-            self.daemon.step(|osd, now| osd.list_watchers(now, &pool, &object))
+            self.daemon.answer(|osd, now| osd.list_watchers(now, &pool, &object)).await
         });
         let watchers = listed.await?.into_iter().map(convert::watcher).collect();
         Ok(Response::new(wire::ListWatchersReply { watchers }))
@@ -118,7 +121,7 @@ impl osd_server::Osd for Service {
         let expire = span(expire_ms);
         let call = Call { name: "blocklist_add", gid: requester_gid, pool: "", object: "", payload: None };
         let added = calls::call(&self.daemon, call, || async {
-            self.daemon.step(|osd, now| osd.blocklist_add(now, gid, expire, requester_gid))
+            self.daemon.answer(|osd, now| osd.blocklist_add(now, gid, expire, requester_gid)).await
         });
         added.await.map(|()| Response::new(wire::BlocklistAddReply {}))
     }
@@ -128,7 +131,7 @@ impl osd_server::Osd for Service {
         request: Request<wire::BlocklistRemoveRequest>,
     ) -> Answer<wire::BlocklistRemoveReply> {
         let gid = request.into_inner().gid;
-        self.daemon.step(|osd, now| ((), osd.blocklist_remove(now, gid)));
+        self.daemon.answer(|osd, now| ((), osd.blocklist_remove(now, gid))).await;
         answer(Ok(wire::BlocklistRemoveReply {}))
     }
 
@@ -136,7 +139,7 @@ impl osd_server::Osd for Service {
         &self,
         _request: Request<wire::BlocklistListRequest>,
     ) -> Answer<wire::BlocklistListReply> {
-        let entries = self.daemon.step(osd::Osd::blocklist).into_iter();
+        let entries = self.daemon.answer(osd::Osd::blocklist).await.into_iter();
         let entries =
             entries.map(|(gid, expires_in)| wire::BlocklistEntry { gid, expires_in_ms: expires_in.0 });
         answer(Ok(wire::BlocklistListReply { entries: entries.collect() }))
@@ -146,18 +149,18 @@ impl osd_server::Osd for Service {
         &self,
         _request: Request<wire::ListSessionsRequest>,
     ) -> Answer<wire::ListSessionsReply> {
-        let sessions = self.daemon.look(osd::Osd::sessions).into_iter();
+        let sessions = self.daemon.find(osd::Osd::sessions).await.into_iter();
         answer(Ok(wire::ListSessionsReply { sessions: sessions.map(convert::session).collect() }))
     }
 
     async fn create_pool(&self, request: Request<wire::CreatePoolRequest>) -> Answer<wire::CreatePoolReply> {
         let name = request.into_inner().name;
-        let created = self.daemon.step(|osd, now| osd.create_pool(now, &name));
+        let created = self.daemon.answer(|osd, now| osd.create_pool(now, &name)).await;
         answer(created.map(|id| wire::CreatePoolReply { id }))
     }
 
     async fn list_pools(&self, _request: Request<wire::ListPoolsRequest>) -> Answer<wire::ListPoolsReply> {
-        let pools = self.daemon.look(osd::Osd::pools).into_iter();
+        let pools = self.daemon.find(osd::Osd::pools).await.into_iter();
         answer(Ok(wire::ListPoolsReply { pools: pools.map(convert::pool).collect() }))
     }
 
@@ -166,7 +169,7 @@ impl osd_server::Osd for Service {
         request: Request<wire::ListObjectsRequest>,
     ) -> Answer<wire::ListObjectsReply> {
         let wire::ListObjectsRequest { pool, after, prefix, max } = request.into_inner();
-        let listed = self.daemon.look(|osd| osd.list_objects(&pool, &prefix, &after, max));
+        let listed = self.daemon.find(|osd| osd.list_objects(&pool, &prefix, &after, max)).await;
         let text = |(names, more): (Vec<store::Name>, bool)| {
             let names = names.into_iter().map(store::Name::into_text).collect();
             wire::ListObjectsReply { names, more }
@@ -181,7 +184,7 @@ impl osd_server::Osd for Service {
         let wire::AllocateSnapIdRequest { pool, gid, tid } = request.into_inner();
         let call = Call { name: "allocate_snap_id", gid, pool: &pool, object: "", payload: None };
         let allocated = calls::call(&self.daemon, call, || async {
-            self.daemon.step(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid))
+            self.daemon.answer(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid)).await
         });
         allocated.await.map(|snap_id| Response::new(wire::AllocateSnapIdReply { snap_id }))
     }
@@ -193,7 +196,7 @@ impl osd_server::Osd for Service {
         let wire::RemoveSnapIdRequest { pool, snap_id, gid } = request.into_inner();
         let call = Call { name: "remove_snap_id", gid, pool: &pool, object: "", payload: None };
         let removed = calls::call(&self.daemon, call, || async {
-            self.daemon.step(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid))
+            self.daemon.answer(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid)).await
         });
         removed.await.map(|()| Response::new(wire::RemoveSnapIdReply {}))
     }

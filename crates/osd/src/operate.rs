@@ -27,8 +27,8 @@ pub struct Request {
 }
 
 impl<S: Store> Osd<S> {
-    /// Executes a vector, or gives the stored reply if its tid ran before. With the memory store everything that a
-    /// reply shows is durable.
+    /// Executes a vector, or gives the stored reply if its tid ran before. The reply is to be held until what it may have seen
+    /// is durable: [`Osd::seen`].
     ///
     /// EBLOCKLISTED, ENOTCONN: the session is over. ESTALE: the tid is below the watermark. ENOENT: no such pool. EINVAL:
     /// gid 0 or tid 0 with a vector that mutates. EAGAIN: too many stored replies. Others: see

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
-use store::Store;
+use store::{Seq, Store, Wake};
 
 use crate::agenda::{Agenda, Due};
 use crate::blocklist::Blocklist;
@@ -262,6 +262,21 @@ impl<S: Store> Osd<S> {
     /// longer kept.
     pub fn events_after(&self, after: u64, max: usize) -> Vec<Arc<Event>> {
         self.step.log.after(after, max)
+    }
+
+    /// What the last step may have seen: its answer and its effects, reads included, leave when [`Osd::durable`] has reached it.
+    pub fn seen(&self) -> Seq {
+        self.store.newest()
+    }
+
+    /// Up to where everything survives.
+    pub fn durable(&self) -> Seq {
+        self.store.durable()
+    }
+
+    /// `wake` is called whenever [`Osd::durable`] has gone on between two steps.
+    pub fn wake_when_durable(&mut self, wake: Wake) {
+        self.store.wake_when_durable(wake);
     }
 
     /// Sequence of the newest event; 0 before the first.

@@ -3,6 +3,7 @@
 //! A store knows nothing of protocols. Its user reads through [`Store`], makes a [`Transaction`] and submits it; a
 //! transaction is visible at once and durable when [`Store::durable`] has reached its sequence number.
 
+mod boxed;
 mod data;
 mod extents;
 mod hash;
@@ -45,6 +46,9 @@ pub enum StoreError {
 
 /// What a store answers.
 pub type Stored<T> = Result<T, StoreError>;
+
+/// Tells somebody to look again.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// A key and its value.
 pub type Entry = (Name, Bytes);
@@ -103,4 +107,7 @@ pub trait Store {
     fn newest(&self) -> Seq;
     /// Everything up to here survives.
     fn durable(&self) -> Seq;
+    /// From here on `wake` is called, from any thread, whenever [`Store::durable`] has gone on otherwise than within
+    /// [`Store::submit`].
+    fn wake_when_durable(&mut self, wake: Wake);
 }

@@ -9,7 +9,7 @@ use self::pool::Pool;
 use self::record::{Attributes, Object, Record};
 use crate::{
     At, Change, Entry, Extents, HashPlace, Name, ObjectClone, ObjectId, PoolId, Seq, Stat, Store, Stored,
-    Totals, Transaction,
+    Totals, Transaction, Wake,
 };
 
 mod pool;
@@ -158,6 +158,9 @@ impl Store for MemoryStore {
     fn durable(&self) -> Seq {
         self.newest
     }
+
+    /// Nothing here becomes durable later.
+    fn wake_when_durable(&mut self, _: Wake) {}
 }
 
 /// Where a listing begins.

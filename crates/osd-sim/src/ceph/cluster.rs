@@ -3,11 +3,12 @@
 use ceph_wire::EntityAddr;
 use monitor::{Cluster, Fence, PoolState, Refusal, Usage};
 use osd::{Effect, Millis, OpError, Osd};
-use store::MemoryStore;
+
+use crate::daemon::AnyStore;
 
 /// The OSD within one step, and the effects of what the monitor asks of it.
 pub(super) struct InStep<'a> {
-    pub(super) osd: &'a mut Osd<MemoryStore>,
+    pub(super) osd: &'a mut Osd<AnyStore>,
     pub(super) now: Millis,
     pub(super) started_unix_ms: u64,
     pub(super) effects: Vec<Effect>,

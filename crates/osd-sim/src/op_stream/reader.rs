@@ -9,7 +9,7 @@ use osd::OpError;
 use osd::faults::Direction;
 use prost::Message;
 use proto::osd::v1::{OperateReply, OperateRequest};
-use store::Name;
+use store::{Name, Seq};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -34,7 +34,10 @@ pub(super) struct Reader {
     behind: BTreeMap<Place, VecDeque<Admitted>>,
 }
 
-/// Pool and object.
+/// Of a reply that no step made.
+const NOTHING_SEEN: Seq = Seq(0);
+
+/// Pool, namespace and object.
 type Place = (String, Name, Name);
 
 /// A request that counts as in flight.
@@ -48,7 +51,7 @@ struct Admitted {
 /// What a fault has delayed or held.
 enum Late {
     Request(Admitted),
-    Reply(OperateReply, Option<OwnedSemaphorePermit>),
+    Reply(OperateReply, Option<OwnedSemaphorePermit>, Seq),
 }
 
 enum Turn {
@@ -106,7 +109,7 @@ impl Reader {
                     sessions = None;
                 }
                 (Turn::Late(Late::Request(admitted)), _) => self.come_late(admitted).await,
-                (Turn::Late(Late::Reply(reply, permit)), _) => self.send(reply, permit).await,
+                (Turn::Late(Late::Reply(reply, permit, seen)), _) => self.send(reply, permit, seen).await,
                 (Turn::StreamEnded | Turn::Came(_), _) => sessions = None,
                 (Turn::Closing, _) => return,
             }
@@ -117,7 +120,7 @@ impl Reader {
         let (gid, tid) = (request.gid, request.tid);
         let request = match wire::request(request) {
             Ok(request) => request,
-            Err(refusal) => return self.send(wire::reply(tid, Err(refusal)), permit).await,
+            Err(refusal) => return self.send(wire::reply(tid, Err(refusal)), permit, NOTHING_SEEN).await,
         };
         let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
         let has_doors = self.daemon.has_rules() && is_live();
@@ -159,26 +162,26 @@ impl Reader {
             }
             Passage::Refused(error) => {
                 let Admitted { request, permit, .. } = admitted;
-                self.send(wire::reply(request.tid, Err(error)), permit).await;
+                self.send(wire::reply(request.tid, Err(error)), permit, NOTHING_SEEN).await;
             }
             Passage::Lost | Passage::Cut(_) => {}
         }
     }
 
     async fn execute(&mut self, admitted: Admitted) {
-        let reply = self.daemon.step(|osd, now| osd.operate(now, &admitted.request));
+        let (reply, seen) = self.daemon.step_seeing(|osd, now| osd.operate(now, &admitted.request));
         let passage = self.pass(Direction::Reply, &admitted);
         let Admitted { request, permit, .. } = admitted;
         let reply = wire::reply(request.tid, Arc::unwrap_or_clone(reply));
         match passage {
-            Passage::Goes => self.send(reply, permit).await,
-            Passage::Waits(word) => self.put_off(word, Late::Reply(reply, permit)),
+            Passage::Goes => self.send(reply, permit, seen).await,
+            Passage::Waits(word) => self.put_off(word, Late::Reply(reply, permit, seen)),
             Passage::Twice(after) => {
-                self.send(reply.clone(), permit).await;
+                self.send(reply.clone(), permit, seen).await;
                 let word = self.daemon.later(after);
-                self.put_off(word, Late::Reply(reply, None));
+                self.put_off(word, Late::Reply(reply, None, seen));
             }
-            Passage::Refused(error) => self.send(wire::reply(request.tid, Err(error)), permit).await,
+            Passage::Refused(error) => self.send(wire::reply(request.tid, Err(error)), permit, seen).await,
             Passage::Lost | Passage::Cut(_) => {}
         }
     }
@@ -197,9 +200,9 @@ impl Reader {
     }
 
     /// Whoever asked may be gone.
-    async fn send(&mut self, reply: OperateReply, permit: Option<OwnedSemaphorePermit>) {
+    async fn send(&mut self, reply: OperateReply, permit: Option<OwnedSemaphorePermit>, seen: Seq) {
         let bytes = self.room.take(reply.encoded_len());
-        let _ = self.replies.send(Ok(Queued { reply, _op: permit, _bytes: bytes })).await;
+        let _ = self.replies.send(Ok(Queued { reply, seen, _op: permit, _bytes: bytes })).await;
     }
 }
 
