@@ -1,5 +1,6 @@
 use clap::{Args, Subcommand};
-use librbd::{OpenOptions, Protection, Snapshot};
+use errno::Errno;
+use librbd::{CallOptions, OpenOptions, Protection, Snapshot};
 
 use super::call::Call;
 use crate::{
@@ -19,6 +20,8 @@ pub(crate) enum SnapVerb {
     Create(SnapCreate),
     Ls(SnapLs),
     Rm(SnapRm),
+    Rename(SnapRename),
+    Purge(SnapPurge),
     Protect(SnapProtect),
     Unprotect(SnapUnprotect),
     Rollback(SnapRollback),
@@ -56,6 +59,27 @@ pub(crate) struct SnapRm {
     snap: Named<SnapSpec>,
     #[command(flatten)]
     call: Call,
+}
+
+/// Give a snapshot another name
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  rbd-client snap rename vm@base vm@first")]
+pub(crate) struct SnapRename {
+    /// [POOL/]IMAGE@SNAP
+    snap: SnapSpec,
+    /// The same image, and the name that the snapshot gets
+    dest: SnapSpec,
+}
+
+/// Remove all snapshots of an image that are not protected
+#[derive(Args, Debug)]
+#[command(after_help = "With protected snapshots it ends with EBUSY, after the others have gone.
+
+Examples:
+  rbd-client snap purge vm")]
+pub(crate) struct SnapPurge {
+    #[command(flatten)]
+    image: Named<ImageSpec>,
 }
 
 /// Protect a snapshot from being removed
@@ -99,6 +123,8 @@ impl SnapVerb {
             Self::Create(verb) => format!("snap create {}", verb.snap.in_pool(pool)),
             Self::Ls(verb) => format!("snap ls {}", verb.image.in_pool(pool)),
             Self::Rm(verb) => format!("snap rm {}", verb.snap.in_pool(pool)),
+            Self::Rename(verb) => format!("snap rename {}", verb.snap.in_pool(pool)),
+            Self::Purge(verb) => format!("snap purge {}", verb.image.in_pool(pool)),
             Self::Protect(verb) => format!("snap protect {}", verb.snap.in_pool(pool)),
             Self::Unprotect(verb) => format!("snap unprotect {}", verb.snap.in_pool(pool)),
             Self::Rollback(verb) => format!("snap rollback {}", verb.snap.in_pool(pool)),
@@ -110,6 +136,8 @@ impl SnapVerb {
             Self::Create(verb) => verb.run(session).await,
             Self::Ls(verb) => verb.run(session).await,
             Self::Rm(verb) => verb.run(session).await,
+            Self::Rename(verb) => verb.run(session).await,
+            Self::Purge(verb) => verb.run(session).await,
             Self::Protect(verb) => verb.run(session).await,
             Self::Unprotect(verb) => verb.run(session).await,
             Self::Rollback(verb) => verb.run(session).await,
@@ -131,6 +159,45 @@ impl SnapRm {
         let remove = async |image: &librbd::Image, options| image.snap_remove(&self.snap.snap, options).await;
         self.call.call(session, (&self.snap.image, None), &progress, remove).await
     }
+}
+
+impl SnapRename {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        if self.snap.image != self.dest.image {
+            let text = "a snapshot is renamed within its image: both names must be of the same one";
+            return Err(Failure::new(Errno::EINVAL, text));
+        }
+        let work =
+            async |image: &librbd::Image| Ok(image.snap_rename(&self.snap.snap, &self.dest.snap).await?);
+        session.with_image(&self.snap.image, OpenOptions::default(), work).await
+    }
+}
+
+impl SnapPurge {
+    async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let progress = Progress::new("Removing all snapshots", session.console);
+        let purge = async |image: &librbd::Image| purge(image, &progress).await;
+        session.with_image_in_progress(&self.image, OpenOptions::default(), &progress, purge).await
+    }
+}
+
+/// EBUSY names the protected ones.
+async fn purge(image: &librbd::Image, progress: &Progress) -> Result<(), Failure> {
+    let (free, kept): (Vec<_>, Vec<_>) = image
+        .snapshots()
+        .await?
+        .into_iter()
+        .partition(|snapshot| snapshot.protection == Protection::Unprotected);
+    for (removed, snapshot) in (1..).zip(&free) {
+        image.snap_remove(&snapshot.name, CallOptions::default()).await?;
+        progress.at(removed, free.len() as u64);
+    }
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = kept.iter().map(|snapshot| snapshot.name.as_str()).collect();
+    let text = format!("protected snapshots stay: {}; `snap unprotect` lets them go", names.join(", "));
+    Err(Failure::new(Errno::EBUSY, text))
 }
 
 impl SnapRollback {

@@ -66,3 +66,22 @@ async fn a_clone_is_listed_with_its_parent_until_it_is_flattened() {
     assert_eq!(lab.ok(&["children", "vm@base"]).await, "");
     assert_eq!(lab.run(["export", "child", "-"]).await.out, data);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_removes_all_snapshots_but_those_that_are_protected() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    for name in ["vm@a", "vm@b", "vm@c"] {
+        lab.ok(&["snap", "create", name]).await;
+    }
+    lab.ok(&["snap", "rename", "vm@b", "vm@kept"]).await;
+    lab.fails(&["snap", "rename", "vm@kept", "vm@a"], 17).await;
+    lab.fails(&["snap", "rename", "vm@kept", "other@a"], 22).await;
+    lab.ok(&["snap", "protect", "vm@kept"]).await;
+    lab.fails(&["snap", "purge", "vm"], 16).await;
+    let snapshots = lab.json(&["snap", "ls", "vm"]).await;
+    assert_eq!((snapshots.as_array().map(Vec::len), &snapshots[0]["name"]), (Some(1), &json!("kept")));
+    lab.ok(&["snap", "unprotect", "vm@kept"]).await;
+    lab.ok(&["snap", "purge", "vm"]).await;
+    assert_eq!(lab.json(&["snap", "ls", "vm"]).await, json!([]));
+}
