@@ -49,7 +49,7 @@ impl Shape {
             ));
         }
         let given = self.image_features.iter();
-        Ok(given.copied().reduce(|all, feature| all.union(feature)))
+        Ok(given.copied().reduce(Features::union))
     }
 }
 
