@@ -39,7 +39,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn stat(&self, id: &ObjectId, at: At) -> Stored<Option<Stat>> {
-        Ok(self.state(id, at).map(|object| object.stat))
+        Ok(self.state(id, at).map(Object::stat))
     }
 
     fn read(&self, id: &ObjectId, at: At, offset: u64, length: u64) -> Stored<Extents> {
@@ -90,7 +90,7 @@ impl Store for MemoryStore {
         let clones = clones.map(|(&id, clone)| ObjectClone {
             id,
             snaps: clone.snaps.clone(),
-            size: clone.object.stat.size,
+            size: clone.object.size,
         });
         Ok(clones.collect())
     }

@@ -18,7 +18,9 @@ pub(super) struct Record {
 /// One state. Cloning shares everything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
-    pub(super) stat: Stat,
+    pub(super) size: u64,
+    version: u64,
+    mtime_unix_ns: u64,
     pub(super) data: Data,
     attributes: Option<Arc<Attributes>>,
 }
@@ -28,6 +30,9 @@ pub(super) struct Object {
 pub(super) struct Attributes {
     pub(super) xattrs: Values,
     pub(super) omap: Values,
+    /// Of both maps; here, because most objects have neither.
+    entries: u64,
+    entry_bytes: u64,
 }
 
 type Values = OrdMap<Name, Bytes>;
@@ -82,16 +87,16 @@ impl Record {
             ObjectChange::Remove => self.head = None,
             ObjectChange::Write { offset, data } => {
                 let head = self.head();
-                head.stat.size = head.stat.size.max(offset + data.len() as u64);
+                head.size = head.size.max(offset + data.len() as u64);
                 head.data.write(offset, &data);
             }
             ObjectChange::Zero { offset, length } => self.head().data.zero(offset, length),
             ObjectChange::Truncate { size } => {
                 let head = self.head();
-                if size < head.stat.size {
+                if size < head.size {
                     head.data.truncate(size);
                 }
-                head.stat.size = size;
+                head.size = size;
             }
             ObjectChange::SetXattr { name, value } => {
                 self.head().set(|attributes| &mut attributes.xattrs, &name, Some(&value));
@@ -119,7 +124,7 @@ impl Record {
             ObjectChange::DropSnap { snap } => self.drop_snap(snap),
             ObjectChange::Stamp { version, mtime_unix_ns } => {
                 if let Some(head) = &mut self.head {
-                    head.stat = Stat { version, mtime_unix_ns, ..head.stat };
+                    (head.version, head.mtime_unix_ns) = (version, mtime_unix_ns);
                 }
             }
         }
@@ -153,13 +158,22 @@ impl Object {
         self.attributes.as_deref()
     }
 
+    pub(super) fn stat(&self) -> Stat {
+        let Self { size, version, mtime_unix_ns, .. } = *self;
+        let (entries, entry_bytes) =
+            self.attributes().map_or((0, 0), |kept| (kept.entries, kept.entry_bytes));
+        Stat { size, version, mtime_unix_ns, entries, entry_bytes }
+    }
+
     /// Sets or removes an entry of one of the maps. What a clone shares is copied, which is two pointers.
     fn set(&mut self, map: fn(&mut Attributes) -> &mut Values, name: &Name, value: Option<&Bytes>) {
-        let map = map(Arc::make_mut(self.attributes.get_or_insert_default()));
+        let mut stat = self.stat();
+        let attributes = Arc::make_mut(self.attributes.get_or_insert_default());
         let former = match value {
-            Some(value) => map.insert(name.clone(), Bytes::copy_from_slice(value)),
-            None => map.remove(name),
+            Some(value) => map(attributes).insert(name.clone(), Bytes::copy_from_slice(value)),
+            None => map(attributes).remove(name),
         };
-        self.stat.replace_entry(name, former.as_ref(), value);
+        stat.replace_entry(name, former.as_ref(), value);
+        (attributes.entries, attributes.entry_bytes) = (stat.entries, stat.entry_bytes);
     }
 }
