@@ -71,28 +71,29 @@ impl Striker {
                 return self.at_step(&trap, patience, lasts).await;
             }
         };
-        let Some(seat) = self.find(role, patience).await? else { return Ok(Strike::Missed) };
+        let Some((seat, _claim)) = self.find(role, patience).await? else { return Ok(Strike::Missed) };
         let at_ms = self.stage.recorder.now_ms();
-        let done = befall(&self.stage, &seat, fault, lasts).await;
-        self.lock().remove(seat.name());
-        done.map(|()| Strike::Done { at_ms })
+        befall(&self.stage, &seat, fault, lasts).await?;
+        Ok(Strike::Done { at_ms })
     }
 
     /// Waits until somebody in the role takes the step.
     async fn at_step(&self, trap: &Trap, patience: Duration, lasts: Duration) -> Result<Strike> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            let gid = match trap.role {
+            let seat = match trap.role {
                 Role::Operator => None,
-                role => match self.candidate(role).await? {
-                    Some(seat) => Some(seat.gid()),
-                    None => {
-                        sleep(LOOK_INTERVAL).await;
-                        continue;
-                    }
-                },
+                role => self.candidate(role).await?,
             };
-            let set = trap.set(&self.stage, gid).await?;
+            // Who is to die must come back before anything else befalls it: a client whose network is cut cannot start.
+            let claim =
+                seat.as_ref().filter(|_| trap.fault == StepFault::KillAt).map(|seat| self.claim(seat));
+            let is_nobody = seat.is_none() && trap.role != Role::Operator;
+            if is_nobody || matches!(claim, Some(None)) {
+                sleep(LOOK_INTERVAL).await;
+                continue;
+            }
+            let set = trap.set(&self.stage, seat.map(|seat| seat.gid())).await?;
             if let Some(caught) = set.caught(deadline).await? {
                 return self.spring(trap, set, caught, lasts).await;
             }
@@ -161,14 +162,15 @@ impl Striker {
     }
 
     /// Looks for somebody in this role who is not broken yet.
-    async fn find(&self, role: Role, patience: Duration) -> Result<Option<Arc<Seat>>> {
+    async fn find(&self, role: Role, patience: Duration) -> Result<Option<(Arc<Seat>, Claim<'_>)>> {
         let deadline = Instant::now() + patience;
         let mut looks = interval(LOOK_INTERVAL);
         while Instant::now() < deadline {
             looks.tick().await;
-            let candidate = self.candidate(role).await?;
-            if let Some(seat) = candidate.filter(|seat| self.lock().insert(seat.name().to_owned())) {
-                return Ok(Some(seat));
+            if let Some(seat) = self.candidate(role).await?
+                && let Some(claim) = self.claim(&seat)
+            {
+                return Ok(Some((seat, claim)));
             }
         }
         Ok(None)
@@ -189,8 +191,26 @@ impl Striker {
         })
     }
 
+    /// Nothing else breaks this client until the result is dropped; `None` when something does already.
+    fn claim(&self, seat: &Seat) -> Option<Claim<'_>> {
+        let is_first = self.lock().insert(seat.name().to_owned());
+        is_first.then(|| Claim { striker: self, name: seat.name().to_owned() })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client that one strike has for itself.
+struct Claim<'a> {
+    striker: &'a Striker,
+    name: String,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.striker.lock().remove(&self.name);
     }
 }
 
