@@ -25,6 +25,7 @@ use crate::operations::{Maintenance, is_confirmed, protect, snap_rename, unprote
 use crate::owner::{self, Ask};
 use crate::progress::CallOptions;
 use crate::state::{ImageState, Snapshot};
+use crate::usage::{Usage, usage};
 
 /// An open image. Clones share it. It is to be closed with [`Image::close`]; when the last handle goes without, it is closed
 /// in the background.
@@ -240,6 +241,13 @@ impl Image {
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
         self.refresh_if_stale().await?;
         Ok(self.image().state().named_snapshots().cloned().collect())
+    }
+
+    /// What every snapshot and HEAD, which comes last, take up beyond the snapshot before. `progress` gets objects done and all objects; an
+    /// image without snapshots needs none, as it looks at no single object.
+    pub async fn usage(&self, progress: impl FnMut(u64, u64)) -> Result<Vec<Usage>> {
+        self.refresh_if_stale().await?;
+        usage(self.image(), progress).await
     }
 
     /// Makes reads see a snapshot, or HEAD again. Gives the lock away: an image at a snapshot is not written. ENOENT.

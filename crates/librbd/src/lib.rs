@@ -37,6 +37,7 @@ mod requests;
 mod state;
 pub mod striping;
 mod throttle;
+mod usage;
 mod wire;
 
 pub use config::Config;
@@ -54,6 +55,7 @@ pub use parent::ParentImage;
 pub use progress::{CallOptions, OperationEvent, ProgressSink};
 pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, Times, View};
 pub use striping::{Extent, Layout, ObjectExtent};
+pub use usage::Usage;
 
 /// The maintenance operations that are forwarded to the lock's owner.
 pub const OPERATIONS: &[rbd_protocol::Entry] = rbd_protocol::Operation::TABLE;

@@ -156,6 +156,9 @@ impl Place {
             Options::Source { with_snap } => {
                 let image = given("image").or_else(|| positional.next().cloned());
                 let snap = if with_snap { given("snap") } else { None };
+                if image.is_none() && snap.is_some() {
+                    return Err(missing(self));
+                }
                 joined(image, "@", snap, |image, snap| (image, snap))
             }
             Options::Dest => {

@@ -29,4 +29,5 @@ mod story;
 mod support;
 mod traces;
 mod under_io;
+mod usage;
 mod valve;

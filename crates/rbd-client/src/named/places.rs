@@ -61,6 +61,15 @@ impl Names for ImageOrSnapSpec {
     }
 }
 
+impl Names for Option<ImageOrSnapSpec> {
+    const PLACES: &'static [Place] =
+        &[Place { help: "[POOL/]IMAGE[@SNAP]; without it all images", is_required: false, ..IMAGE_OR_SNAP }];
+
+    fn of(mut texts: Texts) -> Result<Self, String> {
+        texts.next_os().map(|text| parsed(&text.to_string_lossy())).transpose()
+    }
+}
+
 impl Names for SnapSpec {
     const PLACES: &'static [Place] = &[SNAP];
 

@@ -7,6 +7,7 @@ mod clock;
 mod clock_report;
 mod clone;
 mod create;
+mod du;
 mod export;
 mod fault;
 mod fault_report;

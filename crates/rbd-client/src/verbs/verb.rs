@@ -3,7 +3,7 @@ use clock::Clock;
 use errno::Errno;
 
 use super::{
-    blocklist::BlocklistVerb, children::Children, clock::ClockVerb, clone::Clone, create::Create,
+    blocklist::BlocklistVerb, children::Children, clock::ClockVerb, clone::Clone, create::Create, du::Du,
     export::Export, fault::FaultVerb, flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls,
     pool::PoolVerb, resize::Resize, rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
 };
@@ -15,6 +15,7 @@ pub(crate) enum Verb {
     Create(Create),
     Ls(Ls),
     Info(Info),
+    Du(Du),
     /// Snapshots of an image
     #[command(subcommand)]
     Snap(SnapVerb),
@@ -65,6 +66,7 @@ impl Verb {
             Self::Create(verb) => format!("create {}", verb.image.in_pool(pool)),
             Self::Ls(verb) => format!("ls {}", verb.pool.as_deref().unwrap_or(pool)),
             Self::Info(verb) => format!("info {}", verb.image.in_pool(pool)),
+            Self::Du(verb) => verb.attempted(pool),
             Self::Snap(verb) => verb.attempted(pool),
             Self::Clone(verb) => {
                 format!("clone {} {}", verb.names.source.in_pool(pool), verb.names.dest.in_pool(pool))
@@ -100,6 +102,7 @@ impl Verb {
             Self::Create(verb) => verb.run(session).await,
             Self::Ls(verb) => verb.run(session).await,
             Self::Info(verb) => verb.run(session).await,
+            Self::Du(verb) => verb.run(session).await,
             Self::Snap(verb) => verb.run(session).await,
             Self::Clone(verb) => verb.run(session).await,
             Self::Children(verb) => verb.run(session).await,

@@ -112,7 +112,7 @@ fn variable(text: &str) -> Option<(&'static str, usize)> {
             return Some(("ID", length));
         }
     }
-    for prefix in ["\"id\":", "\"id\": ", "<id>"] {
+    for prefix in ["\"id\":", "\"id\": ", "<id>", "_id\":", "_id\": ", "_id>"] {
         if let Some(length) = run(prefix, is_digit) {
             return Some(("N", length));
         }

@@ -3,6 +3,7 @@
 mod as_rbd;
 mod blocklist_and_pools;
 mod clock;
+mod du;
 mod faults;
 mod harness;
 mod images;
