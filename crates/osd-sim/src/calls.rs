@@ -41,12 +41,8 @@ where
     reply.map_err(convert::status)
 }
 
-/// One op vector.
-pub(crate) async fn operate(
-    daemon: &Daemon,
-    request: wire::OperateRequest,
-) -> Result<wire::OperateReply, Status> {
-    let tid = request.tid;
+/// One op vector. The bytes of its answer are those of the store.
+pub(crate) async fn operate(daemon: &Daemon, request: wire::OperateRequest) -> Result<osd::Answer, Status> {
     let permit = daemon.admit_op(request.gid).map_err(convert::status)?;
     let request = convert::request(request).map_err(convert::status)?;
     let has_doors = permit.is_some() && daemon.has_rules();
@@ -62,7 +58,7 @@ pub(crate) async fn operate(
     if let Copies::Two(after) = copies {
         daemon.send_copy(after, request);
     }
-    Ok(convert::reply(tid, Ok(Arc::unwrap_or_clone(reply).map_err(convert::status)?)))
+    Arc::unwrap_or_clone(reply).map_err(convert::status)
 }
 
 /// What a vector works on, and its ops, by name.

@@ -17,6 +17,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::daemon::Daemon;
+use crate::wire;
 use reader::Reader;
 
 /// Replies that wait beyond those that count as ops in flight: those that a fault has doubled, and the last word.
@@ -24,7 +25,9 @@ const EXTRA_REPLIES_QUEUED_MAX: usize = 64;
 
 /// A reply on its way.
 struct Queued {
-    reply: OperateReply,
+    tid: u64,
+    /// Its bytes are those of the store until the transport takes it.
+    reply: osd::Reply,
     /// What its step may have seen: it leaves when that is durable.
     seen: Seq,
     /// It counts as an op in flight.
@@ -70,7 +73,7 @@ where
         async move {
             let queued = queued?;
             daemon.until_durable(queued.seen).await;
-            Ok(queued.reply)
+            Ok(wire::reply(queued.tid, queued.reply))
         }
     });
     let is_cut = cut.token.clone().cancelled_owned();

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::{Response, Status};
@@ -21,22 +20,32 @@ const KNOWN_MIN: usize = 64;
 
 /// Room for replies. Whoever has filled it waits: what he asked for next is not done before he has read.
 #[derive(Clone, Debug)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    of: Arc<Semaphore>,
+    bytes_max: usize,
+}
 
 impl Room {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+        let bytes_max = bytes.min(Semaphore::MAX_PERMITS);
+        Self { of: Arc::new(Semaphore::new(bytes_max)), bytes_max }
     }
 
     /// Until there is any room. A reply takes what is left, and more than there is if it is larger.
     pub(crate) async fn wait(&self) {
-        drop(self.0.acquire().await.expect("nobody closes it"));
+        drop(self.of.acquire().await.expect("nobody closes it"));
     }
 
     /// Room for a reply of so many bytes, given back when it is dropped.
     pub(crate) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = bytes.min(self.0.available_permits());
-        self.0.clone().try_acquire_many_owned(bytes.try_into().ok()?).ok()
+        let bytes = bytes.min(self.of.available_permits());
+        self.of.clone().try_acquire_many_owned(bytes.try_into().ok()?).ok()
+    }
+
+    /// The same once there is enough: a reply that is larger than the room has it alone.
+    pub(crate) async fn fill(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let bytes = u32::try_from(bytes.min(self.bytes_max)).unwrap_or(u32::MAX);
+        self.of.clone().acquire_many_owned(bytes).await.expect("nobody closes it")
     }
 }
 
@@ -62,14 +71,14 @@ impl Rooms {
     pub(crate) fn of(&self, peer: Option<SocketAddr>) -> Room {
         let mut known = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = known.rooms.get(&peer).and_then(Weak::upgrade) {
-            return Room(room);
+            return Room { of: room, bytes_max: self.bytes_max.min(Semaphore::MAX_PERMITS) };
         }
         if known.rooms.len() >= known.max {
             known.rooms.retain(|_, room| room.strong_count() > 0);
             known.max = KNOWN_MIN.max(2 * known.rooms.len());
         }
         let room = Room::new(self.bytes_max);
-        known.rooms.insert(peer, Arc::downgrade(&room.0));
+        known.rooms.insert(peer, Arc::downgrade(&room.of));
         room
     }
 }
@@ -78,14 +87,13 @@ impl Rooms {
 #[derive(Clone)]
 struct Held {
     _room: Room,
-    _bytes: Option<Arc<OwnedSemaphorePermit>>,
+    _bytes: Arc<OwnedSemaphorePermit>,
 }
 
-/// A reply that takes room until it is sent.
-pub(crate) fn held<T: Message>(room: Room, reply: T) -> Response<T> {
-    let bytes = room.take(reply.encoded_len()).map(Arc::new);
+/// A reply that keeps the room it has taken until it is sent.
+pub(crate) fn held<T>(room: Room, bytes: OwnedSemaphorePermit, reply: T) -> Response<T> {
     let mut response = Response::new(reply);
-    response.extensions_mut().insert(Held { _room: room, _bytes: bytes });
+    response.extensions_mut().insert(Held { _room: room, _bytes: Arc::new(bytes) });
     response
 }
 
@@ -144,6 +152,7 @@ mod tests {
     use futures_util::FutureExt;
     use http_body::Body as _;
     use http_body_util::BodyExt;
+    use prost::Message;
     use proto::osd::v1::NotifyReply;
 
     use super::*;
@@ -160,6 +169,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn replies_that_are_ready_at_once_have_the_room_one_after_the_other() {
+        let room = Room::new(1000);
+        let first = room.fill(600).await;
+        assert!(room.fill(600).now_or_never().is_none());
+        drop(first);
+        let large = room.fill(4000).await;
+        assert!(room.fill(1).now_or_never().is_none(), "a larger one has it alone");
+        drop(large);
+        assert!(room.fill(600).now_or_never().is_some());
+    }
+
+    #[tokio::test]
     async fn connections_that_are_gone_are_forgotten() {
         let rooms = Rooms::new(1000);
         for port in 1..10_000 {
@@ -172,7 +193,9 @@ mod tests {
     async fn a_reply_takes_room_until_its_last_piece_is_sent() {
         let rooms = Rooms::new(1000);
         let reply = NotifyReply { notify_id: u64::MAX, ..NotifyReply::default() };
-        let (_, _, extensions) = held(rooms.of(None), reply).into_parts();
+        let room = rooms.of(None);
+        let bytes = room.fill(reply.encoded_len()).await;
+        let (_, _, extensions) = held(room, bytes, reply).into_parts();
         let message = Bytes::from(vec![7; 2 * PIECE_BYTES + 1]);
         let body = http_body_util::Full::new(message).map_err(|never| match never {});
         let mut response = http::Response::new(Body::new(body));
@@ -180,13 +203,13 @@ mod tests {
         let mut body = in_pieces(response).into_body();
         let mut lengths = Vec::new();
         while !body.is_end_stream() {
-            assert!(rooms.of(None).0.available_permits() < 1000);
+            assert!(rooms.of(None).of.available_permits() < 1000);
             let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
             let frame = frame.await.expect("there is more").expect("it does not fail");
             lengths.push(frame.into_data().expect("data").len());
         }
         assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 1]);
         drop(body);
-        assert_eq!(rooms.of(None).0.available_permits(), 1000);
+        assert_eq!(rooms.of(None).of.available_permits(), 1000);
     }
 }

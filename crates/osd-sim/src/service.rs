@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use osd::OpError;
 use osd::vector::CALL_NOTIFY;
+use prost::Message;
 use proto::osd::v1 as wire;
 use rpc::osd::osd_server;
 use tonic::{Request, Response, Status, Streaming};
@@ -64,7 +65,11 @@ impl osd_server::Osd for Service {
     async fn operate(&self, request: Request<wire::OperateRequest>) -> Answer<wire::OperateReply> {
         let room = self.rooms.of(request.remote_addr());
         room.wait().await;
-        calls::operate(&self.daemon, request.into_inner()).await.map(|reply| replies::held(room, reply))
+        let request = request.into_inner();
+        let tid = request.tid;
+        let reply = Ok(calls::operate(&self.daemon, request).await?);
+        let bytes = room.fill(convert::reply_bytes(&reply)).await;
+        Ok(replies::held(room, bytes, convert::reply(tid, reply)))
     }
 
     async fn operate_stream(
@@ -93,7 +98,11 @@ impl osd_server::Osd for Service {
             Ok((notify_id, to_come.await))
         });
         match answered.await? {
-            (notify_id, Ok(reply)) => Ok(replies::held(room, convert::notify_reply(notify_id, reply))),
+            (notify_id, Ok(reply)) => {
+                let reply = convert::notify_reply(notify_id, reply);
+                let bytes = room.fill(reply.encoded_len()).await;
+                Ok(replies::held(room, bytes, reply))
+            }
             (notify_id, Err(_)) => {
                 Err(Status::internal(format!("notify {notify_id} was dropped unanswered")))
             }

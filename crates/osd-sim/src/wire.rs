@@ -65,6 +65,33 @@ fn names(names: Vec<String>) -> Vec<Name> {
     names.into_iter().map(Name::from).collect()
 }
 
+/// About how many bytes the reply has when what it refers to is resolved.
+pub(crate) fn reply_bytes(reply: &osd::Reply) -> usize {
+    /// Of what has a size of its own kind, and little of it.
+    const SMALL: u64 = 64;
+    let of_entries = |entries: &Entries| -> u64 {
+        entries.iter().map(|(name, value)| name.len() as u64 + value.len() as u64 + SMALL).sum()
+    };
+    let of_result = |result: &OpResult| -> u64 {
+        SMALL
+            + match &result.output {
+                Output::Done | Output::Stat { .. } => 0,
+                Output::Read { length, .. } => *length,
+                Output::SparseRead { data } => data.allocated() + SMALL * data.runs() as u64,
+                Output::Xattrs { entries } | Output::Omap { entries, .. } => of_entries(entries),
+                Output::Exec { output } => output.len() as u64,
+                Output::ListSnaps { clones, .. } => {
+                    clones.iter().map(|clone| SMALL + 8 * clone.snaps.len() as u64).sum()
+                }
+            }
+    };
+    let bytes = match reply {
+        Ok(answer) => answer.results.iter().map(of_result).sum::<u64>(),
+        Err(refusal) => refusal.text.len() as u64,
+    };
+    usize::try_from(SMALL + bytes).unwrap_or(usize::MAX)
+}
+
 /// Resolves the bytes that the reply refers to: not under the OSD's mutex.
 pub(crate) fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
     match reply {
@@ -222,5 +249,38 @@ pub(crate) fn event(event: &osd::Event) -> wire::Event {
         arguments: event.arguments.clone(),
         payload: event.payload.clone(),
         payload_bytes: event.payload_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_that_waits_counts_at_least_what_it_has_when_it_is_sent() {
+        let mut data = store::Extents::new();
+        data.push(4096, vec![7; 100_000].into());
+        let entries: Entries = [("key".into(), Bytes::from_static(b"value"))].into();
+        let outputs = [
+            Output::Done,
+            Output::Read { data: data.clone(), offset: 0, length: 200_000 },
+            Output::SparseRead { data },
+            Output::Xattrs { entries: entries.clone() },
+            Output::Omap { entries, more: true },
+            Output::Exec { output: vec![7; 3000].into() },
+            Output::ListSnaps {
+                seq: 9,
+                clones: vec![ObjectClone { id: 9, snaps: vec![9, 8, 7], size: 1 << 40 }],
+                head_exists: true,
+            },
+        ];
+        for output in outputs {
+            let answer = osd::Answer { version: 1, results: vec![output.into()] };
+            let counted = reply_bytes(&Ok(answer.clone()));
+            let sent = reply(1, Ok(answer)).encoded_len();
+            assert!((sent..sent + 200).contains(&counted), "{counted} for {sent}");
+        }
     }
 }

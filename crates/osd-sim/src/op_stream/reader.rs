@@ -7,8 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt};
 use osd::OpError;
 use osd::faults::Direction;
-use prost::Message;
-use proto::osd::v1::{OperateReply, OperateRequest};
+use proto::osd::v1::OperateRequest;
 use store::{Name, Seq};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +36,9 @@ pub(super) struct Reader {
 /// Of a reply that no step made.
 const NOTHING_SEEN: Seq = Seq(0);
 
+/// To the vector of this number.
+type Reply = (u64, osd::Reply);
+
 /// Pool, namespace and object.
 type Place = (String, Name, Name);
 
@@ -51,7 +53,7 @@ struct Admitted {
 /// What a fault has delayed or held.
 enum Late {
     Request(Admitted),
-    Reply(OperateReply, Option<OwnedSemaphorePermit>, Seq),
+    Reply(Reply, Option<OwnedSemaphorePermit>, Seq),
 }
 
 enum Turn {
@@ -120,7 +122,7 @@ impl Reader {
         let (gid, tid) = (request.gid, request.tid);
         let request = match wire::request(request) {
             Ok(request) => request,
-            Err(refusal) => return self.send(wire::reply(tid, Err(refusal)), permit, NOTHING_SEEN).await,
+            Err(refusal) => return self.send((tid, Err(refusal)), permit, NOTHING_SEEN).await,
         };
         let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
         let has_doors = self.daemon.has_rules() && is_live();
@@ -162,7 +164,7 @@ impl Reader {
             }
             Passage::Refused(error) => {
                 let Admitted { request, permit, .. } = admitted;
-                self.send(wire::reply(request.tid, Err(error)), permit, NOTHING_SEEN).await;
+                self.send((request.tid, Err(error)), permit, NOTHING_SEEN).await;
             }
             Passage::Lost | Passage::Cut(_) => {}
         }
@@ -172,7 +174,7 @@ impl Reader {
         let (reply, seen) = self.daemon.step_seeing(|osd, now| osd.operate(now, &admitted.request));
         let passage = self.pass(Direction::Reply, &admitted);
         let Admitted { request, permit, .. } = admitted;
-        let reply = wire::reply(request.tid, Arc::unwrap_or_clone(reply));
+        let reply = (request.tid, Arc::unwrap_or_clone(reply));
         match passage {
             Passage::Goes => self.send(reply, permit, seen).await,
             Passage::Waits(word) => self.put_off(word, Late::Reply(reply, permit, seen)),
@@ -181,7 +183,7 @@ impl Reader {
                 let word = self.daemon.later(after);
                 self.put_off(word, Late::Reply(reply, None, seen));
             }
-            Passage::Refused(error) => self.send(wire::reply(request.tid, Err(error)), permit, seen).await,
+            Passage::Refused(error) => self.send((request.tid, Err(error)), permit, seen).await,
             Passage::Lost | Passage::Cut(_) => {}
         }
     }
@@ -200,9 +202,9 @@ impl Reader {
     }
 
     /// Whoever asked may be gone.
-    async fn send(&mut self, reply: OperateReply, permit: Option<OwnedSemaphorePermit>, seen: Seq) {
-        let bytes = self.room.take(reply.encoded_len());
-        let _ = self.replies.send(Ok(Queued { reply, seen, _op: permit, _bytes: bytes })).await;
+    async fn send(&mut self, (tid, reply): Reply, permit: Option<OwnedSemaphorePermit>, seen: Seq) {
+        let bytes = self.room.take(wire::reply_bytes(&reply));
+        let _ = self.replies.send(Ok(Queued { tid, reply, seen, _op: permit, _bytes: bytes })).await;
     }
 }
 
