@@ -43,6 +43,7 @@ pub fn said(payload: &[u8]) -> Option<Said> {
         Payload::Resize(message) => plain("ResizePayload", format!("size {}", message.size)),
         Payload::SnapCreate(message) => plain("SnapCreatePayload", message.name),
         Payload::SnapRemove(message) => plain("SnapRemovePayload", message.name),
+        Payload::Rename(message) => plain("RenamePayload", message.name),
     };
     Some(said)
 }

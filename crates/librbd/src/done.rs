@@ -23,7 +23,7 @@ pub(crate) const DONE: &str = "done_";
 /// Every key of a mark starts with this.
 pub(crate) const LOW: &str = "low_";
 /// Without a mark nothing has ended: requests are numbered from 1.
-const FIRST: u64 = 1;
+pub(crate) const FIRST: u64 = 1;
 /// The mark of a requester that has closed.
 const CLOSED: u64 = u64::MAX;
 

@@ -210,6 +210,13 @@ impl Image {
         self.invoke(Operation::SnapRemove { name: name.to_owned() }, options).await
     }
 
+    /// Gives the image another name in its pool; whoever has it open keeps it open. EEXIST for a name that is taken, and for the one
+    /// that it has; EINVAL for one that cannot be a name.
+    pub async fn rename(&self, new_name: &str, options: CallOptions) -> Result<()> {
+        names::check_image_name(new_name)?;
+        self.invoke(Operation::Rename { name: new_name.to_owned() }, options).await
+    }
+
     async fn invoke(&self, operation: Operation, options: CallOptions) -> Result<()> {
         invoke(self.image(), Maintenance::Forwardable(operation), &options).await
     }
@@ -320,6 +327,11 @@ impl Image {
             tag: list.tag,
         });
         Ok(owner)
+    }
+
+    /// Its id, which stays whatever it is named.
+    pub fn id(&self) -> &str {
+        &self.image().id
     }
 
     /// Name of the header object, which is watched.

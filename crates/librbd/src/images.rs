@@ -9,6 +9,7 @@ mod clone;
 mod create;
 mod directory;
 mod remove;
+pub(crate) mod rename;
 mod unfinished;
 
 pub(crate) use children::children_of;
@@ -16,5 +17,5 @@ pub use children::{Child, children};
 pub use clone::{CloneOptions, clone};
 pub use create::{CreateOptions, create};
 pub(crate) use directory::entry_by_id;
-pub use directory::{image_id, list, watchers};
+pub use directory::{image_id, image_name, list, watchers};
 pub use remove::remove;

@@ -4,7 +4,7 @@ use errno::Errno;
 
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::images::entry_by_id;
+use crate::images::{entry_by_id, image_name};
 use crate::opened::{Held, OpenImage};
 use crate::state::{ParentLink, Snapshot, Times};
 use crate::striping::Layout;
@@ -85,9 +85,11 @@ impl Info {
             Some(parent) => Some(parent_info(image, parent).await?),
             None => None,
         };
+        // Whoever has it open does not hear of a renaming.
+        let name = image_name(&image.io, &image.id).await?.unwrap_or_else(|| image.name.clone());
         Ok(Self {
             pool: image.io.pool().to_owned(),
-            image: image.name.clone(),
+            image: name,
             id: image.id.clone(),
             size: state.size,
             order: state.order,

@@ -48,7 +48,7 @@ pub use features::Features;
 pub use header::{Header, load_state, read_header};
 pub use image::{Image, OpenOptions};
 pub use images::{
-    Child, CloneOptions, CreateOptions, children, clone, create, image_id, list, remove, watchers,
+    Child, CloneOptions, CreateOptions, children, clone, create, image_id, image_name, list, remove, watchers,
 };
 pub use info::{Info, LockOwner, ParentInfo};
 pub use parent::ParentImage;

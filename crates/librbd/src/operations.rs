@@ -4,6 +4,7 @@ mod commit;
 mod flatten;
 mod protect;
 pub(crate) mod queue;
+mod rename;
 mod resize;
 mod rollback;
 mod snap_create;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::done::{self, Known, Recorded};
 use crate::error::{Error, Result};
 use crate::event::ImageEvent;
+use crate::images;
 use crate::opened::OpenImage;
 use crate::owner::{self, Running, notify};
 use crate::reclaim;
@@ -55,6 +57,7 @@ struct Run {
     image: Arc<OpenImage>,
     /// Read between objects.
     cancelled: CancellationToken,
+    id: RequestId,
     /// Set when the request was sent to an owner, to this one or to a former one.
     recorded: Option<Recorded>,
     /// Another client's.
@@ -120,6 +123,7 @@ pub(crate) async fn execute(
     let run = Run {
         image: image.clone(),
         cancelled: running.cancelled.clone(),
+        id: origin.id,
         recorded: recorded(image, operation, origin),
         is_forwarded: origin.forwarded.is_some(),
         progress: Box::new(progress),
@@ -223,6 +227,7 @@ impl Run {
             }
             Maintenance::Forwardable(Operation::SnapCreate { name }) => snap_create::run(self, name).await?,
             Maintenance::Forwardable(Operation::SnapRemove { name }) => snap_remove::run(self, name).await?,
+            Maintenance::Forwardable(Operation::Rename { name }) => rename::run(self, name).await?,
             Maintenance::Rollback { snapshot } => rollback::run(self, snapshot).await?,
         }
         announce_header_update(&self.image).await;
@@ -292,6 +297,13 @@ pub(crate) async fn clean_up(image: &OpenImage) {
         tracing::info!(image = image.name, %error, "what removed snapshots left stays for the next owner");
     }
     forget_requesters(image).await;
+}
+
+/// What a new owner finishes whatever its header says: the names of an image whose renaming was cut, of which the directory knows.
+pub(crate) async fn finish_names(image: &OpenImage) {
+    if let Err(error) = images::rename::finish_names(&image.io, &image.id).await {
+        tracing::info!(image = image.name, %error, "what a renaming left stays for the next owner");
+    }
 }
 
 async fn forget_requesters(image: &OpenImage) {

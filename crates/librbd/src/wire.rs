@@ -72,6 +72,7 @@ payloads! {
     Resize { size, allow_shrink } = ResizePayload,
     SnapCreate { name } = SnapCreatePayload,
     SnapRemove { name } = SnapRemovePayload,
+    Rename { name } = RenamePayload,
 }
 
 fn request_with_header(header: wire::RequestHeader, operation: Operation) -> Option<Message> {
@@ -200,6 +201,7 @@ mod tests {
             request(Operation::Resize { size: 1 << 40, allow_shrink: true }),
             request(Operation::SnapCreate { name: "s".to_owned() }),
             request(Operation::SnapRemove { name: "s".to_owned() }),
+            request(Operation::Rename { name: "s".to_owned() }),
         ];
         let mut operations = BTreeSet::new();
         for message in messages {

@@ -7,7 +7,9 @@ use std::{ffi::OsString, ops::Deref, vec};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind, value_parser};
 
-pub(crate) use places::{ExportNames, ImportNames, LockNames, LockerNames, SourceAndDest};
+pub(crate) use places::{
+    ExportNames, ImportNames, LockNames, LockerNames, RenameNames, SnapRenameNames, SourceAndDest,
+};
 
 /// A position on the command line, and what else may stand for it.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ enum Options {
     },
     /// `--dest`, `--dest-pool`.
     Dest,
+    /// `--dest`, `--dest-snap`.
+    DestSnap,
     /// `--path`.
     Path,
 }
@@ -107,7 +111,7 @@ fn missing(place: &Place) -> clap::Error {
     let instead = match place.options {
         Options::None => "",
         Options::Source { .. } => ", or --image",
-        Options::Dest => ", or --dest",
+        Options::Dest | Options::DestSnap => ", or --dest",
         Options::Path => ", or --path",
     };
     let text = format!("EINVAL: {} was not specified{instead}", place.name);
@@ -140,6 +144,10 @@ impl Place {
                 let command = command.arg(option("dest", "IMAGE", "The new image, instead of its position"));
                 command.arg(option("dest-pool", "POOL", "Pool of the new image"))
             }
+            Options::DestSnap => {
+                let command = command.arg(option("dest", "IMAGE", "The same image, instead of its position"));
+                command.arg(option("dest-snap", "SNAP", "The new name, instead of @SNAP"))
+            }
         }
     }
 
@@ -164,6 +172,10 @@ impl Place {
             Options::Dest => {
                 let image = given("dest").or_else(|| positional.next().cloned());
                 joined(image, "/", given("dest-pool"), |image, pool| (pool, image))
+            }
+            Options::DestSnap => {
+                let image = given("dest").or_else(|| positional.next().cloned());
+                joined(image, "@", given("dest-snap"), |image, snap| (image, snap))
             }
         }
     }

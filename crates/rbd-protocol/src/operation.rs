@@ -7,7 +7,7 @@ pub struct Entry {
     pub name: &'static str,
     /// Number of its payload in `rbd.v1.NotifyMessage`.
     pub payload: u32,
-    /// The op of the header's op vector that makes it true.
+    /// The op that makes it true, in an op vector of the header; of a renaming, in one of the directory.
     pub commit: &'static str,
     /// Names of the operations that do not run beside it at their owner, its own included (facts 5.5).
     pub apart_from: &'static [&'static str],
@@ -68,6 +68,12 @@ operations! {
         /// Its name.
         name: String,
     } = ("snap_remove", payload 10, commit "rbd.snapshot_remove", apart from ["snap_remove"]),
+
+    /// Give the image another name in its pool.
+    Rename {
+        /// The name that it is to have.
+        name: String,
+    } = ("rename", payload 15, commit "rbd.dir_rename_image", apart from ["rename"]),
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl NewImage {
         let id = names::image_id(rados.gid(), rados.next_open_number());
         header.object_prefix = names::object_prefix(&id);
         let parent = self.parent.as_ref().map(|parent| parent.spec.clone());
-        let intent = Unfinished { maker: Some(rados.gid()), parent, former_name: None };
+        let intent = Unfinished { maker: Some(rados.gid()), parent, ..Unfinished::default() };
         let making = self.steps(&id, &intent, &header, abandoned);
         let (made, is_left) = match answering(&mut watch, making).await {
             Ok(()) => (Ok(()), false),

@@ -21,6 +21,11 @@ pub async fn image_id(io: &IoCtx, name: &str) -> Result<String> {
     Err(Error::refused(Errno::ENOENT, format!("image {}/{name} does not exist", io.pool())))
 }
 
+/// The name of the image with this id, if the directory has it.
+pub async fn image_name(io: &IoCtx, id: &str) -> Result<Option<String>> {
+    Ok(entry_by_id(io, id).await?.map(|entry| entry.name))
+}
+
 /// The id that the directory has for a name.
 pub(super) async fn id_in_directory(io: &IoCtx, name: &str) -> Result<Option<String>> {
     let entry = wire::DirectoryEntry { name: name.to_owned(), id: String::new() };

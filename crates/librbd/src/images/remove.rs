@@ -5,7 +5,7 @@ use rados::{IoCtx, ObjectOp};
 
 use super::answering::answering;
 use super::children::children_of;
-use super::directory::id_in_directory;
+use super::directory::{entry_by_id, id_in_directory};
 use super::unfinished::{Standing, Unfinished, erase, id_of_name, settle};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -26,11 +26,12 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
         None => id_in_directory(io, name).await?,
     };
     let Some(id) = known else {
-        return Err(Error::refused(Errno::ENOENT, format!("image {}/{name} does not exist", io.pool())));
+        return Err(no_such_image(io, name));
     };
     let removal = Removal { io, name, id: &id, config };
     match settle(io, &id, Some(name)).await? {
         Standing::Complete(header) => {
+            removal.check_name().await?;
             removal.look_at_the_trash(&header).await?;
             removal.check_no_snapshots(&read_header(io, &id).await?)?;
             removal.run(&progress).await
@@ -39,6 +40,10 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
         Standing::BeingMade { by: None } => erase(io, &id, Some(name), &Unfinished::default()).await,
         Standing::Gone => Ok(()),
     }
+}
+
+fn no_such_image(io: &IoCtx, name: &str) -> Error {
+    Error::refused(Errno::ENOENT, format!("image {}/{name} does not exist", io.pool()))
 }
 
 struct Removal<'a> {
@@ -77,6 +82,14 @@ impl Removal<'_> {
             Err(_) => lock.give_back().await,
         }
         removed
+    }
+
+    /// ENOENT when the id object was left of a renaming that was cut.
+    async fn check_name(&self) -> Result<()> {
+        match entry_by_id(self.io, self.id).await? {
+            Some(entry) if entry.name != self.name => Err(no_such_image(self.io, self.name)),
+            _ => Ok(()),
+        }
     }
 
     /// Snapshots there whose children a crash left in the list go when somebody looks.

@@ -6,7 +6,7 @@
 //! | what | steps, each one op vector |
 //! |---|---|
 //! | make | entry and intent; id object; child's entry at the parent; header; intent off |
-//! | rename | entry renamed and intent; new id object; old id object off; intent off |
+//! | rename | entry renamed and intent; new id object; old id object off; record of a request that was forwarded; intent off |
 //! | remove | intent; header off; child's entry off; id object off; entry and intent off |
 //!
 //! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
@@ -20,6 +20,7 @@ use errno::Errno;
 use prost::Message;
 use proto::cls::rbd::v1 as wire;
 use rados::{IoCtx, ObjectOp, Reply};
+use rbd_protocol::RequestId;
 
 use super::directory::entry_by_id;
 use crate::error::{Error, Result};
@@ -39,6 +40,8 @@ pub(super) struct Unfinished {
     pub(super) parent: Option<ParentSpec>,
     /// The name whose id object may still be there.
     pub(super) former_name: Option<String>,
+    /// Of a renaming: what it was made for. Whoever owns the image's lock sees to the record of that, and takes the intent off.
+    pub(super) request: Option<RequestId>,
 }
 
 /// What there is of an image.
@@ -66,6 +69,11 @@ impl Unfinished {
             maker_gid: self.maker.unwrap_or(0),
             parent: self.parent.as_ref().map(Into::into),
             former_name: self.former_name.clone().unwrap_or_default(),
+            request: self.request.map(|RequestId { gid, open, number }| wire::RenamingRequest {
+                gid,
+                open_number: open,
+                request_number: number,
+            }),
         };
         record.encode_to_vec().into()
     }
@@ -78,6 +86,11 @@ impl Unfinished {
             maker: (record.maker_gid != 0).then_some(record.maker_gid),
             parent: record.parent.map(Into::into),
             former_name: Some(record.former_name).filter(|name| !name.is_empty()),
+            request: record.request.map(|request| RequestId {
+                gid: request.gid,
+                open: request.open_number,
+                number: request.request_number,
+            }),
         })
     }
 }
@@ -115,8 +128,8 @@ pub(super) async fn settle(io: &IoCtx, id: &str, name: Option<&str>) -> Result<S
     let maker = living_maker(io, intent.as_ref()).await?;
     match read_header(io, id).await {
         Ok(header) => {
-            if let Some(intent @ Unfinished { former_name: Some(_), .. }) = &intent {
-                finish_renaming(io, id, intent).await?;
+            if let Some(Unfinished { former_name: Some(former), .. }) = &intent {
+                finish_renaming(io, id, former).await?;
             }
             return Ok(Standing::Complete(Box::new(header)));
         }
@@ -160,17 +173,14 @@ async fn living_maker(io: &IoCtx, intent: Option<&Unfinished>) -> Result<Option<
     Ok(None)
 }
 
-/// The steps after the directory's.
-pub(super) async fn finish_renaming(io: &IoCtx, id: &str, intent: &Unfinished) -> Result<()> {
+/// The steps after the directory's, any number of times. EEXIST when the id object of the new name is another image's.
+pub(super) async fn finish_renaming(io: &IoCtx, id: &str, former: &str) -> Result<()> {
     let Some(entry) = entry_by_id(io, id).await? else { return Ok(()) };
     if !claim_name(io, &entry.name, id).await? {
         let text = format!("the id object of image {}/{} belongs to another image", io.pool(), entry.name);
         return Err(Error::refused(Errno::EEXIST, text));
     }
-    if let Some(former) = &intent.former_name {
-        give_name_back(io, former, id).await?;
-    }
-    finished(io, id, intent).await
+    if former == entry.name { Ok(()) } else { give_name_back(io, former, id).await }
 }
 
 /// Removes what there may be of an image without header: its entry at the parent, its id objects, and last what they are found
@@ -244,8 +254,12 @@ mod tests {
         let parent = ParentSpec { pool: "rbd".to_owned(), image_id: "a1".to_owned(), snap_id: 7 };
         for intent in [
             Unfinished::default(),
-            Unfinished { maker: Some(7), parent: Some(parent), former_name: None },
-            Unfinished { former_name: Some("old".to_owned()), ..Unfinished::default() },
+            Unfinished { maker: Some(7), parent: Some(parent), ..Unfinished::default() },
+            Unfinished {
+                former_name: Some("old".to_owned()),
+                request: Some(RequestId { gid: 4, open: 1, number: 9 }),
+                ..Unfinished::default()
+            },
         ] {
             assert_eq!(Unfinished::decoded("a", intent.encoded()).unwrap(), intent);
         }

@@ -2,10 +2,10 @@
 
 use errno::Errno;
 use rados::ObjectOp;
-use rbd_protocol::{Ended, Failure};
+use rbd_protocol::{Ended, Failure, RequestId};
 
 use super::Run;
-use crate::done::{Record, Recorded};
+use crate::done::{self, Known, Record, Recorded};
 use crate::error::{Error, Result};
 use crate::header::{Header, with_header};
 use crate::lock_class;
@@ -22,26 +22,48 @@ impl Run {
     ///
     /// ERESTART when the lock is not held any more: then nothing has changed. Other errors are those of `change`.
     pub(super) async fn commit(&self, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
-        self.end_with(&Ok(()), what, change).await
+        self.end_with(self.recorded, &Ok(()), what, change).await
     }
 
     /// Leaves only the record that the operation has failed for good: a late copy of the request is not to run it at another
     /// owner. Unrecorded operations leave none. ERESTART when the lock is not held any more.
     pub(super) async fn record_failure(&self, failure: Failure) -> Result<()> {
-        match self.recorded {
-            Some(Recorded { id, .. }) => {
-                let what = format!("record the end of request {id}");
-                self.end_with(&Err(failure), &what, ObjectOp::assert_exists).await
+        self.record_end(self.recorded, &Err(failure)).await
+    }
+
+    /// Leaves only the record of an operation that has become true elsewhere than in the header. Unrecorded operations leave none.
+    pub(super) async fn record_success(&self) -> Result<()> {
+        self.record_end(self.recorded, &Ok(())).await
+    }
+
+    /// The same for a request whose owner may have died before it did.
+    pub(super) async fn record_success_of(&self, id: RequestId) -> Result<()> {
+        match done::look_up(&self.image.io, &self.image.header, id).await? {
+            Known::New => {
+                let request = Recorded { id, low_water_mark: done::FIRST };
+                self.record_end(Some(request), &Ok(())).await
             }
-            None => Ok(()),
+            Known::Ended(_) | Known::Forgotten => Ok(()),
         }
     }
 
-    async fn end_with(&self, ended: &Ended, what: &str, change: impl Fn(ObjectOp) -> ObjectOp) -> Result<()> {
+    async fn record_end(&self, request: Option<Recorded>, ended: &Ended) -> Result<()> {
+        let Some(Recorded { id, .. }) = request else { return Ok(()) };
+        let what = format!("record the end of request {id}");
+        self.end_with(request, ended, &what, ObjectOp::assert_exists).await
+    }
+
+    async fn end_with(
+        &self,
+        request: Option<Recorded>,
+        ended: &Ended,
+        what: &str,
+        change: impl Fn(ObjectOp) -> ObjectOp,
+    ) -> Result<()> {
         let mut rounds = 0;
         let header = loop {
             rounds += 1;
-            let record = self.record(ended).await?;
+            let record = self.record(request, ended).await?;
             match change_header(&self.image, what, |op| record.write(change(op))).await {
                 Err(error) if error.errno() == Errno::ECANCELED && rounds < ROUNDS_MAX => {}
                 header => break header?,
@@ -51,8 +73,8 @@ impl Run {
         Ok(())
     }
 
-    async fn record(&self, ended: &Ended) -> Result<Record> {
-        match self.recorded {
+    async fn record(&self, request: Option<Recorded>, ended: &Ended) -> Result<Record> {
+        match request {
             Some(request) => Record::of(&self.image.io, &self.image.header, request, ended).await,
             None => Ok(Record::default()),
         }

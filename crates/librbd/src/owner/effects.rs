@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event::ImageEvent;
 use crate::gate::Reason;
 use crate::opened::OpenImage;
-use crate::operations::clean_up;
+use crate::operations::{clean_up, finish_names};
 use crate::wire;
 
 impl Owner {
@@ -178,10 +178,13 @@ impl Owner {
 async fn post_acquire(image: &Arc<OpenImage>, acquired: Option<Acquired>) -> OpResult {
     let Acquired { header, has_leftovers } = acquired.ok_or(Errno::EIO)?;
     image.install(header).await.map_err(|error| error.errno())?;
-    if has_leftovers {
-        let cleaning = image.clone();
-        image.tasks.spawn(async move { clean_up(&cleaning).await });
-    }
+    let cleaning = image.clone();
+    image.tasks.spawn(async move {
+        finish_names(&cleaning).await;
+        if has_leftovers {
+            clean_up(&cleaning).await;
+        }
+    });
     Ok(())
 }
 

@@ -20,6 +20,7 @@ mod peer;
 mod random_io;
 mod records;
 mod remove;
+mod rename;
 mod resize;
 mod rewatch;
 mod rollback;

@@ -139,6 +139,10 @@ pub(crate) fn response(result: i32) -> Bytes {
 pub(crate) fn is_request(payload: &Payload) -> bool {
     matches!(
         payload,
-        Payload::Flatten(_) | Payload::Resize(_) | Payload::SnapCreate(_) | Payload::SnapRemove(_)
+        Payload::Flatten(_)
+            | Payload::Resize(_)
+            | Payload::SnapCreate(_)
+            | Payload::SnapRemove(_)
+            | Payload::Rename(_)
     )
 }

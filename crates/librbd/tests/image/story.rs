@@ -72,6 +72,7 @@ fn message(payload: &[u8]) -> &'static str {
         Payload::Resize(_) => "resize",
         Payload::SnapCreate(_) => "snap_create",
         Payload::SnapRemove(_) => "snap_remove",
+        Payload::Rename(_) => "rename",
     }
 }
 

@@ -93,6 +93,45 @@ impl Names for SourceAndDest {
     }
 }
 
+/// An image, and the name that it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct RenameNames {
+    pub(crate) source: ImageSpec,
+    pub(crate) dest: ImageSpec,
+}
+
+impl Names for RenameNames {
+    const PLACES: &'static [Place] =
+        &[IMAGE, Place { help: "[POOL/]IMAGE: the new name, in the same pool", ..DEST }];
+
+    fn of(mut texts: Texts) -> Result<Self, String> {
+        Ok(Self { source: parsed(&texts.next())?, dest: parsed(&texts.next())? })
+    }
+}
+
+/// A snapshot, and the name that it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapRenameNames {
+    pub(crate) source: SnapSpec,
+    pub(crate) dest: SnapSpec,
+}
+
+impl Names for SnapRenameNames {
+    const PLACES: &'static [Place] = &[
+        SNAP,
+        Place {
+            name: "NEW_IMAGE@NEW_SNAP",
+            help: "The same image, and the name that the snapshot gets",
+            options: Options::DestSnap,
+            is_required: true,
+        },
+    ];
+
+    fn of(mut texts: Texts) -> Result<Self, String> {
+        Ok(Self { source: parsed(&texts.next())?, dest: parsed(&texts.next())? })
+    }
+}
+
 /// A file, and the image that is made of it.
 #[derive(Clone, Debug)]
 pub(crate) struct ImportNames {

@@ -107,8 +107,11 @@ impl HeldImage {
         close_session(&current.rados).await;
     }
 
+    /// By the name that it has by now.
     async fn open_with(&self, rados: &Rados) -> Result<Image, Failure> {
         let io = rados.io_ctx(&self.pool).await?;
-        Ok(Image::open(&io, &self.name, self.options.clone(), self.config.clone()).await?)
+        let renamed = librbd::image_name(&io, self.current().image.id()).await?;
+        let name = renamed.as_ref().unwrap_or(&self.name);
+        Ok(Image::open(&io, name, self.options.clone(), self.config.clone()).await?)
     }
 }

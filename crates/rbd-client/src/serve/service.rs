@@ -112,6 +112,14 @@ impl RbdClient for Service {
         })))
     }
 
+    type RenameStream = Operation;
+    async fn rename(&self, request: Request<wire::RenameRequest>) -> Answer<Operation> {
+        let (image, request) = (self.image(), request.into_inner());
+        Ok(Response::new(operation_stream(self.shutdown.clone(), |sink| async move {
+            image.rename(&request.name, call_options(request.limits, sink)).await
+        })))
+    }
+
     type SnapRollbackStream = Operation;
     async fn snap_rollback(&self, request: Request<wire::SnapRollbackRequest>) -> Answer<Operation> {
         let (image, request) = (self.image(), request.into_inner());

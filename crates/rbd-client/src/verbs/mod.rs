@@ -18,6 +18,7 @@ mod info;
 mod lock;
 mod ls;
 mod pool;
+mod rename;
 mod resize;
 mod rm;
 mod serve;

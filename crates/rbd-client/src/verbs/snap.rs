@@ -5,7 +5,7 @@ use librbd::{CallOptions, OpenOptions, Protection, Snapshot};
 use super::call::Call;
 use crate::{
     failure::Failure,
-    named::Named,
+    named::{Named, SnapRenameNames},
     progress::Progress,
     report::{Column, Lines, Object, Report, Value, list, table},
     session::Session,
@@ -65,10 +65,8 @@ pub(crate) struct SnapRm {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  rbd-client snap rename vm@base vm@first")]
 pub(crate) struct SnapRename {
-    /// [POOL/]IMAGE@SNAP
-    snap: SnapSpec,
-    /// The same image, and the name that the snapshot gets
-    dest: SnapSpec,
+    #[command(flatten)]
+    names: Named<SnapRenameNames>,
 }
 
 /// Remove all snapshots of an image that are not protected
@@ -123,7 +121,7 @@ impl SnapVerb {
             Self::Create(verb) => format!("snap create {}", verb.snap.in_pool(pool)),
             Self::Ls(verb) => format!("snap ls {}", verb.image.in_pool(pool)),
             Self::Rm(verb) => format!("snap rm {}", verb.snap.in_pool(pool)),
-            Self::Rename(verb) => format!("snap rename {}", verb.snap.in_pool(pool)),
+            Self::Rename(verb) => format!("snap rename {}", verb.names.source.in_pool(pool)),
             Self::Purge(verb) => format!("snap purge {}", verb.image.in_pool(pool)),
             Self::Protect(verb) => format!("snap protect {}", verb.snap.in_pool(pool)),
             Self::Unprotect(verb) => format!("snap unprotect {}", verb.snap.in_pool(pool)),
@@ -163,13 +161,13 @@ impl SnapRm {
 
 impl SnapRename {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
-        if self.snap.image != self.dest.image {
+        let SnapRenameNames { source, dest } = &*self.names;
+        if source.image != dest.image {
             let text = "a snapshot is renamed within its image: both names must be of the same one";
             return Err(Failure::new(Errno::EINVAL, text));
         }
-        let work =
-            async |image: &librbd::Image| Ok(image.snap_rename(&self.snap.snap, &self.dest.snap).await?);
-        session.with_image(&self.snap.image, OpenOptions::default(), work).await
+        let work = async |image: &librbd::Image| Ok(image.snap_rename(&source.snap, &dest.snap).await?);
+        session.with_image(&source.image, OpenOptions::default(), work).await
     }
 }
 

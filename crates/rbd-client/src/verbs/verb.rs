@@ -5,7 +5,8 @@ use errno::Errno;
 use super::{
     blocklist::BlocklistVerb, children::Children, clock::ClockVerb, clone::Clone, create::Create, du::Du,
     export::Export, fault::FaultVerb, flatten::Flatten, import::Import, info::Info, lock::LockVerb, ls::Ls,
-    pool::PoolVerb, resize::Resize, rm::Rm, serve::Serve, snap::SnapVerb, status::Status, watch::Watch,
+    pool::PoolVerb, rename::Rename, resize::Resize, rm::Rm, serve::Serve, snap::SnapVerb, status::Status,
+    watch::Watch,
 };
 use crate::{failure::Failure, session::Session};
 
@@ -23,6 +24,7 @@ pub(crate) enum Verb {
     Children(Children),
     Flatten(Flatten),
     Resize(Resize),
+    Rename(Rename),
     Rm(Rm),
     Import(Import),
     Export(Export),
@@ -74,6 +76,9 @@ impl Verb {
             Self::Children(verb) => format!("children {}", verb.image.in_pool(pool)),
             Self::Flatten(verb) => format!("flatten {}", verb.image.in_pool(pool)),
             Self::Resize(verb) => format!("resize {}", verb.image.in_pool(pool)),
+            Self::Rename(verb) => {
+                format!("rename {} {}", verb.names.source.in_pool(pool), verb.names.dest)
+            }
             Self::Rm(verb) => format!("rm {}", verb.image.in_pool(pool)),
             Self::Import(verb) => format!("import {}", verb.names.path.display()),
             Self::Export(verb) => format!("export {}", verb.names.image.in_pool(pool)),
@@ -108,6 +113,7 @@ impl Verb {
             Self::Children(verb) => verb.run(session).await,
             Self::Flatten(verb) => verb.run(session).await,
             Self::Resize(verb) => verb.run(session).await,
+            Self::Rename(verb) => verb.run(session).await,
             Self::Rm(verb) => verb.run(session).await,
             Self::Import(verb) => verb.run(session).await,
             Self::Export(verb) => verb.run(session).await,

@@ -127,6 +127,9 @@ fn describe(payload: wire::notify_message::Payload) -> (&'static str, Option<Str
         Payload::SnapRemove(snap) => {
             ("snap_remove", Some(format!("{} '{}'", request(snap.request), snap.name)))
         }
+        Payload::Rename(rename) => {
+            ("rename", Some(format!("{} to '{}'", request(rename.request), rename.name)))
+        }
     }
 }
 

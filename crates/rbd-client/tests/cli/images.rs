@@ -157,3 +157,22 @@ fn documented_keys(verb: &str) -> BTreeSet<&'static str> {
         table.lines().find(|line| line.starts_with(&format!("| `{verb}`"))).expect("the verb has a row");
     row.split('`').skip(3).step_by(2).collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_renamed_within_its_pool() {
+    let lab = Lab::start().await;
+    lab.ok(&["pool", "create", "other"]).await;
+    for name in ["vm", "taken", "other/vm"] {
+        lab.ok(&["create", "--size", "4M", name]).await;
+    }
+    lab.ok(&["rename", "vm", "web"]).await;
+    lab.ok(&["mv", "other/vm", "web"]).await;
+    assert_eq!(
+        (lab.ok(&["ls"]).await, lab.ok(&["ls", "other"]).await),
+        ("taken\nweb\n".into(), "web\n".into())
+    );
+    lab.fails(&["rename", "web", "taken"], 17).await;
+    lab.fails(&["rename", "web", "web"], 17).await;
+    lab.fails(&["rename", "web", "other/vm"], 22).await;
+    lab.fails(&["rename", "vm", "new"], 2).await;
+}

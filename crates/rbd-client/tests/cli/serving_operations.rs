@@ -157,3 +157,16 @@ async fn a_call_whose_caller_hangs_up_does_not_hold_up_the_next_one() {
     assert_eq!(requester.terminate().await, 0);
     assert_eq!(lab.json(&["info", "child"]).await["size"], 2 << 20);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_renamed_and_opened_again_by_its_name() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let mut serving = lab.serve(&["vm"]).await;
+    let rename = wire::RenameRequest { limits: None, name: "web".to_owned() };
+    let (seen, error) = events(serving.client.rename(rename).await).await;
+    assert!(is_done(&seen), "{error:?}");
+    serving.client.reopen(wire::ReopenRequest {}).await.expect("it is there");
+    let info = serving.client.info(wire::InfoRequest {}).await.expect("it answers").into_inner();
+    assert_eq!(info.image, "web");
+}

@@ -23,6 +23,11 @@ async fn options_name_what_positions_name() {
     for name in ["positional", "option"] {
         assert_eq!(std::fs::read(lab.path(name)).expect("the file is there"), b"data");
     }
+    lab.ok(&["snap", "rename", "--image", "vm", "--snap", "late", "--dest", "vm", "--dest-snap", "last"])
+        .await;
+    lab.ok(&["rename", "--image", "imported", "--dest", "moved"]).await;
+    lab.ok(&["mv", "moved", "--dest-pool", "rbd", "--dest", "again"]).await;
+    assert_eq!(lab.ok(&["ls"]).await, "again\nsecond\nvm\n");
     lab.ok(&["lock", "add", "--image", "vm", "maintenance"]).await;
     let locker = lab.json(&["lock", "list", "--image", "vm"]).await[0]["locker"].clone();
     lab.ok(&["lock", "remove", "--image", "vm", "maintenance", locker.as_str().expect("a name")]).await;
