@@ -47,6 +47,7 @@ impl Random {
         self.next() % bound
     }
 
+    /// Draws when the next step comes; nothing is waited for by it.
     async fn pause(&mut self, ms_max: u64) {
         tokio::time::sleep(Duration::from_millis(self.below(ms_max))).await;
     }
