@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Entries, Op, OpResult, Output, SnapContext, Vector};
+use osd::op::{Dialect, Entries, Op, OpResult, Output, SnapContext, Vector};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
 use store::{Name, ObjectClone};
@@ -55,7 +55,9 @@ fn op(index: usize, op: wire::Op) -> Result<Op, OpError> {
         }
         W::OmapRemove(wire::OmapRemove { keys }) => Op::OmapRemove { keys: names(keys) },
         W::OmapCompare(wire::OmapCompare { key, value }) => Op::OmapCompare { key: key.into(), value },
-        W::Exec(wire::Exec { class, method, input }) => Op::Exec { class, method, input },
+        W::Exec(wire::Exec { class, method, input }) => {
+            Op::Exec { class, method, dialect: Dialect::Protobuf, input }
+        }
         W::ListSnaps(wire::ListSnaps {}) => Op::ListSnaps {},
         W::Rollback(wire::Rollback { snap_id }) => Op::Rollback { snap_id },
     })

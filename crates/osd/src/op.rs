@@ -24,6 +24,15 @@ pub struct Vector {
     pub ops: Vec<Op>,
 }
 
+/// How the input and the output of a class method are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The messages of `proto/cls`.
+    Protobuf,
+    /// As Ceph's classes have them.
+    Ceph,
+}
+
 /// The snapshots that exist when a write is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapContext {

@@ -4,7 +4,7 @@ mod whole;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, Output};
+use osd::op::{Dialect, Op, Output};
 use osd::{Config, Kind, Limits, Millis, WatchEvent};
 use prost::Message;
 use proto::cls::{lock, rbd};
@@ -243,8 +243,12 @@ fn what_breaks_a_rule_changes_nothing_and_says_so() {
     let limits = Limits { payload_bytes_max: 8, ..Limits::default() };
     let mut world = World::with(Config { limits, ..Config::default() });
     let gid = world.connect();
-    let garbage =
-        Op::Exec { class: "lock".to_owned(), method: "lock".to_owned(), input: "\u{1}\u{1}\u{1}".into() };
+    let garbage = Op::Exec {
+        class: "lock".to_owned(),
+        method: "lock".to_owned(),
+        dialect: Dialect::Protobuf,
+        input: "\u{1}\u{1}\u{1}".into(),
+    };
     let vectors = [
         (exec("no_such_class", "method", &()), Errno::EOPNOTSUPP, "no_such_class"),
         (garbage, Errno::EINVAL, "lock"),
@@ -323,7 +327,12 @@ fn the_log_shows_only_the_beginning_of_what_is_long() {
     assert_eq!(errno(world.send(0, 0, 0, &long, &[Op::Stat {}])), Errno::ENAMETOOLONG);
     assert_eq!(errno(world.send(999, 1, 0, &long, &many)), Errno::ENOTCONN);
     assert_eq!(errno(world.send(0, 0, 0, "object", &many)), Errno::E2BIG);
-    let stranger = Op::Exec { class: long.clone(), method: long.clone(), input: Bytes::new() };
+    let stranger = Op::Exec {
+        class: long.clone(),
+        method: long.clone(),
+        dialect: Dialect::Protobuf,
+        input: Bytes::new(),
+    };
     assert_eq!(errno(world.send(0, 0, 0, "object", &[stranger])), Errno::ENAMETOOLONG);
     let notified = world.osd.notify(world.now, 999, (&long, &long), Bytes::new(), None);
     assert_eq!(errno(notified.0), Errno::ENOTCONN);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use common::{World, bytes, exec, outputs, write};
 use errno::Errno;
-use osd::op::{Op, Output, Vector};
+use osd::op::{Dialect, Op, Output, Vector};
 use osd::vector::{Fact, mutates, summary};
 use proto::cls::lock::v1::{Lock, LockType};
 use store::Name;
@@ -323,7 +323,12 @@ fn an_unknown_class_or_method_is_not_supported() {
 #[test]
 fn input_that_does_not_decode_is_refused() {
     let mut world = World::new();
-    let op = Op::Exec { class: "lock".into(), method: "lock".into(), input: Bytes::from_static(b"\xff") };
+    let op = Op::Exec {
+        class: "lock".into(),
+        method: "lock".into(),
+        dialect: Dialect::Protobuf,
+        input: Bytes::from_static(b"\xff"),
+    };
     assert_eq!(world.errno("a", [op]), Errno::EINVAL);
 }
 
@@ -391,8 +396,18 @@ fn a_name_or_a_key_that_is_too_long_is_refused_by_the_limit() {
         Op::CompareXattr { name: key(&name), value: Bytes::new() },
         Op::GetXattr { name: key(&name) },
         Op::RemoveXattr { name: key(&name) },
-        Op::Exec { class: name.clone(), method: "lock".into(), input: Bytes::new() },
-        Op::Exec { class: "lock".into(), method: name.clone(), input: Bytes::new() },
+        Op::Exec {
+            class: name.clone(),
+            method: "lock".into(),
+            dialect: Dialect::Protobuf,
+            input: Bytes::new(),
+        },
+        Op::Exec {
+            class: "lock".into(),
+            method: name.clone(),
+            dialect: Dialect::Protobuf,
+            input: Bytes::new(),
+        },
         exec("lock.lock", &lock),
         Op::OmapSet { entries: [(key(&omap_key), Bytes::new())].into() },
         Op::OmapGet { keys: vec![key(&omap_key)] },

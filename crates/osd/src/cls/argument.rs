@@ -4,12 +4,12 @@ use prost::Message;
 use proto::cls::lock::v1::AssertLocked;
 use proto::cls::rbd::v1::{SetProtectionStatus, SetSize, SnapshotAdd, SnapshotRemove, SnapshotRename};
 
-use crate::op::Op;
+use crate::op::{Dialect, Op};
 use crate::text::shown;
 
 /// Empty for an op whose name says it all, and for an input that cannot be decoded.
 pub(crate) fn argument(op: &Op) -> String {
-    let Op::Exec { class, method, input } = op else { return String::new() };
+    let Op::Exec { class, method, dialect: Dialect::Protobuf, input } = op else { return String::new() };
     let input = input.clone();
     let told = match (class.as_str(), method.as_str()) {
         ("lock", "assert_locked") => {

@@ -7,13 +7,13 @@ use super::{Class, Method};
 
 pub(super) const CLASS: Class = Class {
     name: "lock",
-    methods: &[
-        Method::writes("lock", methods::lock),
-        Method::writes("unlock", methods::unlock),
-        Method::writes("break_lock", methods::break_lock),
-        Method::writes("set_cookie", methods::set_cookie),
-        Method::reads("get_info", methods::get_info),
-        Method::reads("list_locks", methods::list_locks),
-        Method::reads("assert_locked", methods::assert_locked),
-    ],
+    topics: &[&[
+        Method::protobuf_writes("lock", methods::lock),
+        Method::protobuf_writes("unlock", methods::unlock),
+        Method::protobuf_writes("break_lock", methods::break_lock),
+        Method::protobuf_writes("set_cookie", methods::set_cookie),
+        Method::protobuf_reads("get_info", methods::get_info),
+        Method::protobuf_reads("list_locks", methods::list_locks),
+        Method::protobuf_reads("assert_locked", methods::assert_locked),
+    ]],
 };

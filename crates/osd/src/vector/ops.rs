@@ -11,7 +11,7 @@ use super::target::Target;
 use crate::cls;
 use crate::error::{Outcome, refuse};
 use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, OMAP_KEY_BYTES_MAX, check_bytes, check_name};
-use crate::op::{Entries, OpResult, Output};
+use crate::op::{Dialect, Entries, OpResult, Output};
 
 pub(super) fn read(target: &Target<'_>, &offset: &u64, &length: &u64) -> Outcome<OpResult> {
     let length = length_within(&target.stat()?, offset, length);
@@ -198,11 +198,12 @@ pub(super) fn exec(
     caller: &Caller<'_>,
     class: &str,
     method: &str,
+    dialect: Dialect,
     input: &Bytes,
 ) -> Outcome<OpResult> {
     check_name("a class's name", class, NAME_BYTES_MAX)?;
     check_name("a method's name", method, NAME_BYTES_MAX)?;
-    let output = cls::method(class, method)?.run(target, caller, input)?;
+    let output = cls::method(class, method, dialect)?.run(target, caller, input)?;
     Ok(Output::Exec { output }.into())
 }
 

@@ -12,7 +12,7 @@ use super::payload::Carried;
 use super::target::Target;
 use crate::cls;
 use crate::error::Outcome;
-use crate::op::{Entries, OpResult};
+use crate::op::{Dialect, Entries, OpResult};
 use crate::text::shown;
 
 macro_rules! ops {
@@ -23,7 +23,7 @@ macro_rules! ops {
         pub enum Op {
             $($op { $($field: $type),* },)*
             /// A method of an object class.
-            Exec { class: String, method: String, input: Bytes },
+            Exec { class: String, method: String, dialect: Dialect, input: Bytes },
         }
 
         /// Names of ops that are no class's methods.
@@ -42,8 +42,8 @@ macro_rules! ops {
             pub fn mutates(&self) -> bool {
                 match self {
                     $(Self::$op { .. } => Kind::$kind == Kind::Writes,)*
-                    Self::Exec { class, method, .. } => {
-                        cls::method(class, method).is_ok_and(cls::Method::mutates)
+                    Self::Exec { class, method, dialect, .. } => {
+                        cls::method(class, method, *dialect).is_ok_and(|method| method.mutates())
                     }
                 }
             }
@@ -60,7 +60,9 @@ macro_rules! ops {
             pub(super) fn execute(&self, target: &mut Target<'_>, caller: &Caller<'_>) -> Outcome<OpResult> {
                 match self {
                     $(Self::$op { $($field),* } => $rule(target, $($field),*),)*
-                    Self::Exec { class, method, input } => ops::exec(target, caller, class, method, input),
+                    Self::Exec { class, method, dialect, input } => {
+                        ops::exec(target, caller, class, method, *dialect, input)
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, OpResult, Output, SnapContext, Vector};
+use osd::op::{Dialect, Op, OpResult, Output, SnapContext, Vector};
 use osd::vector::{Caller, Evaluated, evaluate};
 use osd::{Limits, Millis, OpError, PoolInfo};
 use prost::Message;
@@ -76,10 +76,19 @@ impl World {
     ) -> Result<O, Errno> {
         let evaluated =
             self.run(gid, &self.vector(object, [exec(method, input)])).map_err(|error| error.errno)?;
-        let [OpResult { output: Output::Exec { output }, .. }] = evaluated.results.as_slice() else {
-            panic!("not a class call's result")
-        };
-        Ok(O::decode(output.clone()).expect("a class answers with its message"))
+        Ok(O::decode(exec_output(&evaluated)).expect("a class answers with its message"))
+    }
+
+    /// A class call by client `gid` in Ceph's encoding.
+    pub(crate) fn ceph_call(
+        &mut self,
+        gid: u64,
+        object: &str,
+        method: &str,
+        input: Bytes,
+    ) -> Result<Bytes, Errno> {
+        let vector = self.vector(object, [ceph_exec(method, input)]);
+        self.run(gid, &vector).map(|evaluated| exec_output(&evaluated)).map_err(|error| error.errno)
     }
 
     /// What a read of everything sees; `None` when there is no object.
@@ -124,7 +133,26 @@ pub(crate) fn write(offset: u64, data: &[u8]) -> Op {
 /// `method` is "class.method".
 pub(crate) fn exec(method: &str, input: &impl Message) -> Op {
     let (class, method) = method.split_once('.').expect("class.method");
-    Op::Exec { class: class.into(), method: method.into(), input: input.encode_to_vec().into() }
+    Op::Exec {
+        class: class.into(),
+        method: method.into(),
+        dialect: Dialect::Protobuf,
+        input: input.encode_to_vec().into(),
+    }
+}
+
+/// The same in Ceph's encoding.
+pub(crate) fn ceph_exec(method: &str, input: Bytes) -> Op {
+    let (class, method) = method.split_once('.').expect("class.method");
+    Op::Exec { class: class.into(), method: method.into(), dialect: Dialect::Ceph, input }
+}
+
+/// What the only op of a vector, a class call, has answered.
+pub(crate) fn exec_output(evaluated: &Evaluated) -> Bytes {
+    let [OpResult { output: Output::Exec { output }, .. }] = evaluated.results.as_slice() else {
+        panic!("not a class call's result")
+    };
+    output.clone()
 }
 
 pub(crate) fn bytes(output: &Output) -> Vec<u8> {

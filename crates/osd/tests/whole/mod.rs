@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, SnapContext, Vector};
+use osd::op::{Dialect, Op, SnapContext, Vector};
 use osd::{Answer, Config, Effect, Kind, Millis, NotifyReply, OpError, Osd, Reply, Request};
 use osd::{StreamId, WatchEvent, WatchRequest};
 use prost::Message;
@@ -200,7 +200,12 @@ pub(crate) fn write(data: &'static str) -> Op {
 }
 
 pub(crate) fn exec(class: &str, method: &str, input: &impl Message) -> Op {
-    Op::Exec { class: class.to_owned(), method: method.to_owned(), input: input.encode_to_vec().into() }
+    Op::Exec {
+        class: class.to_owned(),
+        method: method.to_owned(),
+        dialect: Dialect::Protobuf,
+        input: input.encode_to_vec().into(),
+    }
 }
 
 pub(crate) fn errno<T: std::fmt::Debug>(reply: Result<T, OpError>) -> Errno {

@@ -7,7 +7,8 @@ use proto::cls::lock::v1::{
 };
 
 use super::state::{Holder, LockState, PREFIX};
-use crate::cls::{decode, done, reply};
+use crate::cls::done;
+use crate::cls::protobuf::{decode, reply};
 use crate::error::{Outcome, refuse};
 use crate::time::Millis;
 use crate::vector::target::Target;
@@ -37,7 +38,7 @@ pub(super) fn lock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) 
     });
     state.store(target, &request.name)?;
     target.tell(Fact::LockTaken { name: request.name, cookie: request.cookie });
-    done()
+    done(Ok(()))
 }
 
 /// The check order of cls_lock: tag, own entry, others. A renewed entry is taken out, to be put in again.
@@ -73,14 +74,14 @@ pub(super) fn unlock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes
     identify(caller)?;
     remove_holder(target, caller.now, &name, caller.gid, &cookie)?;
     target.tell(Fact::LockReleased { name, cookie });
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn break_lock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let BreakLock { name, gid, cookie } = decode(input)?;
     remove_holder(target, caller.now, &name, gid, &cookie)?;
     target.tell(Fact::LockBroken { name, gid, cookie });
-    done()
+    done(Ok(()))
 }
 
 fn remove_holder(target: &mut Target<'_>, now: Millis, name: &str, gid: u64, cookie: &str) -> Outcome<()> {
@@ -107,7 +108,7 @@ pub(super) fn set_cookie(target: &mut Target<'_>, caller: &Caller<'_>, input: &B
     state.holders[holder].cookie.clone_from(&new_cookie);
     state.store(target, &name)?;
     target.tell(Fact::LockCookieChanged { name, old: cookie, new: new_cookie });
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn assert_locked(target: &Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
@@ -115,7 +116,7 @@ pub(super) fn assert_locked(target: &Target<'_>, caller: &Caller<'_>, input: &By
     target.stat()?;
     let state = LockState::load(target, &name, caller.now)?;
     held(&state, caller, &name, r#type, &tag, &cookie)?;
-    done()
+    done(Ok(()))
 }
 
 /// The caller's place among the holders; EBUSY unless he holds exactly this.

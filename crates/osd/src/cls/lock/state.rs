@@ -4,7 +4,7 @@ use errno::Errno;
 use prost::Message;
 use proto::cls::lock::v1::LockType;
 
-use crate::cls::stored;
+use crate::cls::protobuf::stored;
 use crate::error::{Outcome, refuse};
 use crate::limits::{NAME_BYTES_MAX, check_name};
 use crate::time::Millis;

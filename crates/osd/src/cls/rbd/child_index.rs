@@ -6,7 +6,8 @@ use prost::Message;
 use proto::cls::rbd::v1::{ChildIndexEntry, GetChildren, GetChildrenReply, ParentSpec};
 
 use super::{parent, record};
-use crate::cls::{decode, done, stored};
+use crate::cls::done;
+use crate::cls::protobuf::{decode, stored};
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
 use crate::vector::target::Target;
@@ -18,7 +19,7 @@ pub(super) fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Out
         Err(place) => child_ids.insert(place, child_id),
     }
     record::set(target, key, GetChildrenReply { child_ids }.encode_to_vec())?;
-    done()
+    done(Ok(()))
 }
 
 /// The key goes with its last child.
@@ -32,7 +33,7 @@ pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
         true => record::unset(target, &key)?,
         false => record::set(target, key, GetChildrenReply { child_ids }.encode_to_vec())?,
     }
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn get(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {

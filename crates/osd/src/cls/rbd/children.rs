@@ -7,7 +7,8 @@ use proto::cls::rbd::v1::{Child, ChildrenList, ChildrenListReply, Snapshot};
 
 use super::record::{self, feature};
 use super::snapshots;
-use crate::cls::{decode, done, reply, stored};
+use crate::cls::done;
+use crate::cls::protobuf::{decode, reply, stored};
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
 use crate::vector::target::Target;
@@ -66,7 +67,7 @@ fn store(target: &mut Target<'_>, mut snapshot: Snapshot, mut children: Vec<Chil
         true => snapshots::reclaim(target, snapshot.id)?,
         false => set_op_features(target)?,
     }
-    done()
+    done(Ok(()))
 }
 
 /// Op features say what the snapshots are; the feature "operations" is set while there is one.

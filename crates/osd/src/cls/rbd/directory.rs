@@ -6,7 +6,8 @@ use proto::cls::rbd::v1::{DirectoryEntry, DirectoryList, DirectoryListReply, Dir
 use store::Name;
 
 use super::record;
-use crate::cls::{decode, done, reply};
+use crate::cls::done;
+use crate::cls::protobuf::{decode, reply};
 use crate::error::{Outcome, refuse};
 use crate::limits::KEYS_PER_PAGE_MAX;
 use crate::vector::Caller;
@@ -22,7 +23,7 @@ pub(super) fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Out
         return refuse(Errno::EEXIST, format!("name {name:?} or id {id:?} is in the directory"));
     }
     put(target, &name, id)?;
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
@@ -32,7 +33,7 @@ pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     }
     check_pair(target, &name, &id)?;
     take(target, &name, &id)?;
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn rename(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
@@ -44,7 +45,7 @@ pub(super) fn rename(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     }
     take(target, &old_name, &id)?;
     put(target, &new_name, id)?;
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn get_id(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {

@@ -5,7 +5,8 @@ use errno::Errno;
 use proto::cls::rbd::v1::{Create, GetFeaturesReply, GetSizeReply, Header, SetSize};
 
 use super::record::{self, feature};
-use crate::cls::{decode, done, reply};
+use crate::cls::protobuf::{decode, reply};
+use crate::cls::{Method, ceph, done};
 use crate::error::{Outcome, refuse};
 use crate::limits::NAME_BYTES_MAX;
 use crate::vector::Caller;
@@ -14,6 +15,12 @@ use crate::vector::target::Target;
 const FEATURES_KNOWN: u64 =
     feature::LAYERING | feature::STRIPING | feature::EXCLUSIVE_LOCK | feature::DEEP_FLATTEN;
 const FEATURES_INTERNAL: u64 = feature::OPERATIONS;
+
+/// Of Ceph, up to "dirty-cache".
+const FEATURES_ALL: u64 = 0xfff;
+
+pub(super) const METHODS: &[Method] =
+    &[Method::ceph_reads("get_all_features", |_, _, _| ceph::reply(&FEATURES_ALL))];
 
 /// What is appended to the prefix in a data object's name: a dot and 16 digits.
 const SUFFIX_BYTES: usize = 17;
@@ -37,7 +44,7 @@ pub(super) fn create(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes
     for time in [record::CREATED, record::ACCESSED, record::MODIFIED] {
         record::set_number(target, time, caller.unix_ms)?;
     }
-    done()
+    done(Ok(()))
 }
 
 fn check_features(features: u64) -> Outcome<()> {
@@ -114,5 +121,5 @@ pub(super) fn set_size(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -
         record::set_parent(target, Some(&parent))?;
     }
     record::set_number(target, record::SIZE, size)?;
-    done()
+    done(Ok(()))
 }

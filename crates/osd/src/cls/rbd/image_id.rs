@@ -1,41 +1,53 @@
 //! Object `rbd_id.<name>`: its data is the image's id, behind its length in 4 bytes, little endian.
 
-use bytes::{BufMut, Bytes, BytesMut};
 use errno::Errno;
 use proto::cls::rbd::v1::ImageId;
 
-use crate::cls::{decode, done, reply};
+use crate::cls::{Method, ceph, done, protobuf};
 use crate::error::{Outcome, refuse};
-use crate::vector::Caller;
 use crate::vector::target::Target;
 
-pub(super) fn set(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let ImageId { id } = decode(input)?;
+pub(super) const METHODS: &[Method] = &[
+    Method::writes(
+        "set_id",
+        |target, _, input| done(set(target, &protobuf::decode::<ImageId>(input)?.id)),
+        |target, _, input| {
+            target.stat()?;
+            let id: String = ceph::decode(input)?;
+            check(&id)?;
+            done(set(target, &id))
+        },
+    ),
+    Method::reads(
+        "get_id",
+        |target, _, _| protobuf::reply(&ImageId { id: get(target)? }),
+        |target, _, _| ceph::reply(&get(target)?),
+    ),
+];
+
+/// EINVAL unless it is letters and digits, as Ceph's clients have to make it.
+pub(super) fn check(id: &str) -> Outcome<()> {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return refuse(Errno::EINVAL, format!("image id {id:?} is not of letters and digits"));
+    }
+    Ok(())
+}
+
+/// Creates the object when missing.
+fn set(target: &mut Target<'_>, id: &str) -> Outcome<()> {
     if id.is_empty() {
         return refuse(Errno::EINVAL, "an image id is not empty");
     }
     if target.stat().is_ok_and(|stat| stat.size > 0) {
         return refuse(Errno::EEXIST, "the object has an image id, or other data");
     }
-    let mut data = BytesMut::new();
-    data.put_u32_le(id.len() as u32);
-    data.put_slice(id.as_bytes());
-    target.write(0, data.freeze())?;
-    done()
+    target.write(0, ceph_wire::to_bytes(&id.to_owned()))
 }
 
-pub(super) fn get(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> {
+fn get(target: &Target<'_>) -> Outcome<String> {
     let size = target.stat()?.size;
     if size == 0 {
         return refuse(Errno::ENOENT, "the object has no image id");
     }
-    let data = target.read(0, size)?.to_bytes(0, size);
-    let id = data.split_first_chunk().and_then(|(length, rest)| {
-        let id = rest.get(..u32::from_le_bytes(*length) as usize)?;
-        String::from_utf8(id.to_vec()).ok()
-    });
-    match id {
-        Some(id) => reply(&ImageId { id }),
-        None => refuse(Errno::EIO, "the data is not an image id"),
-    }
+    ceph::stored("the image id", &target.read(0, size)?.to_bytes(0, size))
 }

@@ -7,7 +7,8 @@ use proto::cls::rbd::v1::{
 };
 
 use super::record::{self, feature};
-use crate::cls::{decode, done, reply};
+use crate::cls::done;
+use crate::cls::protobuf::{decode, reply};
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
 use crate::vector::target::Target;
@@ -39,7 +40,7 @@ pub(super) fn attach(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
         Some(_) => return refuse(Errno::EEXIST, "the image has a parent, or another overlap with this one"),
         None => record::set_parent(target, Some(&wanted))?,
     }
-    done()
+    done(Ok(()))
 }
 
 /// EINVAL unless every part is there.
@@ -63,7 +64,7 @@ pub(super) fn detach(target: &mut Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outc
     }
     record::set_parent(target, Some(&Parent { head_overlap: None, ..parent }))?;
     drop_if_unused(target)?;
-    done()
+    done(Ok(()))
 }
 
 /// Forgets the parent when neither HEAD nor a snapshot has an overlap with it.

@@ -7,7 +7,7 @@ use prost::Message;
 use proto::cls::rbd::v1::{Parent, ParentSpec, Snapshot};
 use store::Name;
 
-use crate::cls::stored;
+use crate::cls::protobuf::stored;
 use crate::error::{Outcome, refuse};
 use crate::vector::target::Target;
 

@@ -8,7 +8,8 @@ use proto::cls::rbd::v1::{
 };
 
 use super::{children, parent, record};
-use crate::cls::{decode, done, reply};
+use crate::cls::done;
+use crate::cls::protobuf::{decode, reply};
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
 use crate::vector::target::Target;
@@ -43,7 +44,7 @@ pub(super) fn add(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -
         Snapshot { id, name, size, protection, parent_overlap, created_unix_ms, child_count, namespace };
     record::set_snapshot(target, &snapshot)?;
     record::set_number(target, record::SNAP_SEQ, id)?;
-    done()
+    done(Ok(()))
 }
 
 /// Of the snapshots of this image, in omap key "snap_limit" (8 bytes, little endian); without one there is none.
@@ -85,7 +86,7 @@ pub(super) fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
             return refuse(Errno::EBUSY, format!("snapshot {id} ({:?}) has {count} children", snapshot.name));
         }
     }
-    done()
+    done(Ok(()))
 }
 
 fn unset(target: &mut Target<'_>, id: u64) -> Outcome<()> {
@@ -125,7 +126,7 @@ pub(super) fn rename(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> 
     check_user(&snapshot)?;
     check_name(&record::snapshots(target)?, id, &name)?;
     record::set_snapshot(target, &Snapshot { name, ..snapshot })?;
-    done()
+    done(Ok(()))
 }
 
 pub(super) fn set_protection_status(
@@ -148,5 +149,5 @@ pub(super) fn set_protection_status(
         return refuse(Errno::EBUSY, format!("snapshot {id} is {} by now", found.as_str_name()));
     }
     record::set_snapshot(target, &Snapshot { protection, ..snapshot })?;
-    done()
+    done(Ok(()))
 }
