@@ -5,12 +5,16 @@
 //! the oldest decoder that may read it, and its length, so that each side skips what it does not know.
 
 #[macro_use]
+mod numbered;
+#[macro_use]
 mod record;
 
 mod address;
 mod basic;
+pub mod cls;
 pub mod crc;
 mod error;
+pub mod librbd;
 mod message;
 pub mod mon;
 pub mod osd;
@@ -21,6 +25,7 @@ mod properties;
 mod reader;
 #[cfg(test)]
 mod sample;
+mod tail;
 mod wire;
 mod writer;
 
@@ -30,6 +35,7 @@ pub use error::{Problem, WireError};
 pub use message::{Message, MessageHeader, Payload, kind};
 pub use place::{Hobject, ObjectLocator, Pg, ReqId, SnapContext, Spg};
 pub use reader::Reader;
+pub use tail::Tail;
 pub use wire::{Wire, from_bytes, to_bytes};
 pub use writer::Writer;
 

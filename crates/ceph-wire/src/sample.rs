@@ -1,13 +1,17 @@
 //! Values drawn from bytes, for the property tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use crate::cls::{
+    BitVector, MigrationSpec, MirrorImage, MirrorImageStatus, MirrorPeer, MirrorSiteStatus,
+    MirrorSiteStatusRecord, ObjectState, OldHeader, OldSnapshot,
+};
 use crate::mon::{GetPoolStatsReply, Paxos, Subscribe};
 use crate::osd::{OsdOp, OsdOpReply, OsdOpRequest};
 use crate::osdmap::{Bucket, CrushMap, OsdMap, Rule};
-use crate::{AddrKind, AddrVec, EntityAddr, EntityType, ObjectLocator, Pg};
+use crate::{AddrKind, AddrVec, EntityAddr, EntityType, ObjectLocator, Pg, Tail};
 
 /// Bytes that values are drawn from; zeros when they are used up.
 pub(crate) struct Draw<'a>(pub(crate) &'a [u8]);
@@ -97,6 +101,18 @@ impl<K: Sample + Ord, V: Sample> Sample for BTreeMap<K, V> {
     }
 }
 
+impl<T: Sample + Ord> Sample for BTreeSet<T> {
+    fn sample(draw: &mut Draw<'_>) -> Self {
+        (0..draw.few()).map(|_| T::sample(draw)).collect()
+    }
+}
+
+impl<T: Sample> Sample for Tail<T> {
+    fn sample(draw: &mut Draw<'_>) -> Self {
+        Self(Sample::sample(draw))
+    }
+}
+
 /// Structs that are not declared as records.
 macro_rules! samples {
     ($($name:ident { $($field:ident),* })*) => {
@@ -119,6 +135,15 @@ samples! {
         oid, pg, flags, result, bad_replay_version, epoch, ops, retry, replay_version, user_version
     }
     OsdMap { client, osd }
+    MigrationSpec {
+        header_kind, pool, namespace, image_name, image_id, snap_seqs, overlap, is_flattening, is_mirroring,
+        state, state_description, mirror_image_mode, source_spec
+    }
+    MirrorPeer { uuid, site_name, client_name, direction, mirror_uuid, last_seen }
+    MirrorImage { global_image_id, state, mode }
+    MirrorSiteStatus { mirror_uuid, state, description, last_update, is_up }
+    OldHeader { fixed, reserved, snapshots }
+    MirrorSiteStatusRecord { origin, origin_address, status }
     Rule { ruleset, kind, min_size, max_size, steps }
     CrushMap {
         max_devices, buckets, rules, type_names, item_names, rule_names, tunables, class_map, class_names,
@@ -170,5 +195,32 @@ impl Sample for Bucket {
             items,
             straws,
         }
+    }
+}
+
+/// The local site has no name.
+impl Sample for MirrorImageStatus {
+    fn sample(draw: &mut Draw<'_>) -> Self {
+        let local: Option<MirrorSiteStatus> = Sample::sample(draw);
+        let local = local.map(|status| MirrorSiteStatus { mirror_uuid: String::new(), ..status });
+        Self { local, remotes: Sample::sample(draw) }
+    }
+}
+
+impl Sample for BitVector {
+    fn sample(draw: &mut Draw<'_>) -> Self {
+        let mut vector = Self::new(u64::from(u8::sample(draw)), Sample::sample(draw));
+        for _ in 0..draw.few().min(vector.len() as usize) {
+            vector.set(u64::from(u8::sample(draw)) % vector.len(), ObjectState::sample(draw));
+        }
+        vector
+    }
+}
+
+/// A name has no zero.
+impl Sample for OldSnapshot {
+    fn sample(draw: &mut Draw<'_>) -> Self {
+        let (id, image_size) = Sample::sample(draw);
+        Self { id, image_size, name: Vec::<u8>::sample(draw).into_iter().map(|byte| byte.max(1)).collect() }
     }
 }

@@ -1,6 +1,6 @@
 //! What everything that travels can do, and the primitives and containers that can do it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -101,15 +101,25 @@ impl<T: Wire> Wire for Option<T> {
     }
 }
 
-impl<A: Wire, B: Wire> Wire for (A, B) {
-    fn put(&self, out: &mut Writer) {
-        self.0.put(out);
-        self.1.put(out);
-    }
+/// One field after the other.
+macro_rules! tuples {
+    ($(($($part:ident $index:tt),*))*) => {
+        $(impl<$($part: Wire),*> Wire for ($($part,)*) {
+            fn put(&self, out: &mut Writer) {
+                $(self.$index.put(out);)*
+            }
 
-    fn take(from: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok((A::take(from)?, B::take(from)?))
-    }
+            fn take(from: &mut Reader<'_>) -> Result<Self, WireError> {
+                Ok(($($part::take(from)?,)*))
+            }
+        })*
+    };
+}
+
+tuples! {
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
 }
 
 /// A count of items. Nothing in Ceph's protocol is encoded as no bytes, so a count above the bytes that are left is wrong.
@@ -148,5 +158,16 @@ impl<K: Wire + Ord, V: Wire> Wire for BTreeMap<K, V> {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, WireError> {
         (0..count(from)?).map(|_| <(K, V)>::take(from)).collect()
+    }
+}
+
+impl<T: Wire + Ord> Wire for BTreeSet<T> {
+    fn put(&self, out: &mut Writer) {
+        put_count(self.len(), out);
+        self.iter().for_each(|item| item.put(out));
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireError> {
+        (0..count(from)?).map(|_| T::take(from)).collect()
     }
 }
