@@ -16,7 +16,7 @@ pub trait Cluster {
     /// Fenced instances, by address.
     fn fences(&self) -> Vec<Fence>;
     /// Fences an instance for so many milliseconds; `None` = the usual time. It is in force when this returns.
-    fn fence(&mut self, address: &EntityAddr, for_ms: Option<u64>) -> Fence;
+    fn fence(&mut self, address: &EntityAddr, for_ms: Option<u64>) -> Result<Fence, Refusal>;
     /// Takes a fence away; whether there was one.
     fn unfence(&mut self, address: &EntityAddr) -> bool;
 }

@@ -99,13 +99,16 @@ impl Daemon {
 
     fn with_store(store: AnyStore, config: &Config, seed: u64) -> Result<Self, OpError> {
         let gid_base = (seed & u64::from(u32::MAX)) << 20;
-        let mut osd = Osd::new(store, config.of_osd(), gid_base);
+        let mut osd = Osd::open(store, config.of_osd(), gid_base, Millis(0))?;
         let sooner = Arc::new(Notify::new());
         let wake = sooner.clone();
         osd.wake_when_durable(Box::new(move || wake.notify_one()));
-        osd.create_pool(Millis(0), FIRST_POOL).0?;
-        for pool in config.pools.iter().filter(|pool| *pool != FIRST_POOL) {
-            osd.create_pool(Millis(0), pool).0?;
+        let there = osd.pools();
+        let asked_for = config.pools.iter().map(String::as_str).filter(|pool| *pool != FIRST_POOL);
+        for name in [FIRST_POOL].into_iter().chain(asked_for) {
+            if there.iter().all(|pool| pool.name != name) {
+                osd.create_pool(Millis(0), name).0?;
+            }
         }
         let newest_event = watch::Sender::new(osd.newest_event());
         let map_revision = watch::Sender::new(osd.map_revision());

@@ -21,6 +21,8 @@ pub(crate) enum Due {
     Blocklist { gid: u64 },
     /// The blocklist entry of an address expires.
     BlocklistAddress { address: String },
+    /// What the store did not take is saved.
+    Save,
     /// A trim goes on.
     Trim(Trim),
     /// The erasure of a pool goes on.

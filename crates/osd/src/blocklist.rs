@@ -19,6 +19,12 @@ impl Blocklist {
         self.fenced.contains(&gid)
     }
 
+    /// An instance that was fenced before the OSD was opened, with the end of its entry if there is one.
+    pub(crate) fn restore(&mut self, gid: u64, expires: Option<Millis>) {
+        self.fenced.insert(gid);
+        self.entries.extend(expires.map(|expires| (gid, expires)));
+    }
+
     pub(crate) fn fenced(&self) -> usize {
         self.fenced.len()
     }

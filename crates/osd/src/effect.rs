@@ -1,6 +1,7 @@
 //! What a step of the OSD wants done.
 
 use bytes::Bytes;
+use store::Change;
 
 use crate::agenda::Agenda;
 use crate::event::{Event, EventLog};
@@ -77,6 +78,11 @@ pub(crate) struct Step {
     pub(crate) agenda: Agenda,
     /// Grows with every change of pools, snapshot ids and fences.
     pub(crate) map_revision: u64,
+    /// Records of what has happened and could not be refused, which the store does not have yet. Should it never have them, an
+    /// OSD that is opened on it comes to the same by itself.
+    pub(crate) unsaved: Vec<Change>,
+    /// The agenda has an entry for them.
+    pub(crate) is_save_planned: bool,
 }
 
 impl Step {

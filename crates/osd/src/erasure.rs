@@ -1,63 +1,102 @@
 //! Removing a pool: from the first step on nobody finds it; what it held is given up in pieces.
 
 use errno::Errno;
-use store::{Change, HashPlace, ObjectChange, ObjectId, PoolId, Store, Stored, Transaction};
+use store::{Change, HashPlace, ObjectChange, ObjectId, PoolId, Store, Stored};
 
 use crate::effect::Effect;
 use crate::event::{Event, Kind};
 use crate::osd::{Osd, error};
+use crate::records::{self, Erasing};
 use crate::trim::{OBJECTS_PER_STEP_MAX, RETRY, Trim};
-use crate::{Millis, OpError, agenda::Due};
+use crate::{Millis, OpError, SnapIds, agenda::Due};
 
 /// A removed pool whose objects may still be there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Erasure {
-    pub(crate) pool: PoolId,
-    /// For events.
-    pub(crate) pool_name: String,
-    /// Snapshots that its objects may preserve.
-    pub(crate) snap_ids: Vec<u64>,
+    pool: PoolId,
+    /// Its objects may preserve snapshots up to this one, but for those that were given up.
+    snap_seq: u64,
+    removed_snaps: SnapIds,
+    /// The snapshot that is given up.
+    trim: Trim,
+}
+
+impl Erasure {
+    pub(crate) fn new(pool: PoolId, pool_name: String, snap_seq: u64, removed_snaps: SnapIds) -> Self {
+        let trim = Trim { pool, pool_name, snap_id: removed_snaps.first_missing(), gid: 0, objects: 0 };
+        Self { pool, snap_seq, removed_snaps, trim }
+    }
 }
 
 impl<S: Store> Osd<S> {
     /// Removes a pool with everything in it; its number is never used again, its name may be. Watches on its objects end.
-    /// ENOENT if there is none.
+    /// ENOENT if there is none; EIO, ENOSPC of the store.
     pub fn remove_pool(&mut self, now: Millis, name: &str) -> (Result<(), OpError>, Vec<Effect>) {
         self.begin(now);
-        let Some(info) = self.pools.remove(name) else {
-            return self.done(Err(error(Errno::ENOENT, format!("there is no pool '{name}'"))));
-        };
-        let snap_ids = (1..=info.snap_seq).filter(|id| !info.removed_snaps.contains(id)).collect();
-        self.step.tell(Event::new(Kind::PoolRemoved, 0).on(name, ""));
-        self.erasures.push_back(Erasure { pool: info.id, pool_name: info.name, snap_ids });
-        self.done(Ok(()))
+        let removed = self.start_erasure(name);
+        self.done(removed)
     }
 
-    /// Erases a piece; what remains is left for later: first the HEADs, then what snapshots preserve.
-    pub(crate) fn erase_piece(&mut self, erasure: Erasure) {
-        match self.erase_objects(erasure.pool) {
-            Ok(0) => {
-                let Erasure { pool, pool_name, snap_ids } = erasure;
-                let trim = |snap_id| Trim { pool, pool_name: pool_name.clone(), snap_id, gid: 0, objects: 0 };
-                self.trims.extend(snap_ids.into_iter().map(trim));
-            }
-            Ok(_) => self.erasures.push_back(erasure),
+    fn start_erasure(&mut self, name: &str) -> Result<(), OpError> {
+        let Some(info) = self.pools.get(name) else {
+            return Err(error(Errno::ENOENT, format!("there is no pool '{name}'")));
+        };
+        let (pool, snap_seq) = (info.id, info.snap_seq);
+        let intent = Erasing { pool: pool.0, pool_name: name.to_owned(), snap_seq };
+        self.submit(vec![records::gone(records::pool_key(pool)), records::kept(&intent)])?;
+        let info = self.pools.remove(name).expect("it was found");
+        self.step.tell(Event::new(Kind::PoolRemoved, 0).on(name, ""));
+        self.erasures.push_back(Erasure::new(pool, info.name, snap_seq, info.removed_snaps));
+        Ok(())
+    }
+
+    /// Erases a piece; what remains is left for later.
+    pub(crate) fn erase_piece(&mut self, mut erasure: Erasure) {
+        match self.erase_some(&mut erasure) {
+            Ok(true) => {}
+            Ok(false) => self.erasures.push_back(erasure),
             Err(_) => self.step.agenda.add(self.step.now.after(RETRY), Due::Erasure(erasure)),
         }
     }
 
-    /// How many there were.
-    fn erase_objects(&mut self, pool: PoolId) -> Stored<usize> {
+    /// First the HEADs, then what snapshots preserve, then what is known of those that were given up. Whether that was all.
+    fn erase_some(&mut self, erasure: &mut Erasure) -> Stored<bool> {
+        if self.erase_objects(erasure.pool)? {
+            return Ok(false);
+        }
+        let Erasure { pool, snap_seq, ref mut removed_snaps, ref mut trim } = *erasure;
+        if trim.snap_id <= snap_seq {
+            if self.trim_objects(trim, removed_snaps.insertion(pool, trim.snap_id))? {
+                self.tell_trimmed(trim);
+                removed_snaps.insert(trim.snap_id);
+                (trim.snap_id, trim.objects) = (removed_snaps.first_missing(), 0);
+            }
+            return Ok(false);
+        }
+        let prefix = records::removed_snaps_prefix(pool);
+        let ranges = self.store.records(&prefix, b"", OBJECTS_PER_STEP_MAX)?;
+        let is_last = ranges.len() < OBJECTS_PER_STEP_MAX;
+        let mut changes: Vec<Change> = ranges.into_iter().map(|(key, _)| records::gone(key)).collect();
+        if is_last {
+            changes.push(records::gone(records::erasing_key(pool)));
+        }
+        self.submit(changes)?;
+        Ok(is_last)
+    }
+
+    /// Whether there were any.
+    fn erase_objects(&mut self, pool: PoolId) -> Stored<bool> {
         let places = self.store.list_by_hash(pool, &HashPlace::default(), OBJECTS_PER_STEP_MAX)?;
         let id = |place: HashPlace| ObjectId { pool, namespace: place.namespace, name: place.name };
         let objects: Vec<ObjectId> = places.into_iter().map(id).collect();
         let remove = |id: &ObjectId| Change::Object { id: id.clone(), changes: vec![ObjectChange::Remove] };
-        if !objects.is_empty() {
-            self.store.submit(Transaction { changes: objects.iter().map(remove).collect() })?;
+        if objects.is_empty() {
+            return Ok(false);
         }
+        self.submit(objects.iter().map(remove).collect())?;
         for object in &objects {
             self.watches.remove_object(&mut self.step, object);
         }
-        Ok(objects.len())
+        Ok(true)
     }
 }

@@ -40,6 +40,13 @@ impl From<StoreError> for Refusal {
     }
 }
 
+/// What the store could not do, of a call that is not an op vector.
+impl From<StoreError> for OpError {
+    fn from(error: StoreError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
 /// What an op or a class method gives.
 pub(crate) type Outcome<T> = Result<T, Refusal>;
 

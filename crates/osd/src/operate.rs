@@ -93,8 +93,7 @@ impl<S: Store> Osd<S> {
     fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Result<Answer, OpError> {
         let Evaluated { results, version, transaction, facts } = evaluated;
         if let Some(transaction) = transaction {
-            self.store
-                .submit(transaction)
+            self.submit(transaction.changes)
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
             let (summary, arguments) =
                 (vector::summary(&request.vector.ops), vector::arguments(&request.vector.ops));

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
-use store::{Seq, Store, Wake};
+use store::{Change, Seq, Store, Wake};
 
-use crate::agenda::{Agenda, Due};
+use crate::agenda::Due;
 use crate::blocklist::Blocklist;
 use crate::effect::{Effect, Step};
 use crate::erasure::Erasure;
-use crate::event::{Event, EventLog, Kind};
+use crate::event::{Event, Kind};
 use crate::limits::{NAME_BYTES_MAX, check_name};
+use crate::records::{self, Counters, Fence};
 use crate::session::{Session, SessionInfo};
 use crate::trim::Trim;
 use crate::watch::WatchTable;
@@ -40,36 +41,10 @@ pub struct Osd<S> {
     /// Removed pools with objects that are still there.
     pub(crate) erasures: VecDeque<Erasure>,
     pub(crate) step: Step,
-    newest_gid: u64,
-    pub(crate) newest_pool: u64,
+    pub(crate) counters: Counters,
 }
 
 impl<S: Store> Osd<S> {
-    /// An OSD without pools. Client instances are numbered from `gid_base` + 1: runs with bases that are far apart never
-    /// give the same gid to two instances.
-    pub fn new(store: S, config: Config, gid_base: u64) -> Self {
-        let log = EventLog::new(config.events_kept_max, config.event_bytes_kept_max);
-        Self {
-            config,
-            store,
-            pools: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            blocklist: Blocklist::default(),
-            watches: WatchTable::default(),
-            trims: VecDeque::new(),
-            erasures: VecDeque::new(),
-            step: Step {
-                now: Millis(0),
-                effects: Vec::new(),
-                log,
-                agenda: Agenda::default(),
-                map_revision: 0,
-            },
-            newest_gid: gid_base,
-            newest_pool: 0,
-        }
-    }
-
     /// The constants in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -77,7 +52,7 @@ impl<S: Store> Osd<S> {
 
     /// Starts a session; its gid and the address under which it is known. `peer` is where it comes from, `name` is for
     /// people: it is repeated in lists of sessions and watchers. EINVAL for a name above 256 bytes, EAGAIN at the limit of
-    /// sessions.
+    /// sessions; EIO, ENOSPC of the store.
     pub fn connect(
         &mut self,
         now: Millis,
@@ -95,7 +70,10 @@ impl<S: Store> Osd<S> {
                 format!("there are sessions_max = {sessions_max} sessions"),
             )));
         }
-        let gid = self.new_gid();
+        let gid = match self.allocate_gid() {
+            Ok(gid) => gid,
+            Err(failure) => return self.done(Err(failure)),
+        };
         let address = format!("{peer}/{gid}");
         self.sessions.insert(gid, Session::new(self.step.now, name.to_owned(), address.clone()));
         self.plan_end(gid);
@@ -103,13 +81,22 @@ impl<S: Store> Osd<S> {
         self.done(Ok((gid, address)))
     }
 
-    /// A number that no client instance has had.
-    pub fn new_gid(&mut self) -> u64 {
-        self.newest_gid += 1;
-        while self.blocklist.is_fenced(self.newest_gid) {
-            self.newest_gid += 1;
+    /// A number that no client instance has had. EIO, ENOSPC of the store.
+    pub fn new_gid(&mut self, now: Millis) -> (Result<u64, OpError>, Vec<Effect>) {
+        self.begin(now);
+        let gid = self.allocate_gid();
+        self.done(gid)
+    }
+
+    fn allocate_gid(&mut self) -> Result<u64, OpError> {
+        let mut counters = self.counters.clone();
+        counters.newest_gid += 1;
+        while self.blocklist.is_fenced(counters.newest_gid) {
+            counters.newest_gid += 1;
         }
-        self.newest_gid
+        self.submit(vec![records::kept(&counters)])?;
+        self.counters = counters;
+        Ok(self.counters.newest_gid)
     }
 
     /// Ends a session in an orderly way. ENOTCONN if it has ended, EBLOCKLISTED if it was fenced.
@@ -165,7 +152,8 @@ impl<S: Store> Osd<S> {
     /// Fences an instance: nothing that it asks for is done any more, its watches are gone, nobody waits for its acks.
     /// `requester` is the client that asks, 0 = an operator.
     ///
-    /// EINVAL for gid 0 and for oneself; EBLOCKLISTED and ENOTCONN when the requester's own session is over.
+    /// EINVAL for gid 0 and for oneself; EBLOCKLISTED and ENOTCONN when the requester's own session is over; EIO, ENOSPC of the
+    /// store: then nobody is fenced.
     pub fn blocklist_add(
         &mut self,
         now: Millis,
@@ -174,18 +162,28 @@ impl<S: Store> Osd<S> {
         requester: u64,
     ) -> (Result<(), OpError>, Vec<Effect>) {
         self.begin(now);
-        let reply = self.check_fence(gid, requester);
+        let reply = self.add_to_blocklist(gid, expire, requester);
         if let Err(refusal) = &reply {
             self.refuse_call(Event::new(Kind::Refused, requester), "blocklist_add", refusal);
-        } else {
-            let expires = now.after(expire.unwrap_or(self.config.mon_osd_blocklist_default_expire));
-            let by = if requester == 0 { "an operator".to_owned() } else { format!("client {requester}") };
-            self.fence(gid, expires, &by);
         }
         self.done(reply)
     }
 
-    /// Nothing of an instance happens from here on.
+    fn add_to_blocklist(&mut self, gid: u64, expire: Option<Millis>, requester: u64) -> Result<(), OpError> {
+        self.check_fence(gid, requester)?;
+        let expires = self.step.now.after(expire.unwrap_or(self.config.mon_osd_blocklist_default_expire));
+        self.submit(vec![self.fence_record(gid, Some(expires))])?;
+        let by = if requester == 0 { "an operator".to_owned() } else { format!("client {requester}") };
+        self.fence(gid, expires, &by);
+        Ok(())
+    }
+
+    /// What the store is to know of an instance that is fenced; `expires` is the end of its entry, if it has one.
+    pub(crate) fn fence_record(&self, gid: u64, expires: Option<Millis>) -> Change {
+        records::kept(&Fence { gid, expires_unix_ms: expires.map(|expires| self.unix_ms(expires)) })
+    }
+
+    /// Nothing of an instance happens from here on: the store has its record.
     pub(crate) fn fence(&mut self, gid: u64, expires: Millis, by: &str) {
         if let Some(former) = self.blocklist.add(gid, expires) {
             self.step.agenda.remove(former, Due::Blocklist { gid });
@@ -211,9 +209,10 @@ impl<S: Store> Osd<S> {
 
     /// Above the limit the oldest fenced instances are forgotten, `newest` excepted: their sessions have ended, and
     /// what they ask for is refused with ENOTCONN from then on.
-    fn forget_fences(&mut self, newest: u64) {
+    pub(crate) fn forget_fences(&mut self, newest: u64) {
         while self.blocklist.fenced() > self.config.fenced_instances_max.max(1) {
             let Some((gid, expires)) = self.blocklist.forget_oldest_but(newest) else { return };
+            self.step.unsaved.push(records::gone(records::fence_key(gid)));
             if let Some(expires) = expires {
                 self.step.agenda.remove(expires, Due::Blocklist { gid });
             }
@@ -230,6 +229,7 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         if let Some(expires) = self.blocklist.remove(gid) {
             self.step.agenda.remove(expires, Due::Blocklist { gid });
+            self.step.unsaved.push(self.fence_record(gid, None));
             self.step.tell(Event::new(Kind::BlocklistRemoved, gid));
         }
         self.done(()).1
@@ -300,6 +300,7 @@ impl<S: Store> Osd<S> {
             }
             self.rest(gid);
         }
+        self.save_rest();
         (reply, std::mem::take(&mut self.step.effects))
     }
 
@@ -312,11 +313,13 @@ impl<S: Store> Osd<S> {
             Due::Session { gid } => self.look_at_session(gid),
             Due::Blocklist { gid } => {
                 self.blocklist.remove(gid);
+                self.step.unsaved.push(self.fence_record(gid, None));
                 self.step.tell(Event::new(Kind::BlocklistRemoved, gid).detail("expired"));
             }
             Due::BlocklistAddress { address } => {
                 self.forget_address(&address, "expired");
             }
+            Due::Save => self.step.is_save_planned = false,
             Due::Trim(trim) => self.trims.push_back(trim),
             Due::Erasure(erasure) => self.erasures.push_back(erasure),
         }

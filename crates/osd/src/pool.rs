@@ -1,11 +1,11 @@
 //! A pool's identity and its self-managed snapshots.
 
-use std::collections::BTreeSet;
-
 use errno::Errno;
-use store::PoolId;
+use store::{Change, PoolId};
 
+use crate::SnapIds;
 use crate::error::{Outcome, refuse};
+use crate::records;
 
 /// What the OSD knows of a pool besides its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,13 +17,13 @@ pub struct PoolInfo {
     /// The newest snapshot id ever allocated; 0 = none.
     pub snap_seq: u64,
     /// Snapshot ids that were given up. They are never used again.
-    pub removed_snaps: BTreeSet<u64>,
+    pub removed_snaps: SnapIds,
 }
 
 impl PoolInfo {
     /// A pool without snapshots.
     pub fn new(id: PoolId, name: impl Into<String>) -> Self {
-        Self { id, name: name.into(), snap_seq: 0, removed_snaps: BTreeSet::new() }
+        Self { id, name: name.into(), snap_seq: 0, removed_snaps: SnapIds::default() }
     }
 
     /// The next snapshot id, from 1.
@@ -38,6 +38,18 @@ impl PoolInfo {
         (1..=self.snap_seq).contains(&snap_id) && self.removed_snaps.insert(snap_id)
     }
 
+    /// What the store is to know of it, but for its snapshot ids.
+    pub(crate) fn record(&self) -> records::Pool {
+        let removed_snaps = self.removed_snaps.len();
+        records::Pool { id: self.id.0, name: self.name.clone(), snap_seq: self.snap_seq, removed_snaps }
+    }
+
+    /// What the store is to know once an id that was not is given up.
+    pub(crate) fn removal(&self, snap_id: u64) -> impl Iterator<Item = Change> + use<> {
+        let record = records::Pool { removed_snaps: self.removed_snaps.len() + 1, ..self.record() };
+        [records::kept(&record)].into_iter().chain(self.removed_snaps.insertion(self.id, snap_id))
+    }
+
     /// EINVAL for an id that was never allocated, ESTALE for one that was given up: a reader must be able to tell a
     /// snapshot that has gone from an object that it never had.
     pub(crate) fn check_snap_id(&self, snap_id: u64) -> Outcome<()> {
@@ -48,7 +60,7 @@ impl PoolInfo {
                 format!("snap id {snap_id} was never allocated, the newest is {newest}"),
             );
         }
-        if self.removed_snaps.contains(&snap_id) {
+        if self.removed_snaps.contains(snap_id) {
             return refuse(Errno::ESTALE, format!("snap id {snap_id} was removed from the pool"));
         }
         Ok(())

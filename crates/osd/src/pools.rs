@@ -8,6 +8,7 @@ use crate::error::Refusal;
 use crate::event::{Event, Kind};
 use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, check_name};
 use crate::osd::{Osd, error};
+use crate::records::{self, Counters};
 use crate::session::{Admission, Stored};
 use crate::trim::Trim;
 use crate::{Millis, OpError, PoolInfo};
@@ -27,29 +28,33 @@ pub struct PoolTotals {
 
 impl<S: Store> Osd<S> {
     /// Creates a pool; its number. EEXIST if the name is taken, EINVAL for an empty one, ENAMETOOLONG above 256 bytes,
-    /// EAGAIN at the limit.
+    /// EAGAIN at the limit; EIO, ENOSPC of the store.
     pub fn create_pool(&mut self, now: Millis, name: &str) -> (Result<u64, OpError>, Vec<Effect>) {
         self.begin(now);
+        let created = self.start_pool(name);
+        self.done(created)
+    }
+
+    fn start_pool(&mut self, name: &str) -> Result<u64, OpError> {
         let pools_max = self.config.pools_max;
-        let refused = if name.is_empty() {
-            Some((Errno::EINVAL, "a pool needs a name".to_owned()))
-        } else if let Err(refusal) = check_name("a pool's name", name, NAME_BYTES_MAX) {
-            Some((refusal.errno, refusal.rule))
-        } else if self.pools.contains_key(name) {
-            Some((Errno::EEXIST, format!("pool '{name}' exists already")))
-        } else if self.pools.len() >= pools_max {
-            Some((Errno::EAGAIN, format!("pool '{name}': there are pools_max = {pools_max} pools")))
-        } else {
-            None
-        };
-        if let Some((errno, text)) = refused {
-            return self.done(Err(error(errno, text)));
+        if name.is_empty() {
+            return Err(error(Errno::EINVAL, "a pool needs a name".to_owned()));
         }
-        self.newest_pool += 1;
-        let id = self.newest_pool;
-        self.pools.insert(name.to_owned(), PoolInfo::new(PoolId(id), name));
+        check_name("a pool's name", name, NAME_BYTES_MAX)?;
+        if self.pools.contains_key(name) {
+            return Err(error(Errno::EEXIST, format!("pool '{name}' exists already")));
+        }
+        if self.pools.len() >= pools_max {
+            let text = format!("pool '{name}': there are pools_max = {pools_max} pools");
+            return Err(error(Errno::EAGAIN, text));
+        }
+        let counters = Counters { newest_pool: self.counters.newest_pool + 1, ..self.counters.clone() };
+        let info = PoolInfo::new(PoolId(counters.newest_pool), name);
+        self.submit(vec![records::kept(&info.record()), records::kept(&counters)])?;
+        self.counters = counters;
+        self.pools.insert(name.to_owned(), info);
         self.step.tell(Event::new(Kind::PoolCreated, 0).on(name, ""));
-        self.done(Ok(id))
+        Ok(self.counters.newest_pool)
     }
 
     /// The pool of that name; ENOENT if there is none, ENAMETOOLONG if there can be none.
@@ -92,7 +97,7 @@ impl<S: Store> Osd<S> {
 
     /// The next snapshot id of a pool. A call with a gid and a tid gives the same id when it is sent again.
     ///
-    /// ENOENT if there is no such pool; the errors of a session and its tids as for [`Osd::operate`].
+    /// ENOENT if there is no such pool; the errors of a session and its tids as for [`Osd::operate`]; EIO, ENOSPC of the store.
     pub fn allocate_snap_id(
         &mut self,
         now: Millis,
@@ -136,6 +141,9 @@ impl<S: Store> Osd<S> {
                 Admission::Run => {}
             }
         }
+        let info = self.pool(pool)?;
+        let record = records::Pool { snap_seq: info.snap_seq + 1, ..info.record() };
+        self.submit(vec![records::kept(&record)])?;
         let snap_id = self.pool_mut(pool)?.allocate_snap_id();
         self.step
             .tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
@@ -149,7 +157,7 @@ impl<S: Store> Osd<S> {
     /// much, by [`Osd::work`]. An id that was given up before is fine.
     ///
     /// ENOENT if there is no such pool, EINVAL for an id that was never allocated; EBLOCKLISTED and ENOTCONN when the
-    /// session of `gid` (0 = an operator) is over.
+    /// session of `gid` (0 = an operator) is over; EIO, ENOSPC of the store: then it is not given up.
     pub fn remove_snap_id(
         &mut self,
         now: Millis,
@@ -169,17 +177,21 @@ impl<S: Store> Osd<S> {
         if gid != 0 {
             self.admit(gid)?;
         }
-        let info = self.pool_mut(pool)?;
+        let info = self.pool(pool)?;
         let (id, newest) = (info.id, info.snap_seq);
         if snap_id == 0 || snap_id > newest {
             let text =
                 format!("pool '{pool}': snap id {snap_id} was never allocated, the newest is {newest}");
             return Err(error(Errno::EINVAL, text));
         }
-        if !info.remove_snap_id(snap_id) {
+        if info.removed_snaps.contains(snap_id) {
             return Ok(());
         }
-        self.trim_piece(Trim { pool: id, pool_name: pool.to_owned(), snap_id, gid, objects: 0 });
+        let trim = Trim { pool: id, pool_name: pool.to_owned(), snap_id, gid, objects: 0 };
+        let changes = info.removal(snap_id).chain([trim.intent()]).collect();
+        self.submit(changes)?;
+        self.pool_mut(pool)?.remove_snap_id(snap_id);
+        self.trim_piece(trim);
         Ok(())
     }
 

@@ -111,7 +111,15 @@ pub(crate) struct WatchTable {
     pub(crate) ended: Vec<u64>,
 }
 
+/// Numbers that one life of the OSD may give to streams and to notifies, as a power of two. None is given twice.
+const LIFE_BITS: u32 = 32;
+
 impl WatchTable {
+    /// The OSD was opened so often before: what is late from then must not be taken for what is from this life.
+    pub(crate) fn begin_life(&mut self, lives: u64) {
+        (self.newest_stream, self.newest_notify) = (lives << LIFE_BITS, lives << LIFE_BITS);
+    }
+
     pub(crate) fn open_stream(&mut self, gid: u64) -> StreamId {
         self.newest_stream += 1;
         let stream = StreamId(self.newest_stream);

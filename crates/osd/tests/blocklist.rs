@@ -142,7 +142,7 @@ fn a_fence_by_address_hits_the_session_of_that_address() {
     let gid = world.connect();
     let address = world.osd.sessions()[0].address.clone();
     let (revision, fenced) = (world.osd.map_revision(), world.osd.fence_address(world.now, &address, None));
-    assert_eq!(fenced.0, Millis(3_601_000));
+    assert_eq!(fenced.0, Ok(Millis(3_601_000)));
     assert!(world.osd.map_revision() > revision, "maps show it");
     assert_eq!(errno(world.send(gid, 1, 0, "object", &[write("x")])), Errno::EBLOCKLISTED);
     assert_eq!(world.osd.fenced_addresses().collect::<Vec<_>>(), [(address.as_str(), Millis(3_601_000))]);
@@ -152,7 +152,7 @@ fn a_fence_by_address_hits_the_session_of_that_address() {
 fn a_fence_by_address_expires_or_is_removed() {
     let mut world = World::new();
     for address in ["1.2.3.4:0/1", "1.2.3.4:0/2", "1.2.3.4:0/2"] {
-        world.osd.fence_address(world.now, address, Some(Millis(500)));
+        world.osd.fence_address(world.now, address, Some(Millis(500))).0.expect("the store works");
     }
     assert!(world.osd.unfence_address(world.now, "1.2.3.4:0/1").0);
     assert!(!world.osd.unfence_address(world.now, "1.2.3.4:0/1").0);

@@ -20,7 +20,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let (store, handle) = Shaky::new();
-        let mut osd = Osd::new(store, Config::default(), 0);
+        let mut osd = Osd::open(store, Config::default(), 0, Millis(0)).expect("it is empty");
         osd.create_pool(Millis(0), "rbd").0.expect("the first pool");
         let (gid, _) = osd.connect(Millis(0), "client", "peer").0.expect("there is room");
         Self { osd, handle, gid, tid: 0 }

@@ -30,6 +30,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
         list(pool: PoolId, namespace: &[u8], prefix: &[u8], after: &[u8], max: usize) -> Stored<Vec<Name>>;
         list_by_hash(pool: PoolId, from: &HashPlace, max: usize) -> Stored<Vec<HashPlace>>;
         preserving(pool: PoolId, snap: u64, max: usize) -> Stored<Vec<ObjectId>>;
+        records(prefix: &[u8], after: &[u8], max: usize) -> Stored<Vec<Entry>>;
         totals(pool: PoolId) -> Totals;
         user_version(pool: PoolId) -> u64;
         newest() -> Seq;

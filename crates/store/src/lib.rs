@@ -1,4 +1,5 @@
-//! Where bytes live: objects and their preserved states, transactions over them, and the store that keeps them in memory.
+//! Where bytes live: objects and their preserved states, records of their user, transactions over both, and the store that keeps
+//! them in memory.
 //!
 //! A store knows nothing of protocols. Its user reads through [`Store`], makes a [`Transaction`] and submits it; a
 //! transaction is visible at once and durable when [`Store::durable`] has reached its sequence number.
@@ -53,7 +54,7 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 /// A key and its value.
 pub type Entry = (Name, Bytes);
 
-/// Keeps objects. Reads see every submitted transaction, durable or not.
+/// Keeps objects, and records beside them. Reads see every submitted transaction, durable or not.
 ///
 /// What is read of an object that is not there is nothing: no bytes, no value, no entries.
 pub trait Store {
@@ -97,6 +98,8 @@ pub trait Store {
     fn list_by_hash(&self, pool: PoolId, from: &HashPlace, max: usize) -> Stored<Vec<HashPlace>>;
     /// Objects that have a clone which preserves `snap`, at most `max`.
     fn preserving(&self, pool: PoolId, snap: u64, max: usize) -> Stored<Vec<ObjectId>>;
+    /// Records whose keys start with `prefix` and are greater than `after`, in byte order, at most `max`.
+    fn records(&self, prefix: &[u8], after: &[u8], max: usize) -> Stored<Vec<Entry>>;
     /// What a pool holds.
     fn totals(&self, pool: PoolId) -> Totals;
     /// The newest version that the pool has given to an object; 0 = none. It never goes back.

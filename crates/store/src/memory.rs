@@ -16,9 +16,10 @@ mod pool;
 mod record;
 
 /// Keeps everything in memory. What is submitted is durable at once, as far as memory goes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     pools: BTreeMap<PoolId, Pool>,
+    records: BTreeMap<Name, Bytes>,
     newest: Seq,
 }
 
@@ -133,6 +134,12 @@ impl Store for MemoryStore {
         Ok(places.into_iter().flatten().take(max).map(id).collect())
     }
 
+    fn records(&self, prefix: &[u8], after: &[u8], max: usize) -> Stored<Vec<Entry>> {
+        let records = self.records.range::<[u8], _>((start(prefix, after), Bound::Unbounded));
+        let records = records.take_while(|(key, _)| key.starts_with(prefix)).take(max);
+        Ok(records.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
     fn totals(&self, pool: PoolId) -> Totals {
         self.pools.get(&pool).map(|pool| pool.totals).unwrap_or_default()
     }
@@ -145,6 +152,8 @@ impl Store for MemoryStore {
         for change in transaction.changes {
             match change {
                 Change::Object { id, changes } => self.pools.entry(id.pool).or_default().apply(&id, changes),
+                Change::Record { key, value: Some(value) } => drop(self.records.insert(key, value)),
+                Change::Record { key, value: None } => drop(self.records.remove(&key)),
             }
         }
         self.newest.0 += 1;

@@ -21,6 +21,13 @@ pub enum Change {
         /// In the order in which they apply.
         changes: Vec<ObjectChange>,
     },
+    /// Of a record beside the objects.
+    Record {
+        /// Which one.
+        key: Name,
+        /// What it says from here on; `None` = it is gone, an absent one is fine.
+        value: Option<Bytes>,
+    },
 }
 
 /// One change of an object. All but [`Create`](Self::Create), [`SnapSeq`](Self::SnapSeq), [`Restore`](Self::Restore),

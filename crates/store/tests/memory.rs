@@ -187,3 +187,27 @@ fn nothing_is_left_of_an_object_without_head_and_clones() {
     assert_eq!(store.snap_seq(&id("a")), Ok(0));
     assert_eq!(format!("{:?}", store.list_by_hash(POOL, &HashPlace::default(), ALL)), empty);
 }
+
+#[test]
+fn records_are_kept_beside_the_objects_and_paged_by_prefix() {
+    let mut store = MemoryStore::new();
+    let record = |key: &str, value: Option<&'static str>| Change::Record {
+        key: key.into(),
+        value: value.map(Bytes::from),
+    };
+    let found = |store: &MemoryStore, prefix: &str, after: &str, max| {
+        let records = store.records(prefix.as_bytes(), after.as_bytes(), max).expect("memory does not fail");
+        let text = |(key, value): (Name, Bytes)| format!("{key}={}", String::from_utf8_lossy(&value));
+        records.into_iter().map(text).collect::<Vec<_>>()
+    };
+    submit(
+        &mut store,
+        [record("a1", Some("x")), put("a", b"1"), record("a2", Some("y")), record("b", Some("z"))],
+    );
+    assert_eq!(found(&store, "a", "", ALL), ["a1=x", "a2=y"]);
+    assert_eq!(found(&store, "a", "a1", ALL), ["a2=y"]);
+    assert_eq!(found(&store, "", "", 2), ["a1=x", "a2=y"]);
+    submit(&mut store, [record("a1", None), record("absent", None), record("a2", Some("again"))]);
+    assert_eq!(found(&store, "", "", ALL), ["a2=again", "b=z"]);
+    assert_eq!(read(&store, "a", At::Head), Some(b"1".to_vec()));
+}

@@ -114,7 +114,7 @@ impl Core {
     fn new() -> Result<Self> {
         // Events that are kept would be counted as memory of objects.
         let config = Config { events_kept_max: 0, limits: Limits::default(), ..Config::default() };
-        let mut osd = Osd::new(MemoryStore::new(), config, 0);
+        let mut osd = Osd::open(MemoryStore::new(), config, 0, NOW)?;
         osd.create_pool(NOW, POOL).0?;
         let (gid, _) = osd.connect(NOW, "bench", "bench").0?;
         Ok(Self { osd, gid, tid: 0 })

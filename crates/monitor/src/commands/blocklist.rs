@@ -44,7 +44,7 @@ pub(super) fn change<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
         Some("add") => {
             let seconds = request.number("expire")?.filter(|&seconds| seconds > 0.0);
             let for_ms = seconds.map(|seconds| (seconds.min(FENCE_SECONDS_MAX) * 1000.0) as u64);
-            let fence = call.cluster.fence(&address, for_ms);
+            let fence = call.cluster.fence(&address, for_ms)?;
             let span = fence.until_unix_ms.saturating_sub(call.now_unix_ms).div_ceil(1000);
             let until = shown(fence.until_unix_ms);
             Ok(Answer::done(format!("blocklisting {address} until {until} ({span} sec)")))

@@ -54,10 +54,10 @@ impl Cluster for Fake {
         self.fences.clone()
     }
 
-    fn fence(&mut self, address: &EntityAddr, for_ms: Option<u64>) -> Fence {
+    fn fence(&mut self, address: &EntityAddr, for_ms: Option<u64>) -> Result<Fence, Refusal> {
         let fence = Fence { address: *address, until_unix_ms: NOW + for_ms.unwrap_or(3_600_000) };
         self.fences.push(fence);
-        fence
+        Ok(fence)
     }
 
     fn unfence(&mut self, address: &EntityAddr) -> bool {

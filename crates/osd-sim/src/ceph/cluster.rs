@@ -69,10 +69,10 @@ impl Cluster for InStep<'_> {
         self.osd.fenced_addresses().filter_map(fence).collect()
     }
 
-    fn fence(&mut self, address: &EntityAddr, for_ms: Option<u64>) -> Fence {
+    fn fence(&mut self, address: &EntityAddr, for_ms: Option<u64>) -> Result<Fence, Refusal> {
         let fenced = self.osd.fence_address(self.now, &address.to_string(), for_ms.map(Millis));
-        let until = self.keep(fenced);
-        self.listed(*address, until)
+        let until = self.keep(fenced).map_err(refusal)?;
+        Ok(self.listed(*address, until))
     }
 
     fn unfence(&mut self, address: &EntityAddr) -> bool {

@@ -32,6 +32,8 @@ pub(super) enum Ended {
     Io(#[from] io::Error),
     #[error("frames of all connections would hold more than arriving_bytes_max = {0} bytes")]
     TooMuch(usize),
+    #[error("it cannot be numbered: {0}")]
+    Gid(#[from] osd::OpError),
     #[error("it does not read what it is sent")]
     Slow,
 }
@@ -133,7 +135,7 @@ impl Client {
     fn take(&mut self, shared: &Shared, connection: &mut Connection, event: Event) -> Result<(), Ended> {
         let (daemons, kind, from) = (&shared.daemons, shared.local.kind, self.from);
         match event {
-            Event::Claimed { name, gid } => connection.welcome(name, daemons.gid(gid)),
+            Event::Claimed { name, gid } => connection.welcome(name, daemons.gid(gid)?),
             Event::Unwelcome { method } => tracing::warn!(
                 %from,
                 "a client offers authentication method {method} only: put 'auth_client_required = none' into its \

@@ -9,6 +9,7 @@ use ceph_wire::osd::{OsdOpReply, OsdOpRequest};
 use ceph_wire::{EntityAddr, EntityType, Eversion, Message, WireError, kind};
 use errno::Errno;
 use monitor::{ConnectionId, Event, Monitor, Send};
+use osd::{OpError, Osd};
 use tokio::sync::mpsc;
 
 use super::cluster::InStep;
@@ -44,8 +45,8 @@ impl Daemons {
     }
 
     /// The global id of a client: the one that it has, or a new one. One counter numbers the clients of both doors.
-    pub(super) fn gid(&self, claimed: u64) -> u64 {
-        if claimed == 0 { self.daemon.step(|osd, _| (osd.new_gid(), Vec::new())) } else { claimed }
+    pub(super) fn gid(&self, claimed: u64) -> Result<u64, OpError> {
+        if claimed == 0 { self.daemon.step(Osd::new_gid) } else { Ok(claimed) }
     }
 
     /// A client of the monitor may be sent messages.

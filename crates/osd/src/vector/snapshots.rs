@@ -25,7 +25,7 @@ pub(super) enum View {
 /// removed meanwhile are left out: a writer that has not heard of it must not preserve anything for them.
 pub(super) fn to_preserve(pool: &PoolInfo, snap_seq: u64, context: &SnapContext) -> Vec<u64> {
     let unseen = context.snaps.iter().copied().take_while(|&snap| snap > snap_seq);
-    unseen.filter(|snap| !pool.removed_snaps.contains(snap)).collect()
+    unseen.filter(|&snap| !pool.removed_snaps.contains(snap)).collect()
 }
 
 /// EINVAL unless the ids descend, none is above `seq`, and `seq` was allocated.

@@ -24,7 +24,7 @@ impl World {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        let mut osd = Osd::new(MemoryStore::new(), config, 4000);
+        let mut osd = Osd::open(MemoryStore::new(), config, 4000, Millis(0)).expect("it is empty");
         osd.create_pool(Millis(0), "rbd").0.expect("the first pool");
         Self { osd, now: Millis(1000), effects: Vec::new() }
     }

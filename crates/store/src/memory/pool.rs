@@ -6,7 +6,7 @@ use super::Preserving;
 use super::record::Record;
 use crate::{HashPlace, Name, ObjectChange, ObjectId, Totals, object_hash};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pool {
     /// By namespace and name.
     pub(super) namespaces: BTreeMap<Name, BTreeMap<Name, Box<Record>>>,

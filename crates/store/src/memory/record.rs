@@ -9,7 +9,7 @@ use imbl::OrdMap;
 use crate::{At, Data, Name, ObjectChange, Stat};
 
 /// HEAD and what is preserved of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) head: Option<Object>,
     preserved: Option<Box<Preserved>>,
@@ -37,14 +37,14 @@ pub(super) struct Attributes {
 
 type Values = OrdMap<Name, Bytes>;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Preserved {
     pub(super) seq: u64,
     /// Each in a place of its own: most objects have few, and a node of the map has room for eleven.
     pub(super) clones: BTreeMap<u64, Box<Clone>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clone {
     /// Descending.
     pub(super) snaps: Vec<u64>,

@@ -1,6 +1,8 @@
-//! A store that becomes durable when it is told to, and fails when it is told to: what a disk does at its worst.
+//! A store that becomes durable when it is told to, fails when it is told to, and loses in a crash what was not durable: what a
+//! disk does at its worst.
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -23,6 +25,10 @@ pub(crate) struct Handle(Arc<Mutex<Behaviour>>);
 struct Behaviour {
     newest: u64,
     durable: u64,
+    /// What a crash leaves.
+    survives: MemoryStore,
+    /// What it takes: the transactions that are not durable, from the one after `durable` on.
+    lost: VecDeque<Transaction>,
     /// `submit` is durable at once.
     is_prompt: bool,
     fails_to_read: Option<StoreError>,
@@ -43,6 +49,16 @@ impl Shaky {
             Some(error) => Err(error),
             None => read(&self.inside),
         }
+    }
+}
+
+impl Behaviour {
+    /// Everything up to there is durable.
+    fn settle(&mut self, durable: u64) {
+        for transaction in self.lost.drain(..durable.saturating_sub(self.durable) as usize) {
+            self.survives.submit(transaction).expect("memory does not fail");
+        }
+        self.durable = self.durable.max(durable);
     }
 }
 
@@ -69,11 +85,33 @@ impl Handle {
     /// Everything up to there is durable.
     pub(crate) fn reach(&self, durable: Seq) {
         self.with(|behaviour| {
-            behaviour.durable = durable.0;
+            behaviour.settle(durable.0);
             if let Some(wake) = &behaviour.wake {
                 wake();
             }
         });
+    }
+
+    /// The store that its user finds after a crash. What is submitted to it is durable at once.
+    pub(crate) fn crash(&self) -> (Shaky, Self) {
+        self.crashed_at(Seq(self.with(|behaviour| behaviour.durable)))
+    }
+
+    /// The store that a crash would leave if so much were durable by then.
+    pub(crate) fn crashed_at(&self, durable: Seq) -> (Shaky, Self) {
+        let (mut store, handle) = Shaky::new();
+        self.with(|behaviour| {
+            store.inside = behaviour.survives.clone();
+            let more = durable.0.saturating_sub(behaviour.durable) as usize;
+            for transaction in behaviour.lost.iter().take(more) {
+                store.inside.submit(transaction.clone()).expect("memory does not fail");
+            }
+        });
+        handle.with(|after| {
+            after.survives = store.inside.clone();
+            (after.newest, after.durable) = (durable.0, durable.0);
+        });
+        (store, handle)
     }
 
     pub(crate) fn fail_to_read(&self, error: Option<StoreError>) {
@@ -148,6 +186,10 @@ impl Store for Shaky {
         self.reading(|inside| inside.preserving(pool, snap, max))
     }
 
+    fn records(&self, prefix: &[u8], after: &[u8], max: usize) -> Stored<Vec<Entry>> {
+        self.reading(|inside| inside.records(prefix, after, max))
+    }
+
     fn totals(&self, pool: PoolId) -> Totals {
         self.inside.totals(pool)
     }
@@ -160,11 +202,12 @@ impl Store for Shaky {
         if let Some(error) = self.handle.with(|behaviour| behaviour.fails_to_write) {
             return Err(error);
         }
-        let seq = self.inside.submit(transaction)?;
+        let seq = self.inside.submit(transaction.clone())?;
         self.handle.with(|behaviour| {
             behaviour.newest = seq.0;
+            behaviour.lost.push_back(transaction);
             if behaviour.is_prompt {
-                behaviour.durable = seq.0;
+                behaviour.settle(seq.0);
             }
         });
         Ok(seq)

@@ -1,0 +1,119 @@
+//! An OSD on what an earlier one has left in the store.
+
+use std::collections::BTreeMap;
+
+use errno::Errno;
+use store::{PoolId, Store};
+
+use crate::agenda::{Agenda, Due};
+use crate::blocklist::Blocklist;
+use crate::effect::Step;
+use crate::erasure::Erasure;
+use crate::event::EventLog;
+use crate::osd::{Osd, error};
+use crate::records::{self, Counters, Erasing, Fence, FencedAddress, Pool, RemovedSnaps, Trimming};
+use crate::trim::Trim;
+use crate::watch::WatchTable;
+use crate::{Config, Millis, OpError, PoolInfo, SnapIds};
+
+impl<S: Store> Osd<S> {
+    /// An OSD that goes on where the last one on this store ended, at whatever moment that was; without pools on a store that is empty.
+    /// The clock may have begun anew: what expires at a time of day is kept by the wall clock, which [`Config::started_unix_ms`] gives.
+    ///
+    /// Client instances are numbered from `gid_base` + 1, or from above the newest of this store: runs with bases that are far
+    /// apart never give the same gid to two instances.
+    ///
+    /// EIO when the store fails, or has records that cannot be understood or contradict each other; ENOSPC.
+    pub fn open(store: S, config: Config, gid_base: u64, now: Millis) -> Result<Self, OpError> {
+        let mut osd = Self::empty(store, config, now);
+        let kept: Vec<Counters> = records::all(&osd.store)?;
+        let mut counters = kept.into_iter().next().unwrap_or_default();
+        counters.newest_gid = counters.newest_gid.max(gid_base);
+        osd.counters = counters.clone();
+        osd.watches.begin_life(counters.lives);
+        osd.load_pools()?;
+        osd.load_fences()?;
+        counters.lives += 1;
+        osd.submit(vec![records::kept(&counters)])?;
+        osd.counters = counters;
+        osd.forget_fences(0);
+        osd.done(());
+        Ok(osd)
+    }
+
+    fn empty(store: S, config: Config, now: Millis) -> Self {
+        let log = EventLog::new(config.events_kept_max, config.event_bytes_kept_max);
+        Self {
+            config,
+            store,
+            pools: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            blocklist: Blocklist::default(),
+            watches: WatchTable::default(),
+            trims: Vec::new().into(),
+            erasures: Vec::new().into(),
+            step: Step {
+                now,
+                effects: Vec::new(),
+                log,
+                agenda: Agenda::default(),
+                map_revision: 0,
+                unsaved: Vec::new(),
+                is_save_planned: false,
+            },
+            counters: Counters::default(),
+        }
+    }
+
+    /// Pools, and the work that their snapshots and those of removed pools have left.
+    fn load_pools(&mut self) -> Result<(), OpError> {
+        let mut removed: BTreeMap<u64, SnapIds> = BTreeMap::new();
+        for RemovedSnaps { pool, first, last } in records::all(&self.store)? {
+            if !removed.entry(pool).or_default().insert_range(first, last) {
+                return Err(contradiction(format!("removed snapshots {first} to {last} of pool {pool}")));
+            }
+        }
+        for Pool { id, name, snap_seq, removed_snaps: count } in records::all(&self.store)? {
+            let removed_snaps = removed.remove(&id).unwrap_or_default();
+            if removed_snaps.len() != count {
+                return Err(contradiction(format!("{count} removed snapshots of pool {id}")));
+            }
+            let info = PoolInfo { id: PoolId(id), name: name.clone(), snap_seq, removed_snaps };
+            if self.pools.insert(name, info).is_some() {
+                return Err(contradiction(format!("the name of pool {id}")));
+            }
+        }
+        for Trimming { pool, pool_name, snap_id, gid } in records::all(&self.store)? {
+            self.trims.push_back(Trim { pool: PoolId(pool), pool_name, snap_id, gid, objects: 0 });
+        }
+        for Erasing { pool, pool_name, snap_seq } in records::all(&self.store)? {
+            let removed = removed.remove(&pool).unwrap_or_default();
+            self.erasures.push_back(Erasure::new(PoolId(pool), pool_name, snap_seq, removed));
+        }
+        match removed.first_key_value() {
+            Some((pool, _)) => Err(contradiction(format!("removed snapshots of pool {pool}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn load_fences(&mut self) -> Result<(), OpError> {
+        for Fence { gid, expires_unix_ms } in records::all(&self.store)? {
+            let expires = expires_unix_ms.map(|at| self.millis(at));
+            self.blocklist.restore(gid, expires);
+            if let Some(expires) = expires {
+                self.step.agenda.add(expires, Due::Blocklist { gid });
+            }
+        }
+        for FencedAddress { address, expires_unix_ms } in records::all(&self.store)? {
+            let expires = self.millis(expires_unix_ms);
+            self.step.agenda.add(expires, Due::BlocklistAddress { address: address.clone() });
+            self.blocklist.addresses.insert(address, expires);
+        }
+        Ok(())
+    }
+}
+
+/// EIO.
+fn contradiction(what: String) -> OpError {
+    error(Errno::EIO, format!("stored records contradict each other: {what}"))
+}

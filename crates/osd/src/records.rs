@@ -1,0 +1,183 @@
+//! What the OSD keeps beside objects: records of the store, each under a key of its own, changed in the same transactions.
+//!
+//! A key is a letter for the kind and what tells one record from the next, numbers in the order of their bytes. A value says all of the
+//! record, as a versioned struct of Ceph's encodings.
+
+use bytes::Bytes;
+use ceph_wire::{Reader, Wire, WireError, Writer, from_bytes, to_bytes};
+use errno::Errno;
+use store::{Change, Name, PoolId, Store};
+
+use crate::OpError;
+use crate::error::Refusal;
+use crate::osd::error;
+
+/// Records that are read at a time.
+const PAGE_RECORDS: usize = 1_000;
+
+/// A kind of record.
+pub(crate) trait Record: Wire {
+    /// What its keys begin with.
+    const KIND: u8;
+    /// For errors.
+    const NAME: &str;
+
+    fn key(&self) -> Name;
+}
+
+macro_rules! records {
+    ($($(#[$meta:meta])* $name:ident = $kind:literal, |$record:ident| $key:expr => {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct $name {
+            $($(#[$field_meta])* pub(crate) $field: $type,)*
+        }
+
+        impl Wire for $name {
+            fn put(&self, out: &mut Writer) {
+                out.versioned(1, 1, |out| {
+                    $(self.$field.put(out);)*
+                });
+            }
+
+            fn take(from: &mut Reader<'_>) -> Result<Self, WireError> {
+                from.versioned(1, |from, _| Ok(Self { $($field: Wire::take(from)?,)* }))
+            }
+        }
+
+        impl Record for $name {
+            const KIND: u8 = $kind;
+            const NAME: &str = stringify!($name);
+
+            fn key(&self) -> Name {
+                let $record = self;
+                $key
+            }
+        }
+    )*};
+}
+
+records! {
+    /// Numbers that are never given twice; there is one such record.
+    Counters = b'c', |_record| key(b'c', []) => {
+        /// How often the OSD was opened on this store before.
+        lives: u64,
+        newest_gid: u64,
+        newest_pool: u64,
+    }
+
+    /// A pool.
+    Pool = b'p', |pool| pool_key(PoolId(pool.id)) => {
+        id: u64,
+        name: String,
+        snap_seq: u64,
+        /// How many of its snapshot ids were given up.
+        removed_snaps: u64,
+    }
+
+    /// Snapshot ids of a pool that were given up, `first` to `last`: none touches the next. They stay until the pool is erased.
+    RemovedSnaps = b's', |range| removed_snaps_key(PoolId(range.pool), range.first) => {
+        pool: u64,
+        first: u64,
+        last: u64,
+    }
+
+    /// A snapshot that was given up and that objects may still preserve.
+    Trimming = b't', |trim| trimming_key(PoolId(trim.pool), trim.snap_id) => {
+        pool: u64,
+        pool_name: String,
+        snap_id: u64,
+        gid: u64,
+    }
+
+    /// A pool that was removed and whose objects may still be there.
+    Erasing = b'e', |erasing| erasing_key(PoolId(erasing.pool)) => {
+        pool: u64,
+        pool_name: String,
+        snap_seq: u64,
+    }
+
+    /// An instance that was fenced.
+    Fence = b'f', |fence| fence_key(fence.gid) => {
+        gid: u64,
+        /// When it leaves the blocklist; `None` = it has.
+        expires_unix_ms: Option<u64>,
+    }
+
+    /// An address that is on the blocklist.
+    FencedAddress = b'a', |fence| fenced_address_key(&fence.address) => {
+        address: String,
+        expires_unix_ms: u64,
+    }
+}
+
+pub(crate) fn pool_key(pool: PoolId) -> Name {
+    key(Pool::KIND, [pool.0])
+}
+
+/// What the keys of all ranges of a pool begin with.
+pub(crate) fn removed_snaps_prefix(pool: PoolId) -> Name {
+    key(RemovedSnaps::KIND, [pool.0])
+}
+
+pub(crate) fn removed_snaps_key(pool: PoolId, first: u64) -> Name {
+    key(RemovedSnaps::KIND, [pool.0, first])
+}
+
+pub(crate) fn trimming_key(pool: PoolId, snap_id: u64) -> Name {
+    key(Trimming::KIND, [pool.0, snap_id])
+}
+
+pub(crate) fn erasing_key(pool: PoolId) -> Name {
+    key(Erasing::KIND, [pool.0])
+}
+
+pub(crate) fn fence_key(gid: u64) -> Name {
+    key(Fence::KIND, [gid])
+}
+
+pub(crate) fn fenced_address_key(address: &str) -> Name {
+    [&[FencedAddress::KIND], address.as_bytes()].concat().as_slice().into()
+}
+
+fn key<const N: usize>(kind: u8, numbers: [u64; N]) -> Name {
+    let mut key = [kind; 32];
+    for (part, number) in key[1..].chunks_exact_mut(8).zip(numbers) {
+        part.copy_from_slice(&number.to_be_bytes());
+    }
+    key[..1 + 8 * N].into()
+}
+
+/// The change that makes a record be what it says.
+pub(crate) fn kept<R: Record>(record: &R) -> Change {
+    Change::Record { key: record.key(), value: Some(to_bytes(record)) }
+}
+
+/// The change after which there is no record.
+pub(crate) fn gone(key: Name) -> Change {
+    Change::Record { key, value: None }
+}
+
+/// Every record of a kind, in the order of keys. EIO when the store fails, or for one that cannot be understood.
+pub(crate) fn all<R: Record>(store: &impl Store) -> Result<Vec<R>, OpError> {
+    let (mut records, mut after) = (Vec::new(), Name::default());
+    loop {
+        let page = store.records(&[R::KIND], &after, PAGE_RECORDS).map_err(Refusal::from)?;
+        let is_last = page.len() < PAGE_RECORDS;
+        for (key, value) in page {
+            records.push(read(&key, &value)?);
+            after = key;
+        }
+        if is_last {
+            return Ok(records);
+        }
+    }
+}
+
+fn read<R: Record>(key: &Name, value: &Bytes) -> Result<R, OpError> {
+    let unreadable =
+        |why: WireError| error(Errno::EIO, format!("a stored record {} {key:?}: {why}", R::NAME));
+    from_bytes(value).map_err(unreadable)
+}

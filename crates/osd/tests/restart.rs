@@ -1,0 +1,300 @@
+//! An OSD that is opened on what a crash has left: it goes on where the store ended.
+
+#[path = "../../store/tests/shaky/mod.rs"]
+mod shaky;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use errno::Errno;
+use osd::op::{Op, SnapContext, Vector};
+use osd::{Config, Millis, OBJECTS_PER_STEP_MAX, OpError, Osd, Reply, Request};
+use shaky::{Handle, Shaky};
+use store::{Name, PoolId, Seq, Store, StoreError};
+
+/// Wall clock at the start of the first life.
+const STARTED_UNIX_MS: u64 = 1_800_000_000_000;
+
+/// An OSD, on a store that is late.
+struct World {
+    osd: Osd<Shaky>,
+    store: Handle,
+    config: Config,
+    now: Millis,
+}
+
+impl World {
+    fn new() -> Self {
+        let config = Config { started_unix_ms: STARTED_UNIX_MS, ..Config::default() };
+        let (store, handle) = Shaky::new();
+        let osd = Osd::open(store, config.clone(), 4000, Millis(0)).expect("it is empty");
+        let mut world = Self { osd, store: handle, config, now: Millis(0) };
+        world.osd.create_pool(world.now, "rbd").0.expect("the first pool");
+        world.store.be_late();
+        world
+    }
+
+    /// The store has everything that has happened.
+    fn settle(&self) {
+        self.store.catch_up();
+    }
+
+    /// A process dies and another one starts so much later, by its own clock.
+    fn crash(&mut self, later: u64) {
+        let (store, handle) = self.store.crash();
+        self.config.started_unix_ms += self.now.0 + later;
+        self.now = Millis(0);
+        self.osd = Osd::open(store, self.config.clone(), 4000, self.now).expect("what it kept is sound");
+        self.store = handle;
+        self.store.be_late();
+    }
+
+    /// Another OSD, on a store that a crash left with everything up to there.
+    fn crashed_at(&self, seq: u64) -> Self {
+        let (store, handle) = self.store.crashed_at(Seq(seq));
+        let osd = Osd::open(store, self.config.clone(), 4000, self.now).expect("what it kept is sound");
+        Self { osd, store: handle, config: self.config.clone(), now: self.now }
+    }
+
+    fn work(&mut self) {
+        while self.osd.has_work() {
+            self.osd.work(self.now);
+        }
+    }
+
+    fn connect(&mut self) -> u64 {
+        self.osd.connect(self.now, "client", "127.0.0.1:1").0.expect("there is room").0
+    }
+
+    fn snap(&mut self) -> u64 {
+        self.osd.allocate_snap_id(self.now, "rbd", 0, 0).0.expect("the pool is there")
+    }
+
+    fn give_up(&mut self, snap_id: u64) {
+        self.osd.remove_snap_id(self.now, "rbd", snap_id, 0).0.expect("it was allocated");
+    }
+
+    fn write(&mut self, gid: u64, tid: u64, object: &str, snaps: &[u64]) -> Reply {
+        let snap_context = SnapContext { seq: snaps.first().copied().unwrap_or(0), snaps: snaps.to_vec() };
+        let vector =
+            Vector { snap_context, ..vector(object, Op::WriteFull { data: Bytes::from_static(b"data") }) };
+        self.operate(gid, tid, vector)
+    }
+
+    fn operate(&mut self, gid: u64, tid: u64, vector: Vector) -> Reply {
+        Arc::unwrap_or_clone(self.osd.operate(self.now, &Request { gid, tid, watermark: 0, vector }).0)
+    }
+
+    fn read_at(&mut self, object: &str, snap_id: u64) -> Option<Errno> {
+        let vector = Vector { snap_id: Some(snap_id), ..vector(object, Op::Stat {}) };
+        self.operate(0, 0, vector).err().map(|refusal| refusal.errno)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.osd.pools().iter().map(|pool| pool.totals.bytes).sum()
+    }
+
+    fn fences(&mut self) -> Vec<(u64, Millis)> {
+        self.osd.blocklist(self.now).0
+    }
+}
+
+fn vector(object: &str, op: Op) -> Vector {
+    Vector {
+        pool: "rbd".to_owned(),
+        namespace: Name::default(),
+        object: object.into(),
+        snap_id: None,
+        snap_context: SnapContext::default(),
+        ops: vec![op],
+    }
+}
+
+fn errno<T: std::fmt::Debug>(reply: Result<T, OpError>) -> Errno {
+    reply.expect_err("the test set this up to fail").errno
+}
+
+#[test]
+fn pools_and_their_numbers_survive_as_far_as_they_were_durable() {
+    let mut world = World::new();
+    world.osd.create_pool(world.now, "images").0.expect("the name is free");
+    world.osd.create_pool(world.now, "gone").0.expect("the name is free");
+    world.osd.remove_pool(world.now, "gone").0.expect("it is there");
+    world.settle();
+    let before = world.osd.pools();
+    world.osd.create_pool(world.now, "lost").0.expect("the name is free");
+    world.crash(0);
+    assert_eq!(world.osd.pools(), before);
+    assert_eq!(world.osd.create_pool(world.now, "gone").0, Ok(4), "the numbers 1 to 3 were given");
+}
+
+#[test]
+fn snapshot_ids_survive_and_none_is_given_twice() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.write(gid, 1, "object", &[]).expect("it is written");
+    let snaps: Vec<u64> = (0..10).map(|_| world.snap()).collect();
+    // Ranges that begin, grow at both ends and join.
+    for snap_id in [3, 7, 4, 2, 5, 6] {
+        world.give_up(snap_id);
+        world.settle();
+        world.crash(0);
+    }
+    let expected = |id: &u64| (2..=7).contains(id).then_some(Errno::ESTALE);
+    assert_eq!(
+        snaps.iter().map(|&id| world.read_at("object", id)).collect::<Vec<_>>(),
+        snaps.iter().map(expected).collect::<Vec<_>>()
+    );
+    assert_eq!(world.read_at("object", 11), Some(Errno::EINVAL));
+    assert_eq!(world.snap(), 11);
+}
+
+#[test]
+fn a_snapshot_that_was_given_up_is_trimmed_whoever_has_to_finish_it() {
+    let mut world = World::new();
+    let (gid, snap_id) = (world.connect(), world.snap());
+    let objects = 2 * OBJECTS_PER_STEP_MAX + 1;
+    for (round, snaps) in [&[][..], &[snap_id]].into_iter().enumerate() {
+        for number in 0..objects {
+            let tid = (round * objects + number + 1) as u64;
+            world.write(gid, tid, &format!("object {number}"), snaps).expect("it is written");
+        }
+    }
+    world.give_up(snap_id);
+    world.settle();
+    world.crash(0);
+    assert!(world.osd.has_work());
+    world.work();
+    assert_eq!(world.bytes(), 4 * objects as u64);
+    world.settle();
+    world.crash(0);
+    assert!(!world.osd.has_work(), "it is done with");
+}
+
+/// The id and the intent are one: there is no moment at which one is kept without the other.
+#[test]
+fn a_snapshot_is_given_up_and_to_be_trimmed_or_neither() {
+    let mut world = World::new();
+    let (gid, snap_id) = (world.connect(), world.snap());
+    for (tid, snaps) in [(1, &[][..]), (2, &[snap_id])] {
+        world.write(gid, tid, "object", snaps).expect("it is written");
+    }
+    world.settle();
+    let before = world.store.newest();
+    world.give_up(snap_id);
+    let after = world.store.newest();
+    for seq in before.0..=after.0 {
+        let mut crashed = world.crashed_at(seq);
+        let is_given_up = crashed.read_at("object", snap_id) == Some(Errno::ESTALE);
+        crashed.work();
+        assert_eq!(is_given_up, seq > before.0);
+        assert_eq!(crashed.bytes(), if is_given_up { 4 } else { 8 });
+    }
+}
+
+#[test]
+fn a_removed_pool_is_erased_whoever_has_to_finish_it() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let snaps: Vec<u64> = (0..6).map(|_| world.snap()).collect();
+    for (index, _) in snaps.iter().enumerate() {
+        let context: Vec<u64> = snaps[..index].iter().rev().copied().collect();
+        world.write(gid, index as u64 + 1, "object", &context).expect("it is written");
+    }
+    world.give_up(snaps[1]);
+    world.osd.remove_pool(world.now, "rbd").0.expect("it is there");
+    let mut steps = 0;
+    loop {
+        world.settle();
+        world.crash(0);
+        assert_eq!(world.osd.pools(), []);
+        if !world.osd.has_work() {
+            break;
+        }
+        world.osd.work(world.now);
+        steps += 1;
+        assert!(steps < 100, "it ends");
+    }
+    let (store, _) = world.store.crash();
+    assert_eq!(Store::totals(&store, PoolId(1)).bytes, 0);
+    let kept = Store::records(&store, b"", b"", 100).expect("it works");
+    let kinds: Vec<u8> = kept.iter().map(|(key, _)| key[0]).collect();
+    assert!(!kinds.contains(&b's') && !kinds.contains(&b'e'), "nothing is left of the pool: {kept:?}");
+}
+
+#[test]
+fn a_fence_survives_and_its_entry_ends_by_the_wall_clock() {
+    let mut world = World::new();
+    let (fenced, listed) = (world.connect(), world.connect());
+    for (gid, expire) in [(fenced, 1_000), (listed, 60_000)] {
+        world.osd.blocklist_add(world.now, gid, Some(Millis(expire)), 0).0.expect("an operator may fence");
+    }
+    let address = "127.0.0.1:0/77";
+    world.osd.fence_address(world.now, address, Some(Millis(60_000))).0.expect("the store works");
+    world.settle();
+    world.crash(10_000);
+    assert_eq!(world.fences(), [(listed, Millis(50_000))]);
+    assert!(world.osd.is_address_fenced(address));
+    for gid in [fenced, listed] {
+        assert_eq!(errno(world.write(gid, 1, "object", &[])), Errno::EBLOCKLISTED);
+    }
+    assert!(world.connect() > listed, "no gid comes back");
+    world.settle();
+    world.crash(60_000);
+    assert_eq!(world.fences(), []);
+    assert!(!world.osd.is_address_fenced(address));
+    assert_eq!(errno(world.write(listed, 1, "object", &[])), Errno::EBLOCKLISTED);
+}
+
+#[test]
+fn a_fence_that_was_not_durable_was_never_answered_and_is_gone() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.settle();
+    world.osd.blocklist_add(world.now, gid, None, 0).0.expect("an operator may fence");
+    assert!(world.osd.seen() > world.osd.durable(), "its answer waits");
+    world.crash(0);
+    assert_eq!(world.fences(), []);
+}
+
+#[test]
+fn what_the_store_does_not_take_has_not_happened() {
+    let mut world = World::new();
+    let (gid, snap_id) = (world.connect(), world.snap());
+    let (sessions, pools) = (world.osd.sessions(), world.osd.pools());
+    for (failure, expected) in [(StoreError::NoSpace, Errno::ENOSPC), (StoreError::Io, Errno::EIO)] {
+        world.store.fail_to_write(Some(failure));
+        let now = world.now;
+        let refused = [
+            world.osd.connect(now, "client", "peer").0.map(|_| ()),
+            world.osd.create_pool(now, "images").0.map(|_| ()),
+            world.osd.remove_pool(now, "rbd").0,
+            world.osd.allocate_snap_id(now, "rbd", 0, 0).0.map(|_| ()),
+            world.osd.remove_snap_id(now, "rbd", snap_id, 0).0,
+            world.osd.blocklist_add(now, gid, None, 0).0,
+            world.osd.fence_address(now, "127.0.0.1:0/77", None).0.map(|_| ()),
+        ];
+        assert_eq!(refused.map(errno), [expected; 7]);
+    }
+    world.store.fail_to_write(None);
+    assert_eq!((world.osd.sessions(), world.osd.pools()), (sessions, pools));
+    assert_eq!((world.fences(), world.osd.is_address_fenced("127.0.0.1:0/77")), (vec![], false));
+    assert_eq!(world.read_at("object", snap_id), Some(Errno::ENOENT), "it was not given up");
+}
+
+/// An expiry cannot be refused: it is saved when the store works again.
+#[test]
+fn what_expires_while_the_store_fails_is_saved_later() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.osd.blocklist_add(world.now, gid, Some(Millis(1_000)), 0).0.expect("an operator may fence");
+    world.store.fail_to_write(Some(StoreError::Io));
+    world.now = Millis(1_000);
+    world.osd.tick(world.now);
+    assert_eq!(world.fences(), []);
+    world.store.fail_to_write(None);
+    let before = world.store.newest();
+    world.now = world.osd.next_deadline().expect("it is tried again");
+    world.osd.tick(world.now);
+    assert!(world.store.newest() > before);
+}
