@@ -1,6 +1,8 @@
 //! Clients of a server, with few words.
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+pub(crate) mod program;
+
 use std::time::Duration;
 
 use osd_sim::Server;
