@@ -58,7 +58,7 @@ pub(crate) async fn operate(daemon: &Daemon, request: wire::OperateRequest) -> R
     if let Copies::Two(after) = copies {
         daemon.send_copy(after, request);
     }
-    Arc::unwrap_or_clone(reply).map_err(convert::status)
+    Arc::unwrap_or_clone(reply).map_err(|refused| convert::status(refused.error))
 }
 
 /// What a vector works on, and its ops, by name.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Entries, Op, OpResult, Output, SnapContext, Vector};
+use osd::op::{Dialect, Entries, Op, OpResult, Output, SnapContext, Terms, Vector};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
 use store::{Name, ObjectClone};
@@ -19,7 +19,8 @@ pub(crate) fn request(request: wire::OperateRequest) -> Result<osd::Request, OpE
     let snap_id = (snap_id != 0).then_some(snap_id);
     let ops = ops.into_iter().enumerate().map(|(index, op)| self::op(index, op)).collect::<Result<_, _>>()?;
     let (namespace, object) = (Name::default(), object.into());
-    let vector = Vector { pool, namespace, object, snap_id, snap_context, ops };
+    let terms = Terms::default();
+    let vector = Vector { pool, namespace, object, snap_id, snap_context, terms, ops };
     Ok(osd::Request { gid, tid, watermark, vector })
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn reply_bytes(reply: &osd::Reply) -> usize {
     };
     let bytes = match reply {
         Ok(answer) => answer.results.iter().map(of_result).sum::<u64>(),
-        Err(refusal) => refusal.text.len() as u64,
+        Err(refused) => refused.error.text.len() as u64,
     };
     usize::try_from(SMALL + bytes).unwrap_or(usize::MAX)
 }
@@ -97,12 +98,12 @@ pub(crate) fn reply_bytes(reply: &osd::Reply) -> usize {
 /// Resolves the bytes that the reply refers to: not under the OSD's mutex.
 pub(crate) fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
     match reply {
-        Ok(osd::Answer { version, results }) => {
+        Ok(osd::Answer { version, number: _, results }) => {
             let results = results.into_iter().map(result).collect();
             wire::OperateReply { tid, version, results, error: None }
         }
-        Err(refusal) => {
-            wire::OperateReply { tid, version: 0, results: Vec::new(), error: Some(error(refusal)) }
+        Err(refused) => {
+            wire::OperateReply { tid, version: 0, results: Vec::new(), error: Some(error(refused.error)) }
         }
     }
 }
@@ -279,7 +280,7 @@ mod tests {
             },
         ];
         for output in outputs {
-            let answer = osd::Answer { version: 1, results: vec![output.into()] };
+            let answer = osd::Answer { version: 1, number: 0, results: vec![output.into()] };
             let counted = reply_bytes(&Ok(answer.clone()));
             let sent = reply(1, Ok(answer)).encoded_len();
             assert!((sent..sent + 200).contains(&counted), "{counted} for {sent}");

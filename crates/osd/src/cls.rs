@@ -65,6 +65,11 @@ pub(crate) enum Call {
     Writes(Writes),
 }
 
+/// Whether there is such a class.
+pub(crate) fn has_class(class: &str) -> bool {
+    CLASSES.iter().any(|known| known.name == class)
+}
+
 /// EOPNOTSUPP for an unknown class or method, also for one that is not there in this dialect.
 pub(crate) fn method(class: &str, method: &str, dialect: Dialect) -> Outcome<Call> {
     let Some(known) = CLASSES.iter().find(|known| known.name == class) else {

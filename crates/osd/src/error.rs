@@ -3,6 +3,8 @@
 use errno::Errno;
 use store::StoreError;
 
+use crate::op::{OpResult, Output};
+
 /// An op vector that did not happen. Nothing of it was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text} ({errno})")]
@@ -15,16 +17,54 @@ pub struct OpError {
     pub text: String,
 }
 
+/// The answer to an op vector that did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// Why.
+    pub error: OpError,
+    /// What the ops up to the failing one came to, that one included; empty when the vector was refused as a whole. Only
+    /// Ceph's clients are told.
+    pub results: Vec<OpResult>,
+}
+
+impl Refused {
+    /// As RADOS numbers it: negative.
+    pub fn number(&self) -> i32 {
+        self.results.last().map_or(self.error.errno.result(), |failed| failed.number)
+    }
+}
+
+/// Of a vector of which no op ran.
+impl From<OpError> for Refused {
+    fn from(error: OpError) -> Self {
+        Self { error, results: Vec::new() }
+    }
+}
+
 /// The rule that one op broke; `evaluate` adds where it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) errno: Errno,
+    /// What the op came to, as RADOS numbers it.
+    pub(crate) number: i32,
     pub(crate) rule: String,
+}
+
+impl Refusal {
+    fn new(errno: Errno, rule: impl Into<String>) -> Self {
+        Self { errno, number: errno.result(), rule: rule.into() }
+    }
+
+    /// As a result of the op that was refused.
+    pub(crate) fn result(&self) -> OpResult {
+        OpResult { number: self.number, output: Output::Done }
+    }
 }
 
 /// Of a call that is not an op vector: the rule says all.
 impl From<Refusal> for OpError {
-    fn from(Refusal { errno, rule }: Refusal) -> Self {
+    fn from(Refusal { errno, rule, .. }: Refusal) -> Self {
         Self { errno, failed_op: None, text: rule }
     }
 }
@@ -36,7 +76,7 @@ impl From<StoreError> for Refusal {
             StoreError::Io => (Errno::EIO, "the store cannot read or write it"),
             StoreError::NoSpace => (Errno::ENOSPC, "the store has no room for it"),
         };
-        Self { errno, rule: rule.to_owned() }
+        Self::new(errno, rule)
     }
 }
 
@@ -52,5 +92,5 @@ pub(crate) type Outcome<T> = Result<T, Refusal>;
 
 /// Refuses with an errno and the rule that says why.
 pub(crate) fn refuse<T>(errno: Errno, rule: impl Into<String>) -> Outcome<T> {
-    Err(Refusal { errno, rule: rule.into() })
+    Err(Refusal::new(errno, rule))
 }

@@ -36,7 +36,7 @@ mod watching;
 pub use alive::SilentWatch;
 pub use config::Config;
 pub use effect::{Effect, Notification, WatchEvent};
-pub use error::OpError;
+pub use error::{OpError, Refused};
 pub use event::{Event, Kind};
 pub use limits::Limits;
 pub use notify::NotifyReply;

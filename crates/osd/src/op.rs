@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use store::{Extents, Name, ObjectClone};
 
-pub use crate::vector::Op;
+pub use crate::vector::{Door, Op, Terms};
 
 /// A request on one object: all of its ops happen, or none.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Vector {
     pub snap_id: Option<u64>,
     /// Under which snapshots a write is made.
     pub snap_context: SnapContext,
+    /// Whose rules hold, and what else is asked for.
+    pub terms: Terms,
     /// Executed in order.
     pub ops: Vec<Op>,
 }
@@ -45,7 +47,8 @@ pub struct SnapContext {
 /// What came of one op.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpResult {
-    /// As RADOS numbers it: 0, or 1 for a comparison that holds. Errors are said by the whole vector.
+    /// As RADOS numbers it: 0, or 1 for a comparison that holds; negative for an error, of an op that may fail or in a
+    /// vector that was refused.
     pub number: i32,
     /// The answer.
     pub output: Output,

@@ -11,7 +11,7 @@ use crate::op::Vector;
 use crate::osd::{Osd, error};
 use crate::session::{Admission, Answer, Reply, Stored};
 use crate::vector::{self, Caller, Evaluated, Fact};
-use crate::{Millis, OpError};
+use crate::{Millis, OpError, Refused};
 
 /// An op vector and who sends it.
 #[derive(Clone, Debug)]
@@ -51,13 +51,13 @@ impl<S: Store> Osd<S> {
             }
             Ok(Admission::Ran(Stored::SnapId(_))) => {
                 let text = format!("tid {tid} of client {gid} was used to allocate a snap id");
-                return Arc::new(self.refuse(request, error(Errno::EINVAL, text)));
+                return Arc::new(self.refuse(request, error(Errno::EINVAL, text).into()));
             }
             Ok(Admission::Run) => {}
-            Err(refusal) => return Arc::new(self.refuse(request, refusal)),
+            Err(refusal) => return Arc::new(self.refuse(request, refusal.into())),
         }
         let reply = self.evaluate(request).and_then(|(evaluated, id)| self.apply(request, evaluated, &id));
-        let reply = Arc::new(reply.or_else(|refusal| self.refuse(request, refusal)));
+        let reply = Arc::new(reply.or_else(|refused| self.refuse(request, refused)));
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| mutates) {
             session.store(tid, Stored::Reply(reply.clone()));
         }
@@ -77,7 +77,7 @@ impl<S: Store> Osd<S> {
         if mutates { session.admit(tid, &self.config) } else { Ok(Admission::Run) }
     }
 
-    fn evaluate(&self, request: &Request) -> Result<(Evaluated, ObjectId), OpError> {
+    fn evaluate(&self, request: &Request) -> Result<(Evaluated, ObjectId), Refused> {
         let &Request { gid, ref vector, .. } = request;
         let pool = self.pool(&vector.pool)?;
         let address = self.sessions.get(&gid).map_or("", |session| session.address.as_str());
@@ -90,8 +90,8 @@ impl<S: Store> Osd<S> {
     }
 
     /// EIO, ENOSPC: the store has failed, and nothing has happened.
-    fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Result<Answer, OpError> {
-        let Evaluated { results, version, transaction, facts } = evaluated;
+    fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Result<Answer, Refused> {
+        let Evaluated { number, results, version, transaction, facts } = evaluated;
         if let Some(transaction) = transaction {
             self.submit(transaction.changes)
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
@@ -103,7 +103,7 @@ impl<S: Store> Osd<S> {
         for fact in facts {
             self.take_note(request, version, id, fact);
         }
-        Ok(Answer { version, results })
+        Ok(Answer { version, number, results })
     }
 
     fn take_note(&mut self, request: &Request, version: u64, id: &ObjectId, fact: Fact) {
@@ -122,10 +122,10 @@ impl<S: Store> Osd<S> {
         self.step.tell(Event { gid: whom, ..event(kind, request).version(version).detail(detail) });
     }
 
-    fn refuse(&mut self, request: &Request, refusal: OpError) -> Reply {
-        let event = event(Kind::Refused, request).error(refusal.errno).detail(&refusal.text);
-        self.step.tell(event);
-        Err(refusal)
+    fn refuse(&mut self, request: &Request, refused: Refused) -> Reply {
+        let OpError { errno, text, .. } = &refused.error;
+        self.step.tell(event(Kind::Refused, request).error(*errno).detail(text));
+        Err(refused)
     }
 }
 

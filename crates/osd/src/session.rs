@@ -7,19 +7,21 @@ use errno::Errno;
 
 use crate::op::OpResult;
 use crate::watch::StreamId;
-use crate::{Config, Millis, OpError, vector};
+use crate::{Config, Millis, OpError, Refused, vector};
 
 /// Of a stored reply beside its data.
 const STORED_BYTES: u64 = 64;
 
 /// The reply to an op vector.
-pub type Reply = Result<Answer, OpError>;
+pub type Reply = Result<Answer, Refused>;
 
 /// A vector that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Of the object after the vector; for reads of the state that was read; 0 when there is no object.
     pub version: u64,
+    /// As RADOS numbers it: what the last op of a vector that changed nothing came to, if that is positive, or else 0.
+    pub number: i32,
     /// One for each op.
     pub results: Vec<OpResult>,
 }
@@ -51,7 +53,7 @@ impl Stored {
             + match self {
                 Self::Reply(reply) => match reply.as_ref() {
                     Ok(answer) => vector::result_bytes(&answer.results),
-                    Err(refusal) => refusal.text.len() as u64,
+                    Err(refused) => refused.error.text.len() as u64 + vector::result_bytes(&refused.results),
                 },
                 Self::SnapId(_) => 0,
             }

@@ -6,16 +6,18 @@ mod payload;
 mod snapshots;
 mod table;
 pub(crate) mod target;
+mod terms;
 
 use errno::Errno;
 use store::{Store, Transaction};
 
 pub use table::Op;
+pub use terms::{Door, Terms};
 
 use crate::cls;
-use crate::error::{OpError, Outcome, Refusal, refuse};
-use crate::limits::{Limits, NAME_BYTES_MAX, TEXT_BYTES_MAX};
-use crate::op::{OpResult, Vector};
+use crate::error::{OpError, Outcome, Refusal, Refused, refuse};
+use crate::limits::{Limits, TEXT_BYTES_MAX, check_bytes};
+use crate::op::{OpResult, Output, Vector};
 use crate::pool::PoolInfo;
 use crate::text::{beginning, few, shown};
 use crate::time::Millis;
@@ -37,6 +39,8 @@ pub struct Caller<'a> {
 /// A vector that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluated {
+    /// Of the vector as a whole: see [`Answer::number`](crate::Answer::number).
+    pub number: i32,
     /// One for each op.
     pub results: Vec<OpResult>,
     /// Of the object after the vector; for reads of the state that was read; 0 when there is no object.
@@ -65,28 +69,68 @@ pub enum Fact {
 
 /// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated.
 ///
-/// Errors: those of the ops (osd.proto); E2BIG, ENAMETOOLONG and EINVAL for a vector that breaks a rule as a whole; ESTALE
-/// for a read at a snapshot that was removed; EIO and ENOSPC of the store.
+/// Errors: those of the ops (osd.proto); E2BIG, ENAMETOOLONG and EINVAL for a vector that breaks a rule as a whole; ESTALE or
+/// ENOENT for a read at a snapshot that was removed; ERESTART for a snap context that is older than the object's, where that
+/// matters; EIO and ENOSPC of the store. Where the doors differ: [`Door`].
 pub fn evaluate<S: Store>(
     store: &S,
     limits: &Limits,
     pool: &PoolInfo,
     caller: &Caller<'_>,
     vector: &Vector,
-) -> Result<Evaluated, OpError> {
-    let whole = |refusal| describe(vector, None, &refusal);
+) -> Result<Evaluated, Refused> {
+    let whole = |refusal| Refused::from(describe(vector, None, &refusal));
     check(limits, pool, vector).map_err(whole)?;
     let mut target = Target::load(store, limits, pool, caller, vector).map_err(whole)?;
+    check_object(&target, vector).map_err(whole)?;
     let mut results = Vec::with_capacity(vector.ops.len());
-    let mut result_bytes = 0;
     for (index, op) in vector.ops.iter().enumerate() {
-        let failed = |refusal| describe(vector, Some(index), &refusal);
-        let result = op.execute(&mut target, caller).map_err(failed)?;
-        result_bytes += payload::of_result(&result);
-        payload::check(limits, "results", result_bytes).map_err(failed)?;
-        results.push(result);
+        let unharmed = vector.terms.may_fail.contains(&index).then(|| target.clone());
+        match (run(op, &mut target, caller, &results), unharmed) {
+            (Ok(result), _) => results.push(result),
+            (Err(refusal), Some(unharmed)) => {
+                target = unharmed;
+                results.push(refusal.result());
+            }
+            (Err(refusal), None) => {
+                results.push(refusal.result());
+                return Err(Refused { error: describe(vector, Some(index), &refusal), results });
+            }
+        }
     }
+    answer(&target, &vector.terms, &mut results).map_err(whole)?;
     Ok(target.finish(results))
+}
+
+/// One op after others.
+fn run(op: &Op, target: &mut Target<'_>, caller: &Caller<'_>, before: &[OpResult]) -> Outcome<OpResult> {
+    let result = op.execute(target, caller)?;
+    payload::check(target.limits(), "results", result_bytes(before) + payload::of_result(&result))?;
+    Ok(result)
+}
+
+/// Most bytes that one op of a vector that has changed something answers with RETURNVEC, as RADOS'
+/// `osd_max_write_op_reply_len` (EOVERFLOW).
+pub const RETURN_BYTES_MAX: u64 = 64;
+
+/// What Ceph's clients are told of a vector that has changed something: a reply that is lost must not be told from one that
+/// is given again.
+fn answer(target: &Target<'_>, terms: &Terms, results: &mut [OpResult]) -> Outcome<()> {
+    if terms.door == Door::Grpc || !target.has_changed() {
+        return Ok(());
+    }
+    if !terms.returns {
+        results.fill(Output::Done.into());
+    } else if let Some(bytes) = results.iter().map(payload::of_result).find(|&bytes| bytes > RETURN_BYTES_MAX)
+    {
+        return refuse(
+            Errno::EOVERFLOW,
+            format!(
+                "an op of a vector that changes something answers {bytes} bytes, above {RETURN_BYTES_MAX}"
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// Whether a vector with these ops may change the object.
@@ -143,15 +187,18 @@ pub(crate) fn result_bytes(results: &[OpResult]) -> u64 {
     results.iter().map(payload::of_result).sum()
 }
 
+/// Bytes of a namespace's name, as in RADOS.
+const NAMESPACE_BYTES_MAX: usize = 256;
+
 /// The rules of a vector as a whole.
 fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
     let ops_max = limits.ops_per_vector_max as usize;
+    let Terms { door, .. } = vector.terms;
     if vector.object.is_empty() {
-        return refuse(Errno::EINVAL, "an object's name has 1 to 256 bytes");
+        return refuse(Errno::EINVAL, "an object's name is empty");
     }
-    if vector.object.len() > NAME_BYTES_MAX {
-        return refuse(Errno::ENAMETOOLONG, "an object's name has 1 to 256 bytes");
-    }
+    check_bytes("an object's name", &vector.object, door.object_name_bytes_max())?;
+    check_bytes("a namespace", &vector.namespace, NAMESPACE_BYTES_MAX)?;
     if vector.ops.len() > ops_max {
         let count = vector.ops.len();
         return refuse(Errno::E2BIG, format!("{count} ops are more than ops_per_vector_max = {ops_max}"));
@@ -161,8 +208,31 @@ fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
     if mutates(&vector.ops) && vector.snap_id.is_some() {
         return refuse(Errno::EINVAL, "a vector that changes the object cannot name a snap id");
     }
-    vector.snap_id.map_or(Ok(()), |snap_id| pool.check_snap_id(snap_id))?;
-    snapshots::check_context(pool, &vector.snap_context)
+    vector.snap_id.map_or(Ok(()), |snap_id| snapshots::check_read(pool, door, snap_id))?;
+    snapshots::check_context(pool, door, &vector.snap_context)?;
+    if door == Door::Ceph { vector.ops.iter().try_for_each(check_method) } else { Ok(()) }
+}
+
+/// EPERM for a class that is not there, EOPNOTSUPP for a method.
+fn check_method(op: &Op) -> Outcome<()> {
+    let Op::Exec { class, method, dialect, .. } = op else { return Ok(()) };
+    if !cls::has_class(class) {
+        return refuse(Errno::EPERM, format!("there is no class {class:?}"));
+    }
+    cls::method(class, method, *dialect).map(drop)
+}
+
+/// What Ceph's clients rely on before any op runs.
+fn check_object(target: &Target<'_>, vector: &Vector) -> Outcome<()> {
+    let Terms { door, is_snap_ordered, .. } = vector.terms;
+    let mutates = mutates(&vector.ops);
+    if mutates && is_snap_ordered {
+        target.check_snap_order()?;
+    }
+    if door == Door::Ceph && !mutates && !vector.ops.contains(&Op::ListSnaps {}) {
+        target.stat()?;
+    }
+    Ok(())
 }
 
 /// What was attempted on what, and why not.

@@ -214,7 +214,7 @@ impl<S: Store> Osd<S> {
             Ok(Some(_)) => Ok(place),
             Ok(None) => Err(place.error(Errno::ENOENT, "there is no such object")),
             Err(error) => {
-                let Refusal { errno, rule } = error.into();
+                let Refusal { errno, rule, .. } = error.into();
                 Err(place.error(errno, rule))
             }
         }

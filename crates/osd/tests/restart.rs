@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, SnapContext, Vector};
-use osd::{Config, Millis, OBJECTS_PER_STEP_MAX, OpError, Osd, Reply, Request};
+use osd::op::{Op, SnapContext, Terms, Vector};
+use osd::{Answer, Config, Millis, OBJECTS_PER_STEP_MAX, OpError, Osd, Request};
 use shaky::{Handle, Shaky};
 use store::{Name, PoolId, Seq, Store, StoreError};
 
@@ -74,15 +74,16 @@ impl World {
         self.osd.remove_snap_id(self.now, "rbd", snap_id, 0).0.expect("it was allocated");
     }
 
-    fn write(&mut self, gid: u64, tid: u64, object: &str, snaps: &[u64]) -> Reply {
+    fn write(&mut self, gid: u64, tid: u64, object: &str, snaps: &[u64]) -> Result<Answer, OpError> {
         let snap_context = SnapContext { seq: snaps.first().copied().unwrap_or(0), snaps: snaps.to_vec() };
         let vector =
             Vector { snap_context, ..vector(object, Op::WriteFull { data: Bytes::from_static(b"data") }) };
         self.operate(gid, tid, vector)
     }
 
-    fn operate(&mut self, gid: u64, tid: u64, vector: Vector) -> Reply {
-        Arc::unwrap_or_clone(self.osd.operate(self.now, &Request { gid, tid, watermark: 0, vector }).0)
+    fn operate(&mut self, gid: u64, tid: u64, vector: Vector) -> Result<Answer, OpError> {
+        let operated = self.osd.operate(self.now, &Request { gid, tid, watermark: 0, vector });
+        Arc::unwrap_or_clone(operated.0).map_err(|refused| refused.error)
     }
 
     fn read_at(&mut self, object: &str, snap_id: u64) -> Option<Errno> {
@@ -106,6 +107,7 @@ fn vector(object: &str, op: Op) -> Vector {
         object: object.into(),
         snap_id: None,
         snap_context: SnapContext::default(),
+        terms: Terms::default(),
         ops: vec![op],
     }
 }

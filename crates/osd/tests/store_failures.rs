@@ -5,8 +5,8 @@ mod shaky;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, SnapContext, Vector};
-use osd::{Config, Millis, Osd, Reply, Request};
+use osd::op::{Op, SnapContext, Terms, Vector};
+use osd::{Answer, Config, Millis, OpError, Osd, Request};
 use shaky::{Handle, Shaky};
 use store::{Name, StoreError};
 
@@ -26,13 +26,14 @@ impl World {
         Self { osd, handle, gid, tid: 0 }
     }
 
-    fn send(&mut self, snaps: &[u64], op: Op) -> Reply {
+    fn send(&mut self, snaps: &[u64], op: Op) -> Result<Answer, OpError> {
         self.tid += 1;
         let snap_context = SnapContext { seq: snaps.first().copied().unwrap_or(0), snaps: snaps.to_vec() };
         let (pool, namespace, object) = ("rbd".to_owned(), Name::default(), Name::from("object"));
-        let vector = Vector { pool, namespace, object, snap_id: None, snap_context, ops: vec![op] };
+        let terms = Terms::default();
+        let vector = Vector { pool, namespace, object, snap_id: None, snap_context, terms, ops: vec![op] };
         let request = Request { gid: self.gid, tid: self.tid, watermark: 0, vector };
-        self.osd.operate(Millis(0), &request).0.as_ref().clone()
+        self.osd.operate(Millis(0), &request).0.as_ref().clone().map_err(|refused| refused.error)
     }
 
     fn errno(&mut self, op: Op) -> Errno {

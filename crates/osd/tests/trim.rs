@@ -3,7 +3,7 @@
 mod whole;
 
 use errno::Errno;
-use osd::op::{Op, SnapContext, Vector};
+use osd::op::{Op, SnapContext, Terms, Vector};
 use osd::{Kind, OBJECTS_PER_STEP_MAX, Request};
 use store::Name;
 use whole::{World, errno, write};
@@ -18,6 +18,7 @@ fn vector(object: String, snap_id: Option<u64>, snaps: &[u64], op: Op) -> Vector
         object: object.into(),
         snap_id,
         snap_context,
+        terms: Terms::default(),
         ops: vec![op],
     }
 }
@@ -75,7 +76,7 @@ fn a_snapshot_is_unreadable_from_the_first_step_of_its_removal_on() {
     for number in 0..OBJECTS {
         let vector = vector(format!("object {number}"), Some(snap_id), &[], Op::Stat {});
         let (reply, _) = world.osd.operate(world.now, &Request { gid: 0, tid: 0, watermark: 0, vector });
-        assert_eq!(reply.as_ref().as_ref().expect_err("it was given up").errno, Errno::ESTALE);
+        assert_eq!(reply.as_ref().as_ref().expect_err("it was given up").error.errno, Errno::ESTALE);
     }
     let again = world.osd.remove_snap_id(world.now, "rbd", snap_id, 0);
     world.keep(again).expect("an id that was given up is fine");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use osd::{
     Config, Limits, Millis, Osd, Request,
-    op::{Op, SnapContext, Vector},
+    op::{Op, SnapContext, Terms, Vector},
 };
 use store::{MemoryStore, Name};
 
@@ -123,9 +123,9 @@ impl Core {
     fn apply(&mut self, object: impl Into<Name>, snaps: &[u64], op: Op) -> Result<()> {
         self.tid += 1;
         let snap_context = SnapContext { seq: snaps.first().copied().unwrap_or(0), snaps: snaps.to_vec() };
-        let (pool, namespace) = (POOL.to_owned(), Name::default());
-        let vector =
-            Vector { pool, namespace, object: object.into(), snap_id: None, snap_context, ops: vec![op] };
+        let (pool, namespace, object) = (POOL.to_owned(), Name::default(), object.into());
+        let terms = Terms::default();
+        let vector = Vector { pool, namespace, object, snap_id: None, snap_context, terms, ops: vec![op] };
         let request = Request { gid: self.gid, tid: self.tid, watermark: self.tid, vector };
         match self.osd.operate(NOW, &request).0.as_ref() {
             Ok(_) => Ok(()),

@@ -122,7 +122,7 @@ impl Reader {
         let (gid, tid) = (request.gid, request.tid);
         let request = match wire::request(request) {
             Ok(request) => request,
-            Err(refusal) => return self.send((tid, Err(refusal)), permit, NOTHING_SEEN).await,
+            Err(refusal) => return self.send((tid, Err(refusal.into())), permit, NOTHING_SEEN).await,
         };
         let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
         let has_doors = self.daemon.has_rules() && is_live();
@@ -164,7 +164,7 @@ impl Reader {
             }
             Passage::Refused(error) => {
                 let Admitted { request, permit, .. } = admitted;
-                self.send((request.tid, Err(error)), permit, NOTHING_SEEN).await;
+                self.send((request.tid, Err(error.into())), permit, NOTHING_SEEN).await;
             }
             Passage::Lost | Passage::Cut(_) => {}
         }
@@ -183,7 +183,7 @@ impl Reader {
                 let word = self.daemon.later(after);
                 self.put_off(word, Late::Reply(reply, None, seen));
             }
-            Passage::Refused(error) => self.send((request.tid, Err(error)), permit, seen).await,
+            Passage::Refused(error) => self.send((request.tid, Err(error.into())), permit, seen).await,
             Passage::Lost | Passage::Cut(_) => {}
         }
     }

@@ -105,7 +105,7 @@ pub(super) fn list_snaps(target: &Target<'_>) -> Outcome<OpResult> {
 }
 
 pub(super) fn get_xattr(target: &Target<'_>, name: &Name) -> Outcome<OpResult> {
-    check_xattr_name(name)?;
+    check_xattr_name(target, name)?;
     target.stat()?;
     match target.xattr(name)? {
         Some(value) => Ok(Output::Xattrs { entries: [(name.clone(), value)].into() }.into()),
@@ -119,23 +119,21 @@ pub(super) fn list_xattrs(target: &Target<'_>) -> Outcome<OpResult> {
 }
 
 pub(super) fn set_xattr(target: &mut Target<'_>, name: &Name, value: &Bytes) -> Outcome<OpResult> {
-    check_xattr_name(name)?;
+    check_xattr_name(target, name)?;
     target.set_xattr(name.clone(), value.clone())?;
     done()
 }
 
 /// A missing one is fine.
 pub(super) fn remove_xattr(target: &mut Target<'_>, name: &Name) -> Outcome<OpResult> {
-    check_xattr_name(name)?;
+    check_xattr_name(target, name)?;
     target.stat()?;
-    if target.xattr(name)?.is_some() {
-        target.remove_xattr(name.clone())?;
-    }
+    target.remove_xattr(name.clone())?;
     done()
 }
 
 pub(super) fn compare_xattr(target: &Target<'_>, name: &Name, expected: &Bytes) -> Outcome<OpResult> {
-    check_xattr_name(name)?;
+    check_xattr_name(target, name)?;
     target.stat()?;
     if target.xattr(name)?.unwrap_or_default() == *expected {
         Ok(OpResult { number: 1, output: Output::Done })
@@ -176,9 +174,7 @@ pub(super) fn omap_remove(target: &mut Target<'_>, keys: &[Name]) -> Outcome<OpR
     keys.iter().try_for_each(check_key)?;
     target.stat()?;
     for key in keys {
-        if target.omap_value(key)?.is_some() {
-            target.omap_remove(key.clone())?;
-        }
+        target.omap_remove(key.clone())?;
     }
     done()
 }
@@ -187,7 +183,7 @@ pub(super) fn omap_compare(target: &Target<'_>, key: &Name, expected: &Option<By
     check_key(key)?;
     target.stat()?;
     if target.omap_value(key)? == *expected {
-        return Ok(OpResult { number: 1, output: Output::Done });
+        return done();
     }
     let rule = if expected.is_some() { "does not have the expected value" } else { "is there" };
     refuse(Errno::ECANCELED, format!("omap key {key:?} {rule}"))
@@ -207,11 +203,11 @@ pub(super) fn exec(
     Ok(Output::Exec { output }.into())
 }
 
-fn check_xattr_name(name: &Name) -> Outcome<()> {
+fn check_xattr_name(target: &Target<'_>, name: &Name) -> Outcome<()> {
     if name.is_empty() {
         return refuse(Errno::EINVAL, "an xattr has a name");
     }
-    check_bytes("an xattr's name", name, NAME_BYTES_MAX)
+    check_bytes("an xattr's name", name, target.door().xattr_name_bytes_max())
 }
 
 fn check_key(key: &Name) -> Outcome<()> {

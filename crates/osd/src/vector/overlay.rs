@@ -8,7 +8,7 @@ use bytes::Bytes;
 use store::{Entry, Extents, Name};
 
 /// Bytes that were written, and holes that were made. Everything else is as it is stored.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Patches(BTreeMap<u64, Patch>);
 
 #[derive(Clone, Debug)]
@@ -93,10 +93,12 @@ impl Patches {
 }
 
 /// Values that were set, and names that were removed (`None`). Everything else is as it is stored.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Values(BTreeMap<Name, Option<Bytes>>);
 
 impl Values {
+    pub(super) const NONE: Self = Self(BTreeMap::new());
+
     pub(super) fn set(&mut self, name: Name, value: Option<Bytes>) {
         self.0.insert(name, value);
     }

@@ -3,7 +3,7 @@
 use errno::Errno;
 
 use crate::error::{Outcome, refuse};
-use crate::op::SnapContext;
+use crate::op::{Door, SnapContext};
 use crate::pool::PoolInfo;
 use crate::text::few;
 
@@ -28,10 +28,21 @@ pub(super) fn to_preserve(pool: &PoolInfo, snap_seq: u64, context: &SnapContext)
     unseen.filter(|&snap| !pool.removed_snaps.contains(snap)).collect()
 }
 
-/// EINVAL unless the ids descend, none is above `seq`, and `seq` was allocated.
-pub(super) fn check_context(pool: &PoolInfo, context: &SnapContext) -> Outcome<()> {
+/// Whether anybody may read at a snapshot. ESTALE and EINVAL, or ENOENT: see [`Door`].
+pub(super) fn check_read(pool: &PoolInfo, door: Door, snap_id: u64) -> Outcome<()> {
+    match door {
+        Door::Grpc => pool.check_snap_id(snap_id),
+        Door::Ceph if pool.removed_snaps.contains(snap_id) => {
+            refuse(Errno::ENOENT, format!("snap id {snap_id} was removed from the pool"))
+        }
+        Door::Ceph => Ok(()),
+    }
+}
+
+/// EINVAL unless the ids descend, none is above `seq`, and, for our own clients, `seq` was allocated.
+pub(super) fn check_context(pool: &PoolInfo, door: Door, context: &SnapContext) -> Outcome<()> {
     let SnapContext { seq, snaps } = context;
-    if *seq > pool.snap_seq {
+    if door == Door::Grpc && *seq > pool.snap_seq {
         let newest = pool.snap_seq;
         return refuse(
             Errno::EINVAL,

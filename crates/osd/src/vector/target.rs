@@ -1,33 +1,37 @@
 //! The one object that a vector works on, while it works on it.
 
-use bytes::Bytes;
+mod change;
+mod read;
+
 use errno::Errno;
-use store::{
-    At, Change, Entry, Extents, Name, ObjectChange, ObjectClone, ObjectId, Stat, Store, Transaction,
-};
+use store::{At, Change, ObjectChange, ObjectClone, ObjectId, Stat, Store, Transaction};
 
 use super::overlay::{Patches, Values};
 use super::snapshots::{self, View};
 use super::{Caller, Evaluated, Fact};
 use crate::error::{Outcome, refuse};
 use crate::limits::Limits;
-use crate::op::{Entries, OpResult, Output, SnapContext, Vector};
+use crate::op::{Door, OpResult, Output, SnapContext, Vector};
 use crate::pool::PoolInfo;
 
 /// An object as the ops so far have left it: what is stored, and their changes above it. The first change preserves HEAD for
 /// the snapshots of the vector's context; a vector that changes nothing preserves nothing.
+#[derive(Clone)]
 pub(crate) struct Target<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     pool: &'a PoolInfo,
     id: ObjectId,
     context: &'a SnapContext,
+    door: Door,
     /// HEAD when the vector began.
     before: Option<Stat>,
     /// The object; `None` when there is none.
     stat: Option<Stat>,
     /// The stored state below the changes.
     base: Option<At>,
+    /// The stored state when the vector began.
+    committed: Option<At>,
     data: Patches,
     xattrs: Values,
     omap: Values,
@@ -56,16 +60,18 @@ impl<'a> Target<'a> {
             limits,
             pool,
             context: &vector.snap_context,
+            door: vector.terms.door,
             before,
             stat: before,
             base: before.map(|_| At::Head),
+            committed: None,
             data: Patches::default(),
             xattrs: Values::default(),
             omap: Values::default(),
             snap_seq: store.snap_seq(&id)?,
             preserved: None,
             next: None,
-            mtime_unix_ns: caller.unix_ms.saturating_mul(1_000_000),
+            mtime_unix_ns: vector.terms.mtime_unix_ns.unwrap_or(caller.unix_ms.saturating_mul(1_000_000)),
             changes: Vec::new(),
             facts: Vec::new(),
             id,
@@ -77,7 +83,25 @@ impl<'a> Target<'a> {
                 View::Absent => target.show(None)?,
             }
         }
+        target.committed = target.base;
         Ok(target)
+    }
+
+    /// ERESTART for a snap context that is older than the object's.
+    pub(super) fn check_snap_order(&self) -> Outcome<()> {
+        let (seq, known) = (self.context.seq, self.snap_seq);
+        if seq < known {
+            return refuse(
+                Errno::ERESTART,
+                format!("snap context: seq {seq} is older than the object's {known}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether an op has changed the object.
+    pub(super) fn has_changed(&self) -> bool {
+        self.next.is_some()
     }
 
     /// The object; ENOENT if there is none.
@@ -101,6 +125,10 @@ impl<'a> Target<'a> {
         self.stat.map_or(0, |stat| self.next.unwrap_or(stat.version))
     }
 
+    pub(super) fn door(&self) -> Door {
+        self.door
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         self.limits
     }
@@ -109,142 +137,9 @@ impl<'a> Target<'a> {
         self.facts.push(fact);
     }
 
-    /// The data of a range.
-    pub(crate) fn read(&self, offset: u64, length: u64) -> Outcome<Extents> {
-        self.data.read(offset, length, |offset, length| match self.base {
-            Some(base) => Ok(self.store.read(&self.id, base, offset, length)?),
-            None => Ok(Extents::new()),
-        })
-    }
-
-    pub(crate) fn xattr(&self, name: &[u8]) -> Outcome<Option<Bytes>> {
-        match (self.xattrs.get(name), self.base) {
-            (Some(value), _) => Ok(value.clone()),
-            (None, Some(base)) => Ok(self.store.xattr(&self.id, base, name)?),
-            (None, None) => Ok(None),
-        }
-    }
-
-    pub(crate) fn xattrs(&self) -> Outcome<Entries> {
-        let stored = self.base.map_or(Ok(Vec::new()), |base| self.store.xattrs(&self.id, base))?;
-        Ok(self.xattrs.over(stored, b"", b""))
-    }
-
-    pub(crate) fn omap_value(&self, key: &[u8]) -> Outcome<Option<Bytes>> {
-        match (self.omap.get(key), self.base) {
-            (Some(value), _) => Ok(value.clone()),
-            (None, Some(base)) => Ok(self.store.omap_value(&self.id, base, key)?),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// Keys that start with `prefix` and are greater than `after` (empty = from the start), in byte order, at most `max`, and
-    /// whether there are more.
-    pub(crate) fn omap_page(&self, prefix: &[u8], after: &[u8], max: usize) -> Outcome<(Vec<Entry>, bool)> {
-        // Each change hides one stored key at most.
-        let enough = max.saturating_add(self.omap.len()).saturating_add(1);
-        let stored = match self.base {
-            Some(base) => self.store.omap_range(&self.id, base, prefix, after, enough)?,
-            None => Vec::new(),
-        };
-        let mut page: Vec<Entry> = self.omap.over(stored, prefix, after).into_iter().collect();
-        let more = page.len() > max;
-        page.truncate(max);
-        Ok((page, more))
-    }
-
-    /// The object, created when missing. EDQUOT when there are too many in its pool.
-    pub(crate) fn create(&mut self) -> Outcome<()> {
-        if self.stat.is_none() {
-            let max = self.limits.objects_per_pool_max;
-            if self.before.is_none() && self.store.totals(self.pool.id).objects >= max {
-                return refuse(Errno::EDQUOT, format!("the pool has objects_per_pool_max = {max} objects"));
-            }
-            self.begin_change()?;
-            self.changes.push(ObjectChange::Create);
-            self.stat = Some(Stat::default());
-        }
-        Ok(())
-    }
-
-    /// EFBIG beyond `object_bytes_max`, EDQUOT beyond `bytes_per_pool_max`.
-    pub(crate) fn write(&mut self, offset: u64, data: Bytes) -> Outcome<()> {
-        let end = offset.saturating_add(data.len() as u64);
-        self.check_size(end)?;
-        let (stored, max) = (self.store.totals(self.pool.id).bytes, self.limits.bytes_per_pool_max);
-        if stored.saturating_add(data.len() as u64) > max {
-            let rule = format!("the pool has {stored} bytes, bytes_per_pool_max = {max}");
-            return refuse(Errno::EDQUOT, rule);
-        }
-        let stat = self.change(ObjectChange::Write { offset, data: data.clone() })?;
-        stat.size = stat.size.max(end);
-        self.data.write(offset, data);
-        Ok(())
-    }
-
-    /// Within the object.
-    pub(super) fn zero(&mut self, offset: u64, length: u64) -> Outcome<()> {
-        self.change(ObjectChange::Zero { offset, length })?;
-        self.data.zero(offset, length);
-        Ok(())
-    }
-
-    /// EFBIG beyond `object_bytes_max`.
-    pub(crate) fn truncate(&mut self, size: u64) -> Outcome<()> {
-        self.check_size(size)?;
-        self.change(ObjectChange::Truncate { size })?.size = size;
-        self.data.truncate(size);
-        Ok(())
-    }
-
-    pub(crate) fn remove(&mut self) -> Outcome<()> {
-        self.stat()?;
-        self.begin_change()?;
-        self.changes.push(ObjectChange::Remove);
-        self.show(None)?;
-        if self.before.is_some() && !self.facts.contains(&Fact::ObjectRemoved) {
-            self.tell(Fact::ObjectRemoved);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn set_xattr(&mut self, name: impl Into<Name>, value: Bytes) -> Outcome<()> {
-        let name = name.into();
-        let former = self.xattr(&name)?;
-        let change = ObjectChange::SetXattr { name: name.clone(), value: value.clone() };
-        self.change_entry(change, &name, former.as_ref(), Some(&value))?;
-        self.xattrs.set(name, Some(value));
-        Ok(())
-    }
-
-    pub(crate) fn remove_xattr(&mut self, name: impl Into<Name>) -> Outcome<()> {
-        let name = name.into();
-        let former = self.xattr(&name)?;
-        self.change_entry(ObjectChange::RemoveXattr { name: name.clone() }, &name, former.as_ref(), None)?;
-        self.xattrs.set(name, None);
-        Ok(())
-    }
-
-    pub(crate) fn omap_set(&mut self, key: impl Into<Name>, value: impl Into<Bytes>) -> Outcome<()> {
-        let (key, value) = (key.into(), value.into());
-        let former = self.omap_value(&key)?;
-        let change = ObjectChange::OmapSet { key: key.clone(), value: value.clone() };
-        self.change_entry(change, &key, former.as_ref(), Some(&value))?;
-        self.omap.set(key, Some(value));
-        Ok(())
-    }
-
-    pub(crate) fn omap_remove(&mut self, key: impl Into<Name>) -> Outcome<()> {
-        let key = key.into();
-        let former = self.omap_value(&key)?;
-        self.change_entry(ObjectChange::OmapRemove { key: key.clone() }, &key, former.as_ref(), None)?;
-        self.omap.set(key, None);
-        Ok(())
-    }
-
     /// Makes HEAD what a read at `snap_id` sees.
     pub(super) fn rollback(&mut self, snap_id: u64) -> Outcome<()> {
-        self.pool.check_snap_id(snap_id)?;
+        snapshots::check_read(self.pool, self.door, snap_id)?;
         match self.view(snap_id)? {
             View::Clone(clone) => {
                 self.begin_change()?;
@@ -269,6 +164,7 @@ impl<'a> Target<'a> {
 
     /// Everything that happened, as one transaction.
     pub(super) fn finish(mut self, results: Vec<OpResult>) -> Evaluated {
+        let number = results.last().map_or(0, |last| last.number.max(0));
         let version = self.version();
         let is_nothing = self.before.is_none() && self.stat.is_none();
         let transaction = self.next.filter(|_| !is_nothing).map(|version| {
@@ -276,45 +172,7 @@ impl<'a> Target<'a> {
             self.changes.push(ObjectChange::Stamp { version, mtime_unix_ns });
             Transaction { changes: vec![Change::Object { id: self.id, changes: self.changes }] }
         });
-        Evaluated { results, version, transaction, facts: self.facts }
-    }
-
-    /// Does something to the object, which is created when missing.
-    fn change(&mut self, change: ObjectChange) -> Outcome<&mut Stat> {
-        self.begin_change()?;
-        self.create()?;
-        self.changes.push(change);
-        Ok(self.stat.get_or_insert_default())
-    }
-
-    /// Changes an xattr or a key. EDQUOT when the object grows beyond a limit by it.
-    fn change_entry(
-        &mut self,
-        change: ObjectChange,
-        name: &[u8],
-        former: Option<&Bytes>,
-        value: Option<&Bytes>,
-    ) -> Outcome<()> {
-        let (entries_max, bytes_max) =
-            (self.limits.entries_per_object_max, self.limits.entry_bytes_per_object_max);
-        let stat = self.change(change)?;
-        let before = *stat;
-        stat.replace_entry(name, former, value);
-        let (entries, bytes) = (stat.entries, stat.entry_bytes);
-        if entries > before.entries && entries > entries_max {
-            let rule = format!(
-                "{entries} xattrs and omap keys are more than entries_per_object_max = {entries_max}"
-            );
-            return refuse(Errno::EDQUOT, rule);
-        }
-        if bytes > before.entry_bytes && bytes > bytes_max {
-            let what = format!("{bytes} bytes of xattrs and omap keys");
-            return refuse(
-                Errno::EDQUOT,
-                format!("{what} are more than entry_bytes_per_object_max = {bytes_max}"),
-            );
-        }
-        Ok(())
+        Evaluated { number, results, version, transaction, facts: self.facts }
     }
 
     /// Preserves HEAD for the snapshots that need it, once.
@@ -356,15 +214,6 @@ impl<'a> Target<'a> {
             None => None,
         };
         (self.data, self.xattrs, self.omap) = Default::default();
-        Ok(())
-    }
-
-    /// EFBIG beyond `object_bytes_max`.
-    pub(super) fn check_size(&self, size: u64) -> Outcome<()> {
-        let max = self.limits.object_bytes_max;
-        if size > max {
-            return refuse(Errno::EFBIG, format!("{size} bytes are more than object_bytes_max = {max}"));
-        }
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Op, OpResult, Output, SnapContext, Vector};
+use osd::op::{Dialect, Op, OpResult, Output, SnapContext, Terms, Vector};
 use osd::vector::{Caller, Evaluated, evaluate};
-use osd::{Limits, Millis, OpError, PoolInfo};
+use osd::{Limits, Millis, OpError, PoolInfo, Refused};
 use prost::Message;
 use store::{Change, MemoryStore, Name, ObjectChange, PoolId, Store, Transaction};
 
@@ -18,6 +18,8 @@ pub(crate) struct World {
     pub(crate) limits: Limits,
     /// Under which writes are made.
     pub(crate) context: SnapContext,
+    /// Under which vectors run.
+    pub(crate) terms: Terms,
     pub(crate) now: Millis,
 }
 
@@ -28,12 +30,18 @@ impl World {
             pool: PoolInfo::new(PoolId(1), "rbd"),
             limits: Limits::default(),
             context: SnapContext::default(),
+            terms: Terms::default(),
             now: Millis(0),
         }
     }
 
     /// Runs a vector and submits what it made.
     pub(crate) fn run(&mut self, gid: u64, vector: &Vector) -> Result<Evaluated, OpError> {
+        self.reply(gid, vector).map_err(|refused| refused.error)
+    }
+
+    /// The same, with what the ops of a vector that was refused came to.
+    pub(crate) fn reply(&mut self, gid: u64, vector: &Vector) -> Result<Evaluated, Refused> {
         let unix_ms = STARTED_UNIX_MS + self.now.0;
         let caller = Caller { gid, address: "127.0.0.1:1/1", now: self.now, unix_ms };
         let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
@@ -50,6 +58,7 @@ impl World {
             object: object.into(),
             snap_id: None,
             snap_context: self.context.clone(),
+            terms: self.terms.clone(),
             ops: ops.into(),
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Op, SnapContext, Vector};
-use osd::{Answer, Config, Effect, Kind, Millis, NotifyReply, OpError, Osd, Reply, Request};
+use osd::op::{Dialect, Op, SnapContext, Terms, Vector};
+use osd::{Answer, Config, Effect, Kind, Millis, NotifyReply, OpError, Osd, Request};
 use osd::{StreamId, WatchEvent, WatchRequest};
 use prost::Message;
 use store::{MemoryStore, Name};
@@ -49,17 +49,25 @@ impl World {
         self.keep(connected).expect("there is room").0
     }
 
-    pub(crate) fn send(&mut self, gid: u64, tid: u64, watermark: u64, object: &str, ops: &[Op]) -> Reply {
+    pub(crate) fn send(
+        &mut self,
+        gid: u64,
+        tid: u64,
+        watermark: u64,
+        object: &str,
+        ops: &[Op],
+    ) -> Result<Answer, OpError> {
         let vector = Vector {
             pool: "rbd".to_owned(),
             namespace: Name::default(),
             object: object.into(),
             snap_id: None,
             snap_context: SnapContext::default(),
+            terms: Terms::default(),
             ops: ops.to_vec(),
         };
         let operated = self.osd.operate(self.now, &Request { gid, tid, watermark, vector });
-        Arc::unwrap_or_clone(self.keep(operated))
+        Arc::unwrap_or_clone(self.keep(operated)).map_err(|refused| refused.error)
     }
 
     pub(crate) fn must(&mut self, gid: u64, tid: u64, object: &str, ops: &[Op]) -> Answer {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, poll, stream};
-use osd::op::{Op, SnapContext, Vector};
+use osd::op::{Op, SnapContext, Terms, Vector};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
 use shaky::{Handle, Shaky};
@@ -45,15 +45,15 @@ impl World {
 
     fn request(&self, tid: u64, op: Op) -> osd::Request {
         let (pool, namespace, object) = ("rbd".to_owned(), Name::default(), Name::from(OBJECT));
-        let snap_context = SnapContext::default();
-        let vector = Vector { pool, namespace, object, snap_id: None, snap_context, ops: vec![op] };
+        let (snap_context, terms) = (SnapContext::default(), Terms::default());
+        let vector = Vector { pool, namespace, object, snap_id: None, snap_context, terms, ops: vec![op] };
         osd::Request { gid: self.gid, tid, watermark: 0, vector }
     }
 
     async fn operate(&self, tid: u64, op: Op) -> Result<u64, OpError> {
         let request = self.request(tid, op);
         let reply = self.daemon.answer(|osd, now| osd.operate(now, &request)).await;
-        Arc::unwrap_or_clone(reply).map(|answer| answer.version)
+        Arc::unwrap_or_clone(reply).map(|answer| answer.version).map_err(|refused| refused.error)
     }
 
     /// What the timer does when the store wakes it.
