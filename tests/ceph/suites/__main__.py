@@ -1,4 +1,5 @@
-"""Plays Ceph's own test programs (18.2.7) case by case against an osd-sim of their own, beside what the real cluster (16.2.15) was seen to do.
+"""Plays Ceph's own test programs (18.2.7) case by case against an osd-sim of their own, beside what the real cluster (16.2.15) was seen to do;
+then fio, qemu-img and qemu-io, and Ceph's fsx.
 
 Exit status 0: each case that passes on the real cluster passes here, or is excused by name. 1: one does not. 3: they cannot be had here.
 """
@@ -11,7 +12,7 @@ import sys
 import time
 
 from clusters import HERE, ROOT, OsdSim, RealCeph
-from suites import gtest, plan, verdict
+from suites import commands, gtest, plan, verdict
 
 DOCUMENT = ROOT / "docs" / "ceph-clients.md"
 FOREIGN = str(HERE / "foreign")
@@ -64,11 +65,15 @@ class Progress:
 
 
 def play(suite: plan.Suite, cluster, options: argparse.Namespace, progress: Progress, log) -> dict[str, gtest.Outcome]:
-    command = [FOREIGN, suite.binary]
-    environment = {"CEPH_CONF": cluster.conf} | suite.environment
-    cases = [case for case in suite.selected(gtest.listed(command, environment), options.quick) if re.search(options.case, case)]
+    command, limit = [FOREIGN, suite.binary], options.limit or suite.limit
+    environment = {"CEPH_CONF": cluster.conf, "FOREIGN": FOREIGN} | suite.environment
+    listed = list(suite.commands) or gtest.listed(command, environment)
+    cases = [case for case in suite.selected(listed, options.quick) if re.search(options.case, case)]
     progress.suite(suite.binary, len(cases))
-    return gtest.play_all(command, cases, options.limit or suite.limit, environment, log, progress.case, cluster.revive)
+    if suite.commands:
+        chosen = {case: suite.commands[case] for case in cases}
+        return commands.play_all(chosen, limit, environment, log, progress.case, cluster.revive)
+    return gtest.play_all(command, cases, limit, environment, log, progress.case, cluster.revive)
 
 
 def tell(verdicts: list[verdict.Verdict], options: argparse.Namespace) -> None:

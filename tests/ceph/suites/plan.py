@@ -24,6 +24,8 @@ class Suite:
     quick: str | None
     limit: float
     environment: dict[str, str]
+    # Of what is no test program of Ceph's: its cases, each a shell command.
+    commands: dict[str, str]
 
     def selected(self, listed: list[str], is_quick: bool) -> list[str]:
         wanted = [case for case in listed if re.search(self.include, case) and not re.search(self.exclude, case)]
@@ -32,7 +34,7 @@ class Suite:
 
 def suites() -> list[Suite]:
     document = tomllib.loads((HERE / "plan.toml").read_text())
-    defaults = {"include": ".", "quick": ".", "environment": {}} | document["defaults"]
+    defaults = {"include": ".", "quick": ".", "environment": {}, "commands": {}} | document["defaults"]
     return [Suite(**(defaults | entry)) for entry in document["suite"]]
 
 
