@@ -33,8 +33,8 @@ class OsdSim:
 
     def _start(self) -> None:
         command = [program("osd-sim"), "--listen", "127.0.0.1:0", "--ceph", "127.0.0.1:0", "--ceph-conf", self.conf]
-        command += ["--events", str(self.events), *self._options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True)
+        command += ["--events", str(self.events), "--until-stdin-ends", *self._options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True)
         if not select.select([self.process.stdout], [], [], BOUND_SECONDS)[0]:
             raise TimeoutError(f"osd-sim did not say that it serves within {BOUND_SECONDS} s")
         line = self.process.stdout.readline()
@@ -47,6 +47,7 @@ class OsdSim:
         if self.process.poll() is None:
             return None
         note = f"osd-sim died with status {self.process.returncode}: {self.last_words()}"
+        self.process.stdin.close()
         self.process.stdout.close()
         self._start()
         return note
@@ -65,6 +66,7 @@ class OsdSim:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            process.stdin.close()
             process.stdout.close()
         self._said.close()
         shutil.rmtree(self.directory)
@@ -84,11 +86,17 @@ class RealCeph:
     def __init__(self):
         self._parent = pathlib.Path(tempfile.mkdtemp(prefix="rbd-sim-real-"))
         self.directory = self._parent / "cluster"
-        up = subprocess.run([HERE / "cluster", "up", self.directory], stdout=subprocess.PIPE, text=True)
-        if up.returncode != 0:
-            shutil.rmtree(self._parent)
-            raise RuntimeError("the real cluster did not come up")
-        self.conf = up.stdout.strip()
+        # In a session of its own: nobody's interrupt may end it between two daemons.
+        up = subprocess.Popen([HERE / "cluster", "up", self.directory], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            said, _ = up.communicate()
+            if up.returncode != 0:
+                raise RuntimeError("the real cluster did not come up")
+        except BaseException:
+            up.wait()
+            self.stop()
+            raise
+        self.conf = said.strip()
 
     def revive(self) -> str | None:
         """A real daemon that died stays dead: a case that kills it spoils the rest, and is to be left out."""

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+import bounded
 from clusters import ROOT, OsdSim, RealCeph
 from conformance import compare, player, report, steps, transcript
 
@@ -63,6 +64,7 @@ def tell(turns: list[player.Turn], differences: list[compare.Difference], needle
 
 
 def main() -> int:
+    bounded.end_in_order_on_sigterm()
     options = parse()
     reasons, begin = compare.listed(), time.monotonic()
     turns = play(options)

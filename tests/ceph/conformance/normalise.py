@@ -1,6 +1,6 @@
 """Makes two plays comparable: what differs between any two clusters (ids, addresses, times, rates) gets labels, all else stays as it was said.
 
-An identity keeps one label through a whole play, numbered in the order in which identities were first said: that an image's id in one
+An identity keeps one label through a section of the play, numbered in the order in which identities were first said: that an image's id in one
 step is that of another step is compared too.
 """
 
@@ -11,8 +11,6 @@ from collections.abc import Callable
 FIRST = (
     # A progress line is as its last state.
     (r"(?m)^.*\r(?!\n)", ""),
-    # A client's log, on its standard error: time, thread, level.
-    (r"(?m)^\d{4}-\d\d-\d\dT\S+ [0-9a-f]+ +(?=-?\d+ )", "<log> "),
     (r"\b0x[0-9a-f]{7,}\b", "<pointer>"),
 )
 # In the order in which they are applied: what is replaced by a label of this kind, its first group or the whole.
@@ -45,7 +43,7 @@ LAST = (
 
 
 class Normaliser:
-    """For one play; its steps are given in their order."""
+    """For one section of a play; its steps are given in their order."""
 
     def __init__(self):
         self._labels: dict[str, dict[str, str]] = {}

@@ -11,8 +11,11 @@ OUT, ERR, STATUS, SECTION = "| ", "! ", "= ", "## "
 
 
 def normalised(turns: Iterable[Turn]) -> Iterator[Turn]:
-    normaliser = Normaliser()
+    """Identities are numbered anew in each section, so that one can be played alone."""
+    section, normaliser = None, Normaliser()
     for turn in turns:
+        if turn.step.section != section:
+            section, normaliser = turn.step.section, Normaliser()
         stdout, stderr = (normaliser.text(said) for said in (turn.stdout, turn.stderr))
         yield Turn(turn.step, turn.status, ended(stdout), ended(stderr))
 

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 
+import bounded
 from clusters import HERE, ROOT, OsdSim, RealCeph
 from suites import commands, gtest, plan, verdict
 
@@ -29,7 +30,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="play against a real cluster instead and record what it does")
     parser.add_argument("--log", metavar="FILE", default=os.devnull, help="the test programs' whole output")
     parser.add_argument("--osd-option", action="append", default=[], metavar="OPTION", help="a further option of osd-sim, as --osd-option=--preset=ceph")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.write_docs and (options.quick or options.limit or options.case != "."):
+        parser.error("--write-docs needs whole suites by the plan's limits: without --quick, --limit and --case")
+    return options
 
 
 def wanted(options: argparse.Namespace) -> list[plan.Suite]:
@@ -90,6 +94,7 @@ def tell(verdicts: list[verdict.Verdict], options: argparse.Namespace) -> None:
 
 
 def main() -> int:
+    bounded.end_in_order_on_sigterm()
     options = parse()
     suites = wanted(options)
     record, excuses = plan.recorded(), plan.excuses()
@@ -105,8 +110,6 @@ def main() -> int:
             verdicts.append(verdict.Verdict(suite.binary, record.get(suite.binary, {}), outcomes, excuses))
             progress.ended(f"{suite.binary}: {verdict.counts(outcomes.values())}")
     if options.write_docs:
-        if options.quick or options.case != ".":
-            sys.exit("ceph-suites: --write-docs needs whole suites: without --quick and --case")
         order = [suite.binary for suite in plan.suites()]
         DOCUMENT.write_text(verdict.with_rows(DOCUMENT.read_text(), verdicts, order))
     tell(verdicts, options)

@@ -1,12 +1,12 @@
 """Other programs of the field against the cluster: each case is a shell command whose exit status says whether it passed."""
 
 import os
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 
+import bounded
 from suites.gtest import SAID_LINES_MAX, Outcome
 
 
@@ -24,17 +24,8 @@ def play_all(commands: dict[str, str], limit: float, environment: dict[str, str]
 
 def _play(command: str, limit: float, environment: dict[str, str], directory: str, log) -> Outcome:
     begin = time.monotonic()
-    process = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        cwd=directory, env=os.environ | environment, start_new_session=True,
-    )  # fmt: skip
-    try:
-        said, _ = process.communicate(timeout=limit)
-        word = "OK" if process.returncode == 0 else "FAILED"
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-        word = "HUNG"
-    log.write(said)
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+    run = bounded.run(["bash", "-euo", "pipefail", "-c", command], limit, os.environ | environment, directory, stderr=subprocess.STDOUT)
+    word = {0: "OK", None: "HUNG"}.get(run.status, "FAILED")
+    log.write(run.stdout)
+    lines = run.stdout.decode("utf-8", "replace").strip().splitlines()
     return Outcome(word, time.monotonic() - begin, "" if word == "OK" else "\n".join(lines[-SAID_LINES_MAX:]))
