@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Entries, Op, OpResult, Output, SnapContext, Terms, Vector};
+use osd::op::{Comparison, Dialect, Entries, Op, OpResult, Operand, Output, SnapContext, Terms, Vector};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
 use store::{Name, ObjectClone};
@@ -46,7 +46,10 @@ fn op(index: usize, op: wire::Op) -> Result<Op, OpError> {
         W::ListXattrs(wire::ListXattrs {}) => Op::ListXattrs {},
         W::SetXattr(wire::SetXattr { name, value }) => Op::SetXattr { name: name.into(), value },
         W::RemoveXattr(wire::RemoveXattr { name }) => Op::RemoveXattr { name: name.into() },
-        W::CompareXattr(wire::CompareXattr { name, value }) => Op::CompareXattr { name: name.into(), value },
+        W::CompareXattr(wire::CompareXattr { name, value }) => {
+            let (comparison, value) = (Comparison::Equal, Operand::Bytes(value));
+            Op::CompareXattr { name: name.into(), comparison, value }
+        }
         W::OmapList(wire::OmapList { after, prefix, max }) => {
             Op::OmapList { after: after.into(), prefix: prefix.into(), max }
         }
@@ -78,7 +81,11 @@ pub(crate) fn reply_bytes(reply: &osd::Reply) -> usize {
     let of_result = |result: &OpResult| -> u64 {
         SMALL
             + match &result.output {
-                Output::Done | Output::Stat { .. } => 0,
+                Output::Done
+                | Output::Stat { .. }
+                | Output::Keys { .. }
+                | Output::Header { .. }
+                | Output::Checksums { .. } => 0,
                 Output::Read { length, .. } => *length,
                 Output::SparseRead { data } => data.allocated() + SMALL * data.runs() as u64,
                 Output::Xattrs { entries } | Output::Omap { entries, .. } => of_entries(entries),
@@ -123,10 +130,14 @@ fn result(result: OpResult) -> wire::OpResult {
         Output::Xattrs { entries } => W::Xattrs(wire::XattrsResult { entries: texts(entries) }),
         Output::Omap { entries, more } => W::Omap(wire::OmapResult { entries: texts(entries), more }),
         Output::Exec { output } => W::Exec(wire::ExecResult { output }),
-        Output::ListSnaps { seq, clones, head_exists } => {
-            let clone = |ObjectClone { id, snaps, size }| wire::ObjectClone { id, snaps, size };
+        // Of ops that have no message.
+        Output::Keys { .. } | Output::Header { .. } | Output::Checksums { .. } => {
+            return wire::OpResult { result: None };
+        }
+        Output::ListSnaps { seq, clones, head_bytes } => {
+            let clone = |ObjectClone { id, snaps, size, .. }| wire::ObjectClone { id, snaps, size };
             let clones = clones.into_iter().map(clone).collect();
-            W::ListSnaps(wire::ListSnapsResult { seq, clones, head_exists })
+            W::ListSnaps(wire::ListSnapsResult { seq, clones, head_exists: head_bytes.is_some() })
         }
     };
     wire::OpResult { result: Some(result) }
@@ -275,8 +286,13 @@ mod tests {
             Output::Exec { output: vec![7; 3000].into() },
             Output::ListSnaps {
                 seq: 9,
-                clones: vec![ObjectClone { id: 9, snaps: vec![9, 8, 7], size: 1 << 40 }],
-                head_exists: true,
+                clones: vec![ObjectClone {
+                    id: 9,
+                    snaps: vec![9, 8, 7],
+                    size: 1 << 40,
+                    overlap: store::Intervals::default(),
+                }],
+                head_bytes: Some(1),
             },
         ];
         for output in outputs {

@@ -56,6 +56,11 @@ impl Refusal {
         Self { errno, number: errno.result(), rule: rule.into() }
     }
 
+    /// With another number than that of its errno.
+    pub(crate) fn numbered(self, number: i32) -> Self {
+        Self { number, ..self }
+    }
+
     /// As a result of the op that was refused.
     pub(crate) fn result(&self) -> OpResult {
         OpResult { number: self.number, output: Output::Done }

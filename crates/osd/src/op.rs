@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use store::{Extents, Name, ObjectClone};
 
-pub use crate::vector::{Door, Op, Terms};
+pub use crate::vector::{Assertions, Checksum, Checksums, Comparison, Door, Op, Operand, Source, Terms};
 
 /// A request on one object: all of its ops happen, or none.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub struct OpResult {
 
 /// The answer to one op.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
+#[allow(missing_docs, reason = "most fields are those of osd.proto, documented there")]
 pub enum Output {
     Done,
     /// Bytes by reference, resolved outside of the OSD's step: `length` bytes from `offset` on.
@@ -84,10 +84,22 @@ pub enum Output {
     Exec {
         output: Bytes,
     },
+    Keys {
+        keys: Vec<Name>,
+        more: bool,
+    },
+    /// Of the object's map.
+    Header {
+        header: Bytes,
+    },
+    Checksums {
+        checksums: Checksums,
+    },
     ListSnaps {
         seq: u64,
         clones: Vec<ObjectClone>,
-        head_exists: bool,
+        /// Size of HEAD; `None` = there is none.
+        head_bytes: Option<u64>,
     },
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{World, bytes, exec, outputs, write};
+use common::{World, bytes, compare_xattr, exec, outputs, write};
 use errno::Errno;
 use osd::op::{Dialect, Door, Op, Output, SnapContext, Terms, Vector};
 use proto::cls::lock::v1::{Lock, LockType};
@@ -15,10 +15,6 @@ fn ceph() -> World {
 
 fn set_xattr(name: &str, value: &'static [u8]) -> Op {
     Op::SetXattr { name: name.into(), value: Bytes::from_static(value) }
-}
-
-fn compare_xattr(name: &str, value: &'static [u8]) -> Op {
-    Op::CompareXattr { name: name.into(), value: Bytes::from_static(value) }
 }
 
 fn omap_set(key: &str, value: &'static [u8]) -> Op {
@@ -196,6 +192,9 @@ fn the_result_of_a_vector_that_reads_is_its_last_op_s_if_positive() {
     world.must("a", [set_xattr("x", b"1")]);
     assert_eq!(world.must("a", [read(), compare_xattr("x", b"1")]).number, 1);
     assert_eq!(world.must("a", [compare_xattr("x", b"1"), read()]).number, 0);
+    let evaluated = world.must("a", [compare_xattr("x", b"1"), Op::Stat {}, Op::AssertExists {}]);
+    assert_eq!(evaluated.number, 1, "these leave the number as it was");
+    assert_eq!(evaluated.results[1].number, 1);
 }
 
 #[test]

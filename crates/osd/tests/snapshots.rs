@@ -5,17 +5,22 @@ mod common;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::{World, exec, outputs, write};
+use common::{World, compare_xattr, exec, outputs, write};
 use errno::Errno;
 use osd::op::{Op, Output, SnapContext, Vector};
 use proptest::prelude::*;
 use proto::cls::rbd::v1::Copyup;
-use store::{At, Name, ObjectClone, ObjectId, Store};
+use store::{At, Intervals, Name, ObjectClone, ObjectId, Store};
 
 fn list_snaps(world: &mut World, object: &str) -> (u64, Vec<ObjectClone>, bool) {
     let results = outputs(&world.must(object, [Op::ListSnaps {}]));
-    let [Output::ListSnaps { seq, clones, head_exists }] = results.as_slice() else { panic!("{results:?}") };
-    (*seq, clones.clone(), *head_exists)
+    let [Output::ListSnaps { seq, clones, head_bytes }] = results.as_slice() else { panic!("{results:?}") };
+    (*seq, clones.clone(), head_bytes.is_some())
+}
+
+/// A clone of three bytes that were all written since.
+fn overwritten(id: u64, snaps: Vec<u64>) -> ObjectClone {
+    ObjectClone { id, snaps, size: 3, overlap: Intervals::default() }
 }
 
 #[test]
@@ -27,7 +32,7 @@ fn the_first_write_after_a_snapshot_preserves_the_object() {
     world.must("a", [write(0, b"three")]);
     assert_eq!(world.read("a", None), Some(b"three".to_vec()));
     assert_eq!(world.read("a", Some(snap)), Some(b"one".to_vec()));
-    let clones = vec![ObjectClone { id: snap, snaps: vec![snap], size: 3 }];
+    let clones = vec![overwritten(snap, vec![snap])];
     assert_eq!(list_snaps(&mut world, "a"), (snap, clones, true));
 }
 
@@ -38,7 +43,7 @@ fn one_clone_preserves_all_snapshots_since_the_last_write() {
     let snaps = [world.snap(), world.snap(), world.snap()];
     world.must("a", [write(0, b"two")]);
     let newer = world.snap();
-    let clones = vec![ObjectClone { id: snaps[2], snaps: vec![snaps[2], snaps[1], snaps[0]], size: 3 }];
+    let clones = vec![overwritten(snaps[2], vec![snaps[2], snaps[1], snaps[0]])];
     assert_eq!(list_snaps(&mut world, "a"), (snaps[2], clones, true));
     assert!(snaps.iter().all(|&snap| world.read("a", Some(snap)) == Some(b"one".to_vec())));
     assert_eq!(
@@ -105,7 +110,7 @@ fn a_removal_keeps_what_snapshots_need() {
     world.must("a", [Op::Remove {}]);
     assert_eq!(world.read("a", None), None);
     assert_eq!(world.read("a", Some(snap)), Some(b"one".to_vec()));
-    let clones = vec![ObjectClone { id: snap, snaps: vec![snap], size: 3 }];
+    let clones = vec![overwritten(snap, vec![snap])];
     assert_eq!(list_snaps(&mut world, "a"), (snap, clones, false));
     assert_eq!(world.store.list(world.pool.id, b"", b"", b"", 10), Ok(vec![]));
 }
@@ -135,10 +140,7 @@ fn xattrs_and_omap_are_preserved_with_the_data() {
     world.must("a", set(b"old"));
     let snap_id = Some(world.snap());
     world.must("a", set(b"new"));
-    let reads = [
-        Op::CompareXattr { name: "k".into(), value: "old".into() },
-        Op::OmapCompare { key: "k".into(), value: Some("old".into()) },
-    ];
+    let reads = [compare_xattr("k", "old"), Op::OmapCompare { key: "k".into(), value: Some("old".into()) }];
     let vector = Vector { snap_id, ..world.vector("a", reads) };
     world.run(1, &vector).expect("the snapshot has the old values");
 }
@@ -240,7 +242,7 @@ fn trimming_removes_a_clone_with_its_last_snapshot() {
     let snaps = [world.snap(), world.snap()];
     world.must("a", [write(0, b"two")]);
     world.remove_snap(snaps[1]);
-    let clones = vec![ObjectClone { id: snaps[1], snaps: vec![snaps[0]], size: 3 }];
+    let clones = vec![overwritten(snaps[1], vec![snaps[0]])];
     assert_eq!(list_snaps(&mut world, "a").1, clones);
     assert_eq!(world.read("a", Some(snaps[0])), Some(b"one".to_vec()));
     world.remove_snap(snaps[0]);

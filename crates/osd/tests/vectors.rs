@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::{World, bytes, exec, outputs, write};
+use common::{World, bytes, compare_xattr, exec, outputs, write};
 use errno::Errno;
 use osd::op::{Dialect, Op, Output, Vector};
 use osd::vector::{Fact, mutates, summary};
@@ -102,7 +102,7 @@ fn every_op_on_a_missing_object_that_needs_one_is_enoent() {
         Op::GetXattr { name: key("x") },
         Op::ListXattrs {},
         Op::RemoveXattr { name: key("x") },
-        Op::CompareXattr { name: key("x"), value: Bytes::new() },
+        compare_xattr("x", Bytes::new()),
         Op::OmapList { after: key(""), prefix: key(""), max: 0 },
         Op::OmapGet { keys: vec![key("x")] },
         Op::OmapRemove { keys: vec![key("x")] },
@@ -155,8 +155,7 @@ fn xattrs_are_set_compared_listed_and_removed() {
     world.must("a", [Op::SetXattr { name: name.clone(), value: value.clone() }]);
     let results = outputs(&world.must("a", [Op::ListXattrs {}, Op::GetXattr { name: name.clone() }]));
     assert_eq!(results, [Output::Xattrs { entries: entries.clone() }, Output::Xattrs { entries }]);
-    let compare =
-        |name: &str, value: &'static [u8]| Op::CompareXattr { name: key(name), value: value.into() };
+    let compare = |name: &str, value: &'static [u8]| compare_xattr(name, value);
     world.must("a", [compare("x", b"v"), compare("missing", b"")]);
     assert_eq!(world.errno("a", [compare("x", b"w")]), Errno::ECANCELED);
     assert_eq!(world.errno("a", [compare("missing", b"w")]), Errno::ECANCELED);
@@ -173,8 +172,8 @@ fn an_xattr_has_a_name() {
     let ops = [
         Op::GetXattr { name: name.clone() },
         Op::SetXattr { name: name.clone(), value: value.clone() },
-        Op::RemoveXattr { name: name.clone() },
-        Op::CompareXattr { name, value },
+        Op::RemoveXattr { name },
+        compare_xattr("", value),
     ];
     for op in ops {
         assert_eq!(world.errno("a", [op.clone()]), Errno::EINVAL, "{op:?}");
@@ -393,7 +392,7 @@ fn a_name_or_a_key_that_is_too_long_is_refused_by_the_limit() {
     let lock = Lock { name: name.clone(), r#type: LockType::Exclusive.into(), ..Lock::default() };
     let ops = [
         Op::SetXattr { name: key(&name), value: Bytes::new() },
-        Op::CompareXattr { name: key(&name), value: Bytes::new() },
+        compare_xattr(&name, Bytes::new()),
         Op::GetXattr { name: key(&name) },
         Op::RemoveXattr { name: key(&name) },
         Op::Exec {

@@ -24,6 +24,7 @@ impl<S: Store + ?Sized> Store for Box<S> {
         xattrs(id: &ObjectId, at: At) -> Stored<Vec<Entry>>;
         omap_value(id: &ObjectId, at: At, key: &[u8]) -> Stored<Option<Bytes>>;
         omap_range(id: &ObjectId, at: At, prefix: &[u8], after: &[u8], max: usize) -> Stored<Vec<Entry>>;
+        omap_header(id: &ObjectId, at: At) -> Stored<Bytes>;
         snap_seq(id: &ObjectId) -> Stored<u64>;
         clone_of(id: &ObjectId, snap: u64) -> Stored<Option<u64>>;
         clones(id: &ObjectId) -> Stored<Vec<ObjectClone>>;

@@ -8,6 +8,7 @@ mod boxed;
 mod data;
 mod extents;
 mod hash;
+mod intervals;
 mod memory;
 mod name;
 mod object;
@@ -16,6 +17,7 @@ mod transaction;
 pub use data::{Data, PIECE_BYTES_MAX};
 pub use extents::Extents;
 pub use hash::object_hash;
+pub use intervals::Intervals;
 pub use memory::MemoryStore;
 pub use name::Name;
 pub use object::{At, HashPlace, ObjectClone, ObjectId, PoolId, Stat};
@@ -77,6 +79,8 @@ pub trait Store {
         after: &[u8],
         max: usize,
     ) -> Stored<Vec<Entry>>;
+    /// What the object's map has besides its keys; empty when it has nothing.
+    fn omap_header(&self, id: &ObjectId, at: At) -> Stored<Bytes>;
     /// The newest snapshot that was known when HEAD was written; 0 = none. Later snapshots see HEAD.
     fn snap_seq(&self, id: &ObjectId) -> Stored<u64>;
     /// The clone that preserves a snapshot.

@@ -77,6 +77,11 @@ impl Store for MemoryStore {
         Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
+    fn omap_header(&self, id: &ObjectId, at: At) -> Stored<Bytes> {
+        let attributes = self.state(id, at).and_then(Object::attributes);
+        Ok(attributes.map(|attributes| attributes.header.clone()).unwrap_or_default())
+    }
+
     fn snap_seq(&self, id: &ObjectId) -> Stored<u64> {
         Ok(self.record(id).and_then(Record::preserved).map_or(0, |preserved| preserved.seq))
     }
@@ -92,6 +97,7 @@ impl Store for MemoryStore {
             id,
             snaps: clone.snaps.clone(),
             size: clone.object.size,
+            overlap: clone.overlap.clone(),
         });
         Ok(clones.collect())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::Name;
+use crate::{Intervals, Name};
 
 /// Number of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +58,7 @@ pub struct Stat {
     pub mtime_unix_ns: u64,
     /// Extended attributes and keys of the map.
     pub entries: u64,
-    /// Bytes of their names and values.
+    /// Bytes of their names and values, and of the map's header.
     pub entry_bytes: u64,
 }
 
@@ -80,6 +80,9 @@ pub struct ObjectClone {
     pub snaps: Vec<u64>,
     /// Bytes.
     pub size: u64,
+    /// Its bytes that were not written since it was made, in the next newer clone or, for the newest one, in HEAD: what was
+    /// written counts, not whether it differs.
+    pub overlap: Intervals,
 }
 
 /// A place in the order of [`Store::list_by_hash`](crate::Store::list_by_hash); the default is its beginning.

@@ -81,6 +81,11 @@ pub enum ObjectChange {
         /// Which one.
         key: Name,
     },
+    /// Sets what the object's map has besides its keys; empty = nothing.
+    OmapHeader {
+        /// Copied.
+        header: Bytes,
+    },
     /// Preserves HEAD as it is: the clone shares everything with it until one of them changes.
     Clone {
         /// Its id, not in use.

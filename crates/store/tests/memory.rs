@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use store::{
-    At, Change, HashPlace, MemoryStore, Name, ObjectChange, ObjectClone, ObjectId, PoolId, Seq, Stat, Store,
-    Totals, Transaction, object_hash,
+    At, Change, HashPlace, Intervals, MemoryStore, Name, ObjectChange, ObjectClone, ObjectId, PoolId, Seq,
+    Stat, Store, Totals, Transaction, object_hash,
 };
 
 const POOL: PoolId = PoolId(1);
@@ -160,7 +160,10 @@ fn the_index_of_preserving_objects_follows_the_clones() {
     submit(&mut store, [on("b", [ObjectChange::DropSnap { snap: 2 }])]);
     assert_eq!(store.preserving(POOL, 2, ALL), Ok(vec![]));
     assert_eq!(store.clone_of(&id("b"), 2), Ok(None));
-    assert_eq!(store.clones(&id("b")), Ok(vec![ObjectClone { id: 4, snaps: vec![4], size: 1 }]));
+    assert_eq!(
+        store.clones(&id("b")),
+        Ok(vec![ObjectClone { id: 4, snaps: vec![4], size: 1, overlap: Intervals::up_to(1) }])
+    );
     submit(&mut store, [on("a", [ObjectChange::DropSnap { snap: 4 }])]);
     assert_eq!(store.preserving(POOL, 4, ALL), Ok(vec![id("b")]));
     assert_eq!(store.clones(&id("a")), Ok(vec![]));
@@ -210,4 +213,73 @@ fn records_are_kept_beside_the_objects_and_paged_by_prefix() {
     submit(&mut store, [record("a1", None), record("absent", None), record("a2", Some("again"))]);
     assert_eq!(found(&store, "", "", ALL), ["a2=again", "b=z"]);
     assert_eq!(read(&store, "a", At::Head), Some(b"1".to_vec()));
+}
+
+fn overlaps(store: &MemoryStore, name: &str) -> Vec<Intervals> {
+    let clones = store.clones(&id(name)).expect("memory does not fail");
+    clones.into_iter().map(|clone| clone.overlap).collect()
+}
+
+fn at(offset: u64, data: &'static [u8]) -> ObjectChange {
+    ObjectChange::Write { offset, data: Bytes::from_static(data) }
+}
+
+fn set(ranges: &[(u64, u64)]) -> Intervals {
+    ranges.iter().map(|&(start, end)| start..end).collect()
+}
+
+#[test]
+fn an_overlap_is_what_was_not_written_since_byte_by_byte() {
+    let mut store = MemoryStore::new();
+    submit(&mut store, [on("a", [ObjectChange::Create, at(0, b"0123456789"), clone(1, &[1])])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(0, 10)])]);
+    let same = at(2, b"23");
+    submit(&mut store, [on("a", [same, ObjectChange::Zero { offset: 5, length: 1 }])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(0, 2), (4, 5), (6, 10)])], "whether it differs does not count");
+    submit(&mut store, [on("a", [ObjectChange::Truncate { size: 8 }, ObjectChange::Truncate { size: 20 }])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(0, 2), (4, 5), (6, 8)])]);
+    submit(&mut store, [on("a", [clone(2, &[2]), at(0, b"x")])]);
+    assert_eq!(
+        overlaps(&store, "a"),
+        [set(&[(0, 2), (4, 5), (6, 8)]), set(&[(1, 20)])],
+        "an older one is final"
+    );
+    submit(&mut store, [on("a", [ObjectChange::Remove])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(0, 2), (4, 5), (6, 8)]), set(&[])]);
+}
+
+#[test]
+fn a_clone_that_goes_leaves_the_older_one_what_both_share() {
+    let mut store = MemoryStore::new();
+    submit(&mut store, [on("a", [ObjectChange::Create, at(0, b"0123456789")])]);
+    submit(&mut store, [on("a", [clone(1, &[1]), at(0, b"x"), clone(2, &[2]), at(4, b"x")])]);
+    submit(&mut store, [on("a", [clone(3, &[3]), at(8, b"x")])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(1, 10)]), set(&[(0, 4), (5, 10)]), set(&[(0, 8), (9, 10)])]);
+    submit(&mut store, [on("a", [ObjectChange::DropSnap { snap: 2 }])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(1, 4), (5, 10)]), set(&[(0, 8), (9, 10)])]);
+    submit(&mut store, [on("a", [ObjectChange::DropSnap { snap: 1 }])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(0, 8), (9, 10)])], "the oldest one leaves nothing to anybody");
+}
+
+#[test]
+fn a_restored_object_shares_with_the_newest_clone_what_none_in_between_has_written() {
+    let mut store = MemoryStore::new();
+    submit(&mut store, [on("a", [ObjectChange::Create, at(0, b"0123456789")])]);
+    submit(&mut store, [on("a", [clone(1, &[1]), at(0, b"x"), clone(2, &[2]), at(4, b"x")])]);
+    submit(&mut store, [on("a", [ObjectChange::Restore { clone: 1 }])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(1, 10)]), set(&[(1, 4), (5, 10)])]);
+    submit(&mut store, [on("a", [ObjectChange::Restore { clone: 2 }])]);
+    assert_eq!(overlaps(&store, "a"), [set(&[(1, 10)]), set(&[(1, 4), (5, 10)])]);
+}
+
+#[test]
+fn the_header_of_a_map_is_a_part_of_each_state() {
+    let mut store = MemoryStore::new();
+    let header = |text: &'static str| ObjectChange::OmapHeader { header: text.into() };
+    submit(&mut store, [on("a", [ObjectChange::Create, header("one"), clone(1, &[1]), header("two!")])]);
+    let read = |at| store.omap_header(&id("a"), at).expect("memory does not fail");
+    assert_eq!((read(At::Clone(1)), read(At::Head)), ("one".into(), "two!".into()));
+    let stat = store.stat(&id("a"), At::Head).expect("memory does not fail").expect("it is there");
+    assert_eq!((stat.entries, stat.entry_bytes), (0, 4));
+    assert_eq!(store.omap_header(&id("b"), At::Head), Ok(Bytes::new()));
 }

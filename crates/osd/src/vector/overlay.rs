@@ -124,6 +124,11 @@ impl Values {
         entries
     }
 
+    /// Names that were changed, from one on.
+    pub(super) fn names_from<'v>(&'v self, from: &[u8]) -> impl Iterator<Item = &'v Name> {
+        self.0.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).map(|(name, _)| name)
+    }
+
     fn range(&self, after: &[u8]) -> Range<'_, Name, Option<Bytes>> {
         let start = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after) };
         self.0.range::<[u8], _>((start, Bound::Unbounded))

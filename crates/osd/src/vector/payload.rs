@@ -7,7 +7,7 @@ use store::{Name, ObjectClone};
 
 use crate::error::{Outcome, refuse};
 use crate::limits::Limits;
-use crate::op::{Entries, OpResult, Output};
+use crate::op::{Assertions, Checksum, Comparison, Entries, OpResult, Operand, Output, Source};
 
 /// Most bytes by which encoding lengthens a piece of data, a pair of key and value, or a clone without its snapshots:
 /// the tags, the lengths and two numbers.
@@ -15,6 +15,9 @@ const FRAMING_BYTES: u64 = 32;
 
 /// Most bytes of one snapshot id of a clone.
 const SNAP_ID_BYTES: u64 = 10;
+
+/// Bytes of one range of a clone's overlap.
+const RANGE_BYTES: u64 = 16;
 
 /// E2BIG above `payload_bytes_max`; `what` says which side it is, ops or results.
 pub(super) fn check(limits: &Limits, what: &str, bytes: u64) -> Outcome<()> {
@@ -44,7 +47,7 @@ macro_rules! carry_nothing {
     };
 }
 
-carry_nothing! { u32 u64 bool }
+carry_nothing! { u16 u32 u64 bool Checksum Comparison }
 
 impl Carried for Bytes {
     fn bytes(&self) -> u64 {
@@ -76,11 +79,35 @@ impl Carried for Entries {
     }
 }
 
+impl Carried for Operand {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.bytes(),
+            Self::Number(_) => 0,
+        }
+    }
+}
+
+impl Carried for Assertions {
+    fn bytes(&self) -> u64 {
+        self.iter().map(|(key, (value, _))| key.bytes() + value.bytes()).sum()
+    }
+}
+
+impl Carried for Source {
+    fn bytes(&self) -> u64 {
+        self.namespace.bytes() + self.object.bytes()
+    }
+}
+
 pub(super) fn of_result(result: &OpResult) -> u64 {
     match &result.output {
         Output::Read { length, .. } => *length,
         Output::SparseRead { data } => data.allocated() + framing(data.runs()),
         Output::Xattrs { entries } | Output::Omap { entries, .. } => entries.bytes() + framing(entries.len()),
+        Output::Keys { keys, .. } => keys.bytes() + framing(keys.len()),
+        Output::Header { header } => header.bytes(),
+        Output::Checksums { checksums } => checksums.bytes(),
         Output::Exec { output } => output.bytes(),
         Output::ListSnaps { clones, .. } => clones.iter().map(of_clone).sum(),
         Output::Done | Output::Stat { .. } => 0,
@@ -88,7 +115,7 @@ pub(super) fn of_result(result: &OpResult) -> u64 {
 }
 
 fn of_clone(clone: &ObjectClone) -> u64 {
-    FRAMING_BYTES + SNAP_ID_BYTES * clone.snaps.len() as u64
+    FRAMING_BYTES + SNAP_ID_BYTES * clone.snaps.len() as u64 + RANGE_BYTES * clone.overlap.iter().len() as u64
 }
 
 fn framing(parts: usize) -> u64 {

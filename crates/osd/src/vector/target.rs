@@ -1,10 +1,12 @@
 //! The one object that a vector works on, while it works on it.
 
 mod change;
+mod copy;
 mod read;
 
+use bytes::Bytes;
 use errno::Errno;
-use store::{At, Change, ObjectChange, ObjectClone, ObjectId, Stat, Store, Transaction};
+use store::{At, Change, Intervals, ObjectChange, ObjectClone, ObjectId, Stat, Store, Transaction};
 
 use super::overlay::{Patches, Values};
 use super::snapshots::{self, View};
@@ -35,6 +37,8 @@ pub(crate) struct Target<'a> {
     data: Patches,
     xattrs: Values,
     omap: Values,
+    /// `None` = as it is stored.
+    omap_header: Option<Bytes>,
     snap_seq: u64,
     /// The clone that refers to HEAD as it was before.
     preserved: Option<ObjectClone>,
@@ -68,6 +72,7 @@ impl<'a> Target<'a> {
             data: Patches::default(),
             xattrs: Values::default(),
             omap: Values::default(),
+            omap_header: None,
             snap_seq: store.snap_seq(&id)?,
             preserved: None,
             next: None,
@@ -153,13 +158,13 @@ impl<'a> Target<'a> {
     }
 
     pub(super) fn list_snaps(&self) -> Outcome<Output> {
-        let head_exists = if self.next.is_some() { self.exists() } else { self.before.is_some() };
+        let head = if self.next.is_some() { self.stat } else { self.before };
         let mut clones = self.store.clones(&self.id)?;
         clones.extend(self.preserved.clone());
-        if !head_exists && clones.is_empty() {
+        if head.is_none() && clones.is_empty() {
             return refuse(Errno::ENOENT, "there is no such object, and no clone of it");
         }
-        Ok(Output::ListSnaps { seq: self.snap_seq, clones, head_exists })
+        Ok(Output::ListSnaps { seq: self.snap_seq, clones, head_bytes: head.map(|head| head.size) })
     }
 
     /// Everything that happened, as one transaction.
@@ -185,7 +190,12 @@ impl<'a> Target<'a> {
             let snaps = snapshots::to_preserve(self.pool, self.snap_seq, self.context);
             if let Some(&clone) = snaps.first() {
                 self.changes.push(ObjectChange::Clone { clone, snaps: snaps.clone() });
-                self.preserved = Some(ObjectClone { id: clone, snaps, size: before.size });
+                self.preserved = Some(ObjectClone {
+                    id: clone,
+                    snaps,
+                    size: before.size,
+                    overlap: Intervals::up_to(before.size),
+                });
             }
         }
         if self.context.seq > self.snap_seq {
@@ -213,7 +223,7 @@ impl<'a> Target<'a> {
             Some(base) => self.store.stat(&self.id, base)?,
             None => None,
         };
-        (self.data, self.xattrs, self.omap) = Default::default();
+        (self.data, self.xattrs, self.omap, self.omap_header) = Default::default();
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Op, OpResult, Output, SnapContext, Terms, Vector};
+use osd::op::{Comparison, Dialect, Op, OpResult, Operand, Output, SnapContext, Terms, Vector};
 use osd::vector::{Caller, Evaluated, evaluate};
 use osd::{Limits, Millis, OpError, PoolInfo, Refused};
 use prost::Message;
@@ -137,6 +137,11 @@ impl World {
 
 pub(crate) fn write(offset: u64, data: &[u8]) -> Op {
     Op::Write { offset, data: Bytes::copy_from_slice(data) }
+}
+
+pub(crate) fn compare_xattr(name: &str, value: impl AsRef<[u8]>) -> Op {
+    let value = Operand::Bytes(Bytes::copy_from_slice(value.as_ref()));
+    Op::CompareXattr { name: name.into(), comparison: Comparison::Equal, value }
 }
 
 /// `method` is "class.method".

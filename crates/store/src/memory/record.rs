@@ -1,12 +1,13 @@
 //! Everything under one name.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
 
-use crate::{At, Data, Name, ObjectChange, Stat};
+use crate::{At, Data, Intervals, Name, ObjectChange, Stat};
 
 /// HEAD and what is preserved of it.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,9 @@ pub(super) struct Object {
 pub(super) struct Attributes {
     pub(super) xattrs: Values,
     pub(super) omap: Values,
-    /// Of both maps; here, because most objects have neither.
+    /// Of `omap`.
+    pub(super) header: Bytes,
+    /// Of both maps and the header; here, because most objects have neither.
     entries: u64,
     entry_bytes: u64,
 }
@@ -48,6 +51,8 @@ pub(super) struct Preserved {
 pub(super) struct Clone {
     /// Descending.
     pub(super) snaps: Vec<u64>,
+    /// With the next newer clone, or HEAD.
+    pub(super) overlap: Intervals,
     pub(super) object: Object,
 }
 
@@ -84,14 +89,23 @@ impl Record {
     pub(super) fn apply(&mut self, change: ObjectChange) {
         match change {
             ObjectChange::Create => drop(self.head.get_or_insert_default()),
-            ObjectChange::Remove => self.head = None,
+            ObjectChange::Remove => {
+                self.head = None;
+                self.overwritten(0..u64::MAX);
+            }
             ObjectChange::Write { offset, data } => {
                 let head = self.head();
-                head.size = head.size.max(offset + data.len() as u64);
+                let end = offset + data.len() as u64;
+                head.size = head.size.max(end);
                 head.data.write(offset, &data);
+                self.overwritten(offset..end);
             }
-            ObjectChange::Zero { offset, length } => self.head().data.zero(offset, length),
+            ObjectChange::Zero { offset, length } => {
+                self.head().data.zero(offset, length);
+                self.overwritten(offset..offset.saturating_add(length));
+            }
             ObjectChange::Truncate { size } => {
+                self.overwritten(size..u64::MAX);
                 let head = self.head();
                 if size < head.size {
                     head.data.truncate(size);
@@ -110,15 +124,21 @@ impl Record {
             ObjectChange::OmapRemove { key } => {
                 self.head().set(|attributes| &mut attributes.omap, &key, None);
             }
+            ObjectChange::OmapHeader { header } => self.head().set_header(&header),
             ObjectChange::Clone { clone, snaps } => {
                 let object = self.head().clone();
+                let overlap = Intervals::up_to(object.size);
                 let clones = &mut self.preserved.get_or_insert_default().clones;
-                let replaced = clones.insert(clone, Box::new(Clone { snaps, object }));
+                let replaced = clones.insert(clone, Box::new(Clone { snaps, overlap, object }));
                 assert!(replaced.is_none(), "clone ids of an object are never used twice");
             }
             ObjectChange::Restore { clone } => {
                 let state = self.state(At::Clone(clone)).expect("a transaction restores a clone that exists");
-                self.head = Some(state.clone());
+                let head = state.clone();
+                if let Some(preserved) = self.preserved.as_deref_mut() {
+                    preserved.restored(clone);
+                }
+                self.head = Some(head);
             }
             ObjectChange::SnapSeq { seq } => self.preserved.get_or_insert_default().seq = seq,
             ObjectChange::DropSnap { snap } => self.drop_snap(snap),
@@ -134,18 +154,41 @@ impl Record {
         self.head.as_mut().expect(HEAD_EXISTS)
     }
 
+    /// Bytes of HEAD are no longer those of the newest clone.
+    fn overwritten(&mut self, bytes: Range<u64>) {
+        let newest =
+            self.preserved.as_deref_mut().and_then(|preserved| preserved.clones.values_mut().next_back());
+        if let Some(newest) = newest {
+            newest.overlap.subtract(bytes);
+        }
+    }
+
     fn drop_snap(&mut self, snap: u64) {
         let Some(preserved) = self.preserved.as_deref_mut() else { return };
         let Some(id) = preserved.clone_of(snap) else { return };
         let clone = preserved.clones.get_mut(&id).expect("it was found");
         clone.snaps.retain(|&other| other != snap);
         if clone.snaps.is_empty() {
-            preserved.clones.remove(&id);
+            let gone = preserved.clones.remove(&id).expect("it was found");
+            if let Some((_, older)) = preserved.clones.range_mut(..id).next_back() {
+                older.overlap.intersect(&gone.overlap);
+            }
         }
     }
 }
 
 impl Preserved {
+    /// HEAD is what this clone is: it shares with the newest one what none in between has written.
+    fn restored(&mut self, clone: u64) {
+        let mut shared = Intervals::up_to(u64::MAX);
+        for (_, between) in self.clones.range(clone..) {
+            shared.intersect(&between.overlap);
+        }
+        if let Some(newest) = self.clones.values_mut().next_back() {
+            newest.overlap.intersect(&shared);
+        }
+    }
+
     /// The clone that preserves a snapshot: the first one that is not older, if it still does.
     pub(super) fn clone_of(&self, snap: u64) -> Option<u64> {
         let (&id, clone) = self.clones.range(snap..).next()?;
@@ -175,5 +218,12 @@ impl Object {
         };
         stat.replace_entry(name, former.as_ref(), value);
         (attributes.entries, attributes.entry_bytes) = (stat.entries, stat.entry_bytes);
+    }
+
+    fn set_header(&mut self, header: &Bytes) {
+        let attributes = Arc::make_mut(self.attributes.get_or_insert_default());
+        attributes.entry_bytes =
+            attributes.entry_bytes + header.len() as u64 - attributes.header.len() as u64;
+        attributes.header = Bytes::copy_from_slice(header);
     }
 }

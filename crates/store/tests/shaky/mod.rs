@@ -155,6 +155,10 @@ impl Store for Shaky {
         self.reading(|inside| inside.omap_range(id, at, prefix, after, max))
     }
 
+    fn omap_header(&self, id: &ObjectId, at: At) -> Stored<Bytes> {
+        self.reading(|inside| inside.omap_header(id, at))
+    }
+
     fn snap_seq(&self, id: &ObjectId) -> Stored<u64> {
         self.reading(|inside| inside.snap_seq(id))
     }

@@ -6,6 +6,7 @@ use store::{Name, ObjectChange, Stat};
 
 use super::Target;
 use crate::error::{Outcome, refuse};
+use crate::op::Door;
 use crate::vector::Fact;
 
 impl Target<'_> {
@@ -23,10 +24,19 @@ impl Target<'_> {
         Ok(())
     }
 
+    /// The object, created when missing. For RADOS that is a change also when it was there.
+    pub(in crate::vector) fn touch(&mut self) -> Outcome<()> {
+        self.create()?;
+        match self.door {
+            Door::Grpc => Ok(()),
+            Door::Ceph => self.begin_change(),
+        }
+    }
+
     /// EFBIG beyond `object_bytes_max`, EDQUOT beyond `bytes_per_pool_max`.
     pub(crate) fn write(&mut self, offset: u64, data: Bytes) -> Outcome<()> {
         let end = offset.saturating_add(data.len() as u64);
-        self.check_size(end)?;
+        self.check_range(offset, data.len() as u64)?;
         let (stored, max) = (self.store.totals(self.pool.id).bytes, self.limits.bytes_per_pool_max);
         if stored.saturating_add(data.len() as u64) > max {
             let rule = format!("the pool has {stored} bytes, bytes_per_pool_max = {max}");
@@ -47,7 +57,7 @@ impl Target<'_> {
 
     /// EFBIG beyond `object_bytes_max`.
     pub(crate) fn truncate(&mut self, size: u64) -> Outcome<()> {
-        self.check_size(size)?;
+        self.check_range(size, 0)?;
         self.change(ObjectChange::Truncate { size })?.size = size;
         self.data.truncate(size);
         Ok(())
@@ -110,6 +120,24 @@ impl Target<'_> {
         Ok(self.stat.get_or_insert_default())
     }
 
+    /// Keys from `from` on, before `to` if that is given.
+    pub(in crate::vector) fn omap_remove_range(&mut self, from: &Name, to: Option<&Name>) -> Outcome<()> {
+        for key in self.latest_omap_keys(from, to)? {
+            self.omap_remove(key)?;
+        }
+        Ok(())
+    }
+
+    /// An empty one is none. EDQUOT when the object grows beyond a limit by it.
+    pub(in crate::vector) fn set_omap_header(&mut self, header: Bytes) -> Outcome<()> {
+        let former = self.latest_omap_header()?;
+        let stat = self.change(ObjectChange::OmapHeader { header: header.clone() })?;
+        let before = *stat;
+        stat.entry_bytes = stat.entry_bytes + header.len() as u64 - former.len() as u64;
+        self.omap_header = Some(header);
+        self.check_entries(before)
+    }
+
     /// Changes an xattr or a key. EDQUOT when the object grows beyond a limit by it.
     fn change_entry(
         &mut self,
@@ -118,12 +146,17 @@ impl Target<'_> {
         former: Option<&Bytes>,
         value: Option<&Bytes>,
     ) -> Outcome<()> {
-        let (entries_max, bytes_max) =
-            (self.limits.entries_per_object_max, self.limits.entry_bytes_per_object_max);
         let stat = self.change(change)?;
         let before = *stat;
         stat.replace_entry(name, former, value);
-        let (entries, bytes) = (stat.entries, stat.entry_bytes);
+        self.check_entries(before)
+    }
+
+    /// EDQUOT when there are more entries than before, and more than the object may have.
+    fn check_entries(&self, before: Stat) -> Outcome<()> {
+        let (entries_max, bytes_max) =
+            (self.limits.entries_per_object_max, self.limits.entry_bytes_per_object_max);
+        let (entries, bytes) = self.stat.map_or((0, 0), |stat| (stat.entries, stat.entry_bytes));
         if entries > before.entries && entries > entries_max {
             let rule = format!(
                 "{entries} xattrs and omap keys are more than entries_per_object_max = {entries_max}"
@@ -140,12 +173,24 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// EFBIG beyond `object_bytes_max`.
-    pub(in crate::vector) fn check_size(&self, size: u64) -> Outcome<()> {
+    /// EFBIG for a range that reaches beyond `object_bytes_max`; RADOS lets none begin there either, not even an empty one.
+    pub(in crate::vector) fn check_range(&self, offset: u64, length: u64) -> Outcome<()> {
         let max = self.limits.object_bytes_max;
-        if size > max {
-            return refuse(Errno::EFBIG, format!("{size} bytes are more than object_bytes_max = {max}"));
+        let end = offset.saturating_add(length);
+        let begins_beyond = self.door == Door::Ceph && offset >= max;
+        if end > max || begins_beyond {
+            let what = format!("{end} bytes are more than object_bytes_max = {max}");
+            let rule = if end > max { what } else { format!("{what} leaves room for") };
+            return refuse(Errno::EFBIG, rule);
         }
         Ok(())
+    }
+
+    /// The same for a range that is to be zeroed. At our own door it may reach as far as it likes: nothing grows by it.
+    pub(in crate::vector) fn check_zeroed(&self, offset: u64, length: u64) -> Outcome<()> {
+        match self.door {
+            Door::Grpc => Ok(()),
+            Door::Ceph => self.check_range(offset, length),
+        }
     }
 }

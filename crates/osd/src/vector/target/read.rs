@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use store::{At, Entry, Extents, Stored};
+use store::{At, Entry, Extents, Name, Stored};
 
 use super::Target;
 use crate::error::{Outcome, refuse};
 use crate::op::{Door, Entries};
 use crate::vector::overlay::Values;
+
+/// Keys that are read at a time.
+const KEYS_AT_ONCE: usize = 1024;
 
 static NO_CHANGES: Values = Values::NONE;
 
@@ -69,6 +72,50 @@ impl Target<'_> {
         let more = page.len() > max;
         page.truncate(max);
         Ok((page, more))
+    }
+
+    pub(in crate::vector) fn omap_header(&self) -> Outcome<Bytes> {
+        match self.door {
+            Door::Grpc => self.latest_omap_header(),
+            Door::Ceph => self.stored_omap_header(self.committed),
+        }
+    }
+
+    pub(super) fn latest_omap_header(&self) -> Outcome<Bytes> {
+        match &self.omap_header {
+            Some(header) => Ok(header.clone()),
+            None => self.stored_omap_header(self.base),
+        }
+    }
+
+    fn stored_omap_header(&self, base: Option<At>) -> Outcome<Bytes> {
+        Ok(base.map_or(Ok(Bytes::new()), |base| self.store.omap_header(&self.id, base))?)
+    }
+
+    /// Every xattr that is there; some may be gone already.
+    pub(super) fn latest_xattr_names(&self) -> Outcome<Vec<Name>> {
+        let stored = self.base.map_or(Ok(Vec::new()), |base| self.store.xattrs(&self.id, base))?;
+        let stored = stored.into_iter().map(|(name, _)| name);
+        Ok(stored.chain(self.xattrs.names_from(b"").cloned()).collect())
+    }
+
+    /// Every key from `from` on, before `to` if that is given; some may not be there.
+    pub(super) fn latest_omap_keys(&self, from: &Name, to: Option<&Name>) -> Outcome<Vec<Name>> {
+        let is_before = |key: &Name| to.is_none_or(|to| key < to);
+        let changed = self.omap.names_from(from).filter(|key| is_before(key));
+        let mut keys: Vec<Name> = [from].into_iter().chain(changed).cloned().collect();
+        let Some(base) = self.base else { return Ok(keys) };
+        let mut after = from.clone();
+        loop {
+            let page = self.store.omap_range(&self.id, base, b"", &after, KEYS_AT_ONCE)?;
+            let Some((last, _)) = page.last() else { return Ok(keys) };
+            let is_last = !is_before(last);
+            after = last.clone();
+            keys.extend(page.into_iter().map(|(key, _)| key).filter(is_before));
+            if is_last {
+                return Ok(keys);
+            }
+        }
     }
 
     /// The changes that are seen, and the stored state below them.
