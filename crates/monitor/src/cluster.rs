@@ -9,6 +9,10 @@ pub trait Cluster {
     fn create_pool(&mut self, name: &str) -> Result<u64, Refusal>;
     /// A pool goes, with everything in it.
     fn remove_pool(&mut self, name: &str) -> Result<(), Refusal>;
+    /// A new snapshot of a whole pool.
+    fn create_snap(&mut self, pool: &str, name: &str) -> Result<(), Refusal>;
+    /// A snapshot of a whole pool goes.
+    fn remove_snap(&mut self, pool: &str, name: &str) -> Result<(), Refusal>;
     /// A new snapshot id of a pool.
     fn allocate_snap_id(&mut self, pool: &str) -> Result<u64, Refusal>;
     /// A snapshot id is given up.
@@ -30,8 +34,23 @@ pub struct PoolState {
     pub name: String,
     /// The newest snapshot id; 0 = none.
     pub snap_seq: u64,
+    /// It has had snapshots of its own: clients cannot manage theirs.
+    pub has_named_snaps: bool,
+    /// Snapshots of the pool, by id.
+    pub named_snaps: Vec<NamedSnap>,
     /// What it holds.
     pub usage: Usage,
+}
+
+/// A snapshot of a whole pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSnap {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// When it was made, in milliseconds of Unix time.
+    pub created_unix_ms: u64,
 }
 
 /// What is stored.

@@ -13,5 +13,5 @@ mod pool_ops;
 mod time;
 
 pub use clients::ConnectionId;
-pub use cluster::{Cluster, Fence, PoolState, Refusal, Usage};
+pub use cluster::{Cluster, Fence, NamedSnap, PoolState, Refusal, Usage};
 pub use machine::{Addresses, Event, Identity, Monitor, Send};

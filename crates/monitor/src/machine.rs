@@ -252,7 +252,9 @@ impl Monitor {
     pub(crate) fn look(&mut self, now_unix_ms: u64, cluster: &impl Cluster) {
         let (pools, fences) = (cluster.pools(), cluster.fences());
         let is_same = |former: &[crate::PoolState]| {
-            let shown = |pool: &crate::PoolState| (pool.id, pool.name.clone(), pool.snap_seq);
+            let shown = |pool: &crate::PoolState| {
+                (pool.id, pool.name.clone(), pool.snap_seq, pool.named_snaps.clone())
+            };
             former.iter().map(shown).eq(pools.iter().map(shown))
         };
         let is_changed = self.shown.epoch == 0
@@ -272,10 +274,13 @@ impl Monitor {
                 .notes
                 .entry(pool.id)
                 .or_insert_with(|| PoolNotes { created_unix_ms: now_unix_ms, ..PoolNotes::default() });
-            if former.is_some_and(|former| former.snap_seq != pool.snap_seq) {
+            let has_new_snaps = former.is_some_and(|former| {
+                (former.snap_seq, &former.named_snaps) != (pool.snap_seq, &pool.named_snaps)
+            });
+            if has_new_snaps {
                 notes.snap_epoch = epoch;
             }
-            if is_new || former.is_some_and(|former| former.snap_seq != pool.snap_seq) {
+            if is_new || has_new_snaps {
                 notes.last_change = epoch;
             }
         }

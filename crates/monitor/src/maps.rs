@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ceph_wire::mon::{FeatureSet, MgrMap, MonInfo, MonMap};
 use ceph_wire::osdmap::{
-    ClientPart, CrushMap, OsdInfo, OsdMap, OsdPart, OsdXinfo, PoolInfo, pool_flag, release,
+    ClientPart, CrushMap, OsdInfo, OsdMap, OsdPart, OsdXinfo, PoolInfo, PoolSnap, pool_flag, release,
 };
 use ceph_wire::{AddrKind, AddrVec, EntityAddr, FEATURES, Utime, Uuid, to_bytes};
 
-use crate::cluster::{Fence, PoolState};
+use crate::cluster::{Fence, NamedSnap, PoolState};
 use crate::machine::{Addresses, Identity};
 use crate::time::utime;
 
@@ -56,13 +56,22 @@ pub(crate) struct Shown {
 impl PoolNotes {
     /// The pool as maps show it.
     pub(crate) fn info(&self, pool: &PoolState) -> PoolInfo {
-        let selfmanaged = if pool.snap_seq > 0 { pool_flag::SELFMANAGED_SNAPS } else { 0 };
+        let snap_mode = match pool {
+            PoolState { has_named_snaps: true, .. } => pool_flag::POOL_SNAPS,
+            PoolState { snap_seq: 0, .. } => 0,
+            _ => pool_flag::SELFMANAGED_SNAPS,
+        };
+        let named = |snap: &NamedSnap| {
+            let stamp = utime(snap.created_unix_ms);
+            (snap.id, PoolSnap { id: snap.id, stamp, name: snap.name.clone() })
+        };
         let created = utime(self.created_unix_ms);
         let plain = PoolInfo::replicated(created, self.last_change);
         PoolInfo {
             snap_seq: pool.snap_seq,
             snap_epoch: self.snap_epoch,
-            flags: pool_flag::HASHPSPOOL | selfmanaged | if self.nodelete { pool_flag::NODELETE } else { 0 },
+            snaps: pool.named_snaps.iter().map(named).collect(),
+            flags: pool_flag::HASHPSPOOL | snap_mode | if self.nodelete { pool_flag::NODELETE } else { 0 },
             application_metadata: self.applications.clone(),
             ..plain
         }

@@ -18,6 +18,14 @@ pub(crate) fn run(request: &PoolOp, cluster: &mut impl Cluster) -> Outcome {
             let name = named(request, cluster)?;
             cluster.remove_pool(&name).map(|()| None)
         }
+        op::CREATE_SNAP => {
+            let name = named(request, cluster)?;
+            cluster.create_snap(&name, &request.name).map(|()| None)
+        }
+        op::DELETE_SNAP => {
+            let name = named(request, cluster)?;
+            cluster.remove_snap(&name, &request.name).map(|()| None)
+        }
         op::CREATE_UNMANAGED_SNAP => {
             let name = named(request, cluster)?;
             cluster.allocate_snap_id(&name).map(|id| Some(to_bytes(&id)))

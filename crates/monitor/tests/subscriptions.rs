@@ -86,6 +86,18 @@ fn the_map_in_which_a_change_shows_is_sent_before_its_answer() {
 }
 
 #[test]
+fn snapshots_of_a_pool_come_and_go_with_the_map() {
+    let mut lab = Lab::new();
+    lab.subscribe("osdmap", 0, 0);
+    let reply = lab.pool_op(op::CREATE_SNAP, 1, "first");
+    assert_eq!((reply.result, reply.epoch, reply.data), (0, 2, None));
+    let pool = osd_map(&lab.subscribe("osdmap", 2, 1)).client.pools[&1].clone();
+    assert_eq!((pool.snap_seq, pool.flags, pool.snaps[&1].name.as_str()), (1, 0x4001, "first"));
+    assert_eq!(lab.pool_op(op::DELETE_SNAP, 1, "first").epoch, 3);
+    assert_eq!(osd_map(&lab.subscribe("osdmap", 3, 1)).client.pools[&1].snaps.len(), 0);
+}
+
+#[test]
 fn a_fence_is_in_the_next_map_and_the_barrier_names_it() {
     let mut lab = Lab::new();
     let fence = r#"{"prefix":"osd blocklist","blocklistop":"add","addr":"127.0.0.1:0/77"}"#;

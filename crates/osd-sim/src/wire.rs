@@ -231,7 +231,7 @@ pub(crate) fn session(session: osd::SessionInfo) -> wire::Session {
 }
 
 pub(crate) fn pool(pool: osd::PoolTotals) -> wire::Pool {
-    let osd::PoolTotals { id, name, totals, snap_seq: _ } = pool;
+    let osd::PoolTotals { id, name, totals, .. } = pool;
     wire::Pool { id, name, objects: totals.objects, bytes: totals.bytes }
 }
 

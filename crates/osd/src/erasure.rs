@@ -43,7 +43,9 @@ impl<S: Store> Osd<S> {
         };
         let (pool, snap_seq) = (info.id, info.snap_seq);
         let intent = Erasing { pool: pool.0, pool_name: name.to_owned(), snap_seq };
-        self.submit(vec![records::gone(records::pool_key(pool)), records::kept(&intent)])?;
+        let named = info.named_snaps.keys().map(|&snap_id| records::named_snap_key(pool, snap_id));
+        let gone = named.chain([records::pool_key(pool)]).map(records::gone);
+        self.submit(gone.chain([records::kept(&intent)]).collect())?;
         let info = self.pools.remove(name).expect("it was found");
         self.step.tell(Event::new(Kind::PoolRemoved, 0).on(name, ""));
         self.erasures.push_back(Erasure::new(pool, info.name, snap_seq, info.removed_snaps));

@@ -11,7 +11,10 @@ use crate::effect::Step;
 use crate::erasure::Erasure;
 use crate::event::EventLog;
 use crate::osd::{Osd, error};
-use crate::records::{self, Counters, Erasing, Fence, FencedAddress, Pool, RemovedSnaps, Trimming};
+use crate::pool::PoolSnap;
+use crate::records::{
+    self, Counters, Erasing, Fence, FencedAddress, NamedSnap, Pool, RemovedSnaps, Trimming,
+};
 use crate::trim::Trim;
 use crate::watch::WatchTable;
 use crate::{Config, Millis, OpError, PoolInfo, SnapIds};
@@ -73,14 +76,21 @@ impl<S: Store> Osd<S> {
                 return Err(contradiction(format!("removed snapshots {first} to {last} of pool {pool}")));
             }
         }
-        for Pool { id, name, snap_seq, removed_snaps: count } in records::all(&self.store)? {
+        let mut named: BTreeMap<u64, BTreeMap<u64, PoolSnap>> = BTreeMap::new();
+        for NamedSnap { pool, snap_id, name, created_unix_ms } in records::all(&self.store)? {
+            named.entry(pool).or_default().insert(snap_id, PoolSnap { name, created_unix_ms });
+        }
+        for Pool { id, name, snap_seq, removed_snaps: count, has_named_snaps } in records::all(&self.store)? {
             let removed_snaps = removed.remove(&id).unwrap_or_default();
             if removed_snaps.len() != count {
                 return Err(contradiction(format!("{count} removed snapshots of pool {id}")));
             }
-            let info = PoolInfo { id: PoolId(id), name: name.clone(), snap_seq, removed_snaps };
+            let named_snaps = named.remove(&id).unwrap_or_default();
+            let id = PoolId(id);
+            let info =
+                PoolInfo { id, name: name.clone(), snap_seq, removed_snaps, has_named_snaps, named_snaps };
             if self.pools.insert(name, info).is_some() {
-                return Err(contradiction(format!("the name of pool {id}")));
+                return Err(contradiction(format!("the name of pool {}", id.0)));
             }
         }
         for Trimming { pool, pool_name, snap_id, gid } in records::all(&self.store)? {
@@ -89,6 +99,9 @@ impl<S: Store> Osd<S> {
         for Erasing { pool, pool_name, snap_seq } in records::all(&self.store)? {
             let removed = removed.remove(&pool).unwrap_or_default();
             self.erasures.push_back(Erasure::new(PoolId(pool), pool_name, snap_seq, removed));
+        }
+        if let Some((pool, _)) = named.first_key_value() {
+            return Err(contradiction(format!("snapshots of pool {pool}")));
         }
         match removed.first_key_value() {
             Some((pool, _)) => Err(contradiction(format!("removed snapshots of pool {pool}"))),

@@ -1,10 +1,14 @@
-//! A pool's identity and its self-managed snapshots.
+//! A pool's identity and its snapshots.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use errno::Errno;
 use store::{Change, PoolId};
 
 use crate::SnapIds;
 use crate::error::{Outcome, refuse};
+use crate::op::SnapContext;
 use crate::records;
 
 /// What the OSD knows of a pool besides its objects.
@@ -18,12 +22,59 @@ pub struct PoolInfo {
     pub snap_seq: u64,
     /// Snapshot ids that were given up. They are never used again.
     pub removed_snaps: SnapIds,
+    /// It has had snapshots of its own: clients cannot manage theirs.
+    pub has_named_snaps: bool,
+    /// Snapshots of the pool, by id.
+    pub named_snaps: BTreeMap<u64, PoolSnap>,
+}
+
+/// A snapshot of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSnap {
+    /// Unique in its pool.
+    pub name: String,
+    /// When it was made, in milliseconds of Unix time.
+    pub created_unix_ms: u64,
+}
+
+impl PoolSnap {
+    pub(crate) fn record(&self, pool: PoolId, snap_id: u64) -> records::NamedSnap {
+        let Self { name, created_unix_ms } = self.clone();
+        records::NamedSnap { pool: pool.0, snap_id, name, created_unix_ms }
+    }
 }
 
 impl PoolInfo {
     /// A pool without snapshots.
     pub fn new(id: PoolId, name: impl Into<String>) -> Self {
-        Self { id, name: name.into(), snap_seq: 0, removed_snaps: SnapIds::default() }
+        Self {
+            id,
+            name: name.into(),
+            snap_seq: 0,
+            removed_snaps: SnapIds::default(),
+            has_named_snaps: false,
+            named_snaps: BTreeMap::new(),
+        }
+    }
+
+    /// Clients have got ids of snapshots that they manage themselves.
+    pub fn is_self_managed(&self) -> bool {
+        self.snap_seq > 0 && !self.has_named_snaps
+    }
+
+    pub(crate) fn add_named_snap(&mut self, snap: PoolSnap) {
+        let id = self.allocate_snap_id();
+        self.has_named_snaps = true;
+        self.named_snaps.insert(id, snap);
+    }
+
+    /// Under which snapshots a write is made: the client's, unless they are the pool's own.
+    pub(crate) fn write_context<'c>(&self, client: &'c SnapContext) -> Cow<'c, SnapContext> {
+        if !self.has_named_snaps {
+            return Cow::Borrowed(client);
+        }
+        let snaps = self.named_snaps.keys().rev().copied().collect();
+        Cow::Owned(SnapContext { seq: self.snap_seq, snaps })
     }
 
     /// The next snapshot id, from 1.
@@ -35,13 +86,15 @@ impl PoolInfo {
     /// Gives a snapshot id up for good. False when it was given up before, or never allocated: then nothing is to be
     /// trimmed.
     pub fn remove_snap_id(&mut self, snap_id: u64) -> bool {
+        self.named_snaps.remove(&snap_id);
         (1..=self.snap_seq).contains(&snap_id) && self.removed_snaps.insert(snap_id)
     }
 
     /// What the store is to know of it, but for its snapshot ids.
     pub(crate) fn record(&self) -> records::Pool {
         let removed_snaps = self.removed_snaps.len();
-        records::Pool { id: self.id.0, name: self.name.clone(), snap_seq: self.snap_seq, removed_snaps }
+        let Self { id: PoolId(id), ref name, snap_seq, has_named_snaps, .. } = *self;
+        records::Pool { id, name: name.clone(), snap_seq, removed_snaps, has_named_snaps }
     }
 
     /// What the store is to know once an id that was not is given up.

@@ -1,5 +1,7 @@
 //! Pools, their objects by name, and their snapshot ids.
 
+use std::collections::BTreeMap;
+
 use errno::Errno;
 use store::{Name, PoolId, Store, Totals};
 
@@ -8,6 +10,7 @@ use crate::error::Refusal;
 use crate::event::{Event, Kind};
 use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, check_name};
 use crate::osd::{Osd, error};
+use crate::pool::PoolSnap;
 use crate::records::{self, Counters};
 use crate::session::{Admission, Stored};
 use crate::trim::Trim;
@@ -22,6 +25,10 @@ pub struct PoolTotals {
     pub name: String,
     /// The newest snapshot id ever allocated; 0 = none.
     pub snap_seq: u64,
+    /// It has had snapshots of its own.
+    pub has_named_snaps: bool,
+    /// Snapshots of the pool, by id.
+    pub named_snaps: BTreeMap<u64, PoolSnap>,
     /// What it holds.
     pub totals: Totals,
 }
@@ -70,6 +77,8 @@ impl<S: Store> Osd<S> {
             id: info.id.0,
             name: info.name.clone(),
             snap_seq: info.snap_seq,
+            has_named_snaps: info.has_named_snaps,
+            named_snaps: info.named_snaps.clone(),
             totals: self.store.totals(info.id),
         };
         let mut pools: Vec<_> = self.pools.values().map(totals).collect();
@@ -97,7 +106,7 @@ impl<S: Store> Osd<S> {
 
     /// The next snapshot id of a pool. A call with a gid and a tid gives the same id when it is sent again.
     ///
-    /// ENOENT if there is no such pool; the errors of a session and its tids as for [`Osd::operate`]; EIO, ENOSPC of the store.
+    /// ENOENT if there is no such pool, EINVAL if it has snapshots of its own; the errors of a session and its tids as for [`Osd::operate`]; EIO, ENOSPC of the store.
     pub fn allocate_snap_id(
         &mut self,
         now: Millis,
@@ -142,6 +151,10 @@ impl<S: Store> Osd<S> {
             }
         }
         let info = self.pool(pool)?;
+        if info.has_named_snaps {
+            let text = format!("pool '{pool}' has snapshots of its own: clients cannot manage theirs");
+            return Err(error(Errno::EINVAL, text));
+        }
         let record = records::Pool { snap_seq: info.snap_seq + 1, ..info.record() };
         self.submit(vec![records::kept(&record)])?;
         let snap_id = self.pool_mut(pool)?.allocate_snap_id();
@@ -195,7 +208,7 @@ impl<S: Store> Osd<S> {
         Ok(())
     }
 
-    fn pool_mut(&mut self, name: &str) -> Result<&mut PoolInfo, OpError> {
+    pub(crate) fn pool_mut(&mut self, name: &str) -> Result<&mut PoolInfo, OpError> {
         self.pool(name)?;
         Ok(self.pools.get_mut(name).expect("it was found"))
     }

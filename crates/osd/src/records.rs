@@ -75,6 +75,15 @@ records! {
         snap_seq: u64,
         /// How many of its snapshot ids were given up.
         removed_snaps: u64,
+        has_named_snaps: bool,
+    }
+
+    /// A snapshot of a pool.
+    NamedSnap = b'n', |snap| named_snap_key(PoolId(snap.pool), snap.snap_id) => {
+        pool: u64,
+        snap_id: u64,
+        name: String,
+        created_unix_ms: u64,
     }
 
     /// Snapshot ids of a pool that were given up, `first` to `last`: none touches the next. They stay until the pool is erased.
@@ -115,6 +124,10 @@ records! {
 
 pub(crate) fn pool_key(pool: PoolId) -> Name {
     key(Pool::KIND, [pool.0])
+}
+
+pub(crate) fn named_snap_key(pool: PoolId, snap_id: u64) -> Name {
+    key(NamedSnap::KIND, [pool.0, snap_id])
 }
 
 /// What the keys of all ranges of a pool begin with.

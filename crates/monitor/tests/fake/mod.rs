@@ -6,7 +6,8 @@ use ceph_wire::mon::{MonCommand, MonCommandAck, Paxos, PoolOp, PoolOpReply, Subs
 use ceph_wire::{EntityAddr, Message, Payload, kind};
 use errno::Errno;
 use monitor::{
-    Addresses, Cluster, ConnectionId, Event, Fence, Identity, Monitor, PoolState, Refusal, Send, Usage,
+    Addresses, Cluster, ConnectionId, Event, Fence, Identity, Monitor, NamedSnap, PoolState, Refusal, Send,
+    Usage,
 };
 
 /// 2026-11-27T20:00:00 UTC.
@@ -31,12 +32,33 @@ impl Cluster for Fake {
         }
         self.newest_pool += 1;
         let usage = Usage { objects: 0, bytes: 0 };
-        self.pools.push(PoolState { id: self.newest_pool, name: name.to_owned(), snap_seq: 0, usage });
+        self.pools.push(PoolState {
+            id: self.newest_pool,
+            name: name.to_owned(),
+            snap_seq: 0,
+            has_named_snaps: false,
+            named_snaps: Vec::new(),
+            usage,
+        });
         Ok(self.newest_pool)
     }
 
     fn remove_pool(&mut self, name: &str) -> Result<(), Refusal> {
         self.pools.retain(|pool| pool.name != name);
+        Ok(())
+    }
+
+    fn create_snap(&mut self, pool: &str, name: &str) -> Result<(), Refusal> {
+        let pool = self.pools.iter_mut().find(|found| found.name == pool).expect("the pool");
+        (pool.snap_seq, pool.has_named_snaps) = (pool.snap_seq + 1, true);
+        let snap = NamedSnap { id: pool.snap_seq, name: name.to_owned(), created_unix_ms: NOW };
+        pool.named_snaps.push(snap);
+        Ok(())
+    }
+
+    fn remove_snap(&mut self, pool: &str, name: &str) -> Result<(), Refusal> {
+        let pool = self.pools.iter_mut().find(|found| found.name == pool).expect("the pool");
+        pool.named_snaps.retain(|snap| snap.name != name);
         Ok(())
     }
 

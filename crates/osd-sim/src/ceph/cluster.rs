@@ -1,7 +1,7 @@
 //! The OSD as the monitor sees it.
 
 use ceph_wire::EntityAddr;
-use monitor::{Cluster, Fence, PoolState, Refusal, Usage};
+use monitor::{Cluster, Fence, NamedSnap, PoolState, Refusal, Usage};
 use osd::{Effect, Millis, OpError, Osd};
 
 use crate::daemon::AnyStore;
@@ -32,8 +32,15 @@ fn refusal(error: OpError) -> Refusal {
 impl Cluster for InStep<'_> {
     fn pools(&self) -> Vec<PoolState> {
         let pools = self.osd.pools().into_iter();
+        let named = |(id, snap): (u64, osd::PoolSnap)| NamedSnap {
+            id,
+            name: snap.name,
+            created_unix_ms: snap.created_unix_ms,
+        };
         let state = |pool: osd::PoolTotals| PoolState {
             id: pool.id,
+            has_named_snaps: pool.has_named_snaps,
+            named_snaps: pool.named_snaps.into_iter().map(named).collect(),
             snap_seq: pool.snap_seq,
             name: pool.name,
             usage: Usage { objects: pool.totals.objects, bytes: pool.totals.bytes },
@@ -48,6 +55,16 @@ impl Cluster for InStep<'_> {
 
     fn remove_pool(&mut self, name: &str) -> Result<(), Refusal> {
         let removed = self.osd.remove_pool(self.now, name);
+        self.keep(removed).map_err(refusal)
+    }
+
+    fn create_snap(&mut self, pool: &str, name: &str) -> Result<(), Refusal> {
+        let created = self.osd.create_pool_snap(self.now, pool, name);
+        self.keep(created).map(drop).map_err(refusal)
+    }
+
+    fn remove_snap(&mut self, pool: &str, name: &str) -> Result<(), Refusal> {
+        let removed = self.osd.remove_pool_snap(self.now, pool, name);
         self.keep(removed).map_err(refusal)
     }
 

@@ -4,6 +4,8 @@ mod change;
 mod copy;
 mod read;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use errno::Errno;
 use store::{At, Change, Intervals, ObjectChange, ObjectClone, ObjectId, Stat, Store, Transaction};
@@ -24,7 +26,7 @@ pub(crate) struct Target<'a> {
     limits: &'a Limits,
     pool: &'a PoolInfo,
     id: ObjectId,
-    context: &'a SnapContext,
+    context: Cow<'a, SnapContext>,
     door: Door,
     /// HEAD when the vector began.
     before: Option<Stat>,
@@ -63,7 +65,7 @@ impl<'a> Target<'a> {
             store,
             limits,
             pool,
-            context: &vector.snap_context,
+            context: pool.write_context(&vector.snap_context),
             door: vector.terms.door,
             before,
             stat: before,
@@ -187,7 +189,7 @@ impl<'a> Target<'a> {
         }
         self.next = Some(self.store.user_version(self.pool.id) + 1);
         if let Some(before) = self.before {
-            let snaps = snapshots::to_preserve(self.pool, self.snap_seq, self.context);
+            let snaps = snapshots::to_preserve(self.pool, self.snap_seq, &self.context);
             if let Some(&clone) = snaps.first() {
                 self.changes.push(ObjectChange::Clone { clone, snaps: snaps.clone() });
                 self.preserved = Some(ObjectClone {
