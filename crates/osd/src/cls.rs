@@ -8,6 +8,7 @@
 
 mod argument;
 mod ceph;
+mod hello;
 mod lock;
 mod protobuf;
 mod rbd;
@@ -57,7 +58,7 @@ impl<Door: Copy> By<Door> {
     }
 }
 
-static CLASSES: &[Class] = &[lock::CLASS, rbd::CLASS];
+static CLASSES: &[Class] = &[lock::CLASS, rbd::CLASS, hello::CLASS];
 
 /// A method, to be called in one of its dialects.
 pub(crate) enum Call {
@@ -116,6 +117,11 @@ impl Method {
     /// There for Ceph's clients only.
     const fn ceph_reads(name: &'static str, ceph: Reads) -> Self {
         Self { name, doors: Doors::Reads(By { protobuf: None, ceph: Some(ceph) }) }
+    }
+
+    /// There for Ceph's clients only.
+    const fn ceph_writes(name: &'static str, ceph: Writes) -> Self {
+        Self { name, doors: Doors::Writes(By { protobuf: None, ceph: Some(ceph) }) }
     }
 
     fn call(&self, dialect: Dialect) -> Option<Call> {

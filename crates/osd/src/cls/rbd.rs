@@ -4,11 +4,22 @@ mod child_index;
 mod children;
 mod copyup;
 mod directory;
+mod directory_state;
+mod entries;
+mod group;
 mod header;
 mod image_id;
+mod metadata;
+mod mirror;
+mod namespace;
+mod object_map;
+mod old_header;
 mod parent;
 mod record;
+mod snapc_seq;
 mod snapshots;
+mod sparsify;
+mod trash;
 
 use super::{Class, Method};
 
@@ -18,6 +29,21 @@ pub(super) const CLASS: Class = Class {
         copyup::METHODS,
         header::METHODS,
         image_id::METHODS,
+        metadata::METHODS,
+        object_map::METHODS,
+        trash::METHODS,
+        namespace::METHODS,
+        directory_state::METHODS,
+        group::directory::METHODS,
+        group::members::METHODS,
+        group::snapshots::METHODS,
+        mirror::mode::METHODS,
+        mirror::peers::METHODS,
+        mirror::instances::METHODS,
+        mirror::image_maps::METHODS,
+        sparsify::METHODS,
+        snapc_seq::METHODS,
+        old_header::METHODS,
         &[
             Method::protobuf_writes("create", header::create),
             Method::protobuf_reads("get_header", header::get_header),

@@ -136,6 +136,13 @@ impl<'a> Target<'a> {
         self.door
     }
 
+    /// The newest snapshot that the object was written under before the vector; `None` for an object that is not there and has
+    /// no clones.
+    pub(crate) fn stored_snap_seq(&self) -> Outcome<Option<u64>> {
+        let is_known = self.exists() || !self.store.clones(&self.id)?.is_empty();
+        Ok(if is_known { Some(self.store.snap_seq(&self.id)?) } else { None })
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         self.limits
     }

@@ -1,0 +1,5 @@
+//! Groups of images, and their snapshots.
+
+pub(super) mod directory;
+pub(super) mod members;
+pub(super) mod snapshots;

@@ -1,0 +1,51 @@
+//! The class methods that only Ceph's clients call, on values. Each rule is that of Ceph's class of the same name.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod data;
+mod directories;
+mod groups;
+mod hello;
+mod metadata;
+mod mirror;
+mod object_map;
+mod old_header;
+mod trash;
+
+use bytes::Bytes;
+use ceph_wire::{Wire, from_bytes, to_bytes};
+use common::World;
+use errno::Errno;
+use osd::op::{Op, Output};
+
+/// The input of a method that has none.
+const NOTHING: [u8; 0] = [];
+
+impl World {
+    /// The answer of a method of class "rbd".
+    fn ask<O: Wire>(&mut self, object: &str, method: &str, input: &impl Wire) -> Result<O, Errno> {
+        let output = self.ceph_call(1, object, &format!("rbd.{method}"), to_bytes(input))?;
+        Ok(from_bytes(&output).expect("a class answers in Ceph's encoding"))
+    }
+
+    /// Runs a method of class "rbd" that answers nothing.
+    fn tell(&mut self, object: &str, method: &str, input: &impl Wire) -> Result<(), Errno> {
+        let output = self.ceph_call(1, object, &format!("rbd.{method}"), to_bytes(input))?;
+        assert_eq!(output, Bytes::new(), "{method}");
+        Ok(())
+    }
+
+    /// Every key of an object, and its value.
+    fn omap(&mut self, object: &str) -> Vec<(String, Vec<u8>)> {
+        let list = Op::OmapList { after: "".into(), prefix: "".into(), max: 100 };
+        let Output::Omap { entries, .. } = &self.must(object, [list]).results[0].output else {
+            panic!("not a listing's result")
+        };
+        entries.iter().map(|(key, value)| (key.to_string(), value.to_vec())).collect()
+    }
+}
+
+fn omap_set(key: &str, value: &'static [u8]) -> Op {
+    Op::OmapSet { entries: [(key.into(), Bytes::from_static(value))].into() }
+}
