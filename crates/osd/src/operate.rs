@@ -83,10 +83,12 @@ impl<S: Store> Osd<S> {
         let address = self.sessions.get(&gid).map_or("", |session| session.address.as_str());
         let now = self.step.now;
         let unix_ms = self.config.started_unix_ms.saturating_add(now.0);
-        let caller = Caller { gid, address, now, unix_ms };
-        let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
         let (namespace, name) = (vector.namespace.clone(), vector.object.clone());
-        Ok((evaluated, ObjectId { pool: pool.id, namespace, name }))
+        let id = ObjectId { pool: pool.id, namespace, name };
+        let watchers = self.watches.gids(&id);
+        let caller = Caller { gid, address, watchers: &watchers, now, unix_ms };
+        let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
+        Ok((evaluated, id))
     }
 
     /// EIO, ENOSPC: the store has failed, and nothing has happened.

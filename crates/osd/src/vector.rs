@@ -34,6 +34,8 @@ pub struct Caller<'a> {
     pub gid: u64,
     /// "peer address/gid".
     pub address: &'a str,
+    /// Who watches the object, by global id.
+    pub watchers: &'a [u64],
     /// For locks that expire.
     pub now: Millis,
     /// Wall clock of the step in milliseconds of Unix time, for what is stamped with it.

@@ -115,6 +115,12 @@ pub(crate) struct WatchTable {
 const LIFE_BITS: u32 = 32;
 
 impl WatchTable {
+    /// Who watches an object, by global id.
+    pub(crate) fn gids(&self, id: &ObjectId) -> Vec<u64> {
+        let watched = self.objects.get(id);
+        watched.map_or_else(Vec::new, |watched| watched.watches.keys().map(|&(gid, _)| gid).collect())
+    }
+
     /// The OSD was opened so often before: what is late from then must not be taken for what is from this life.
     pub(crate) fn begin_life(&mut self, lives: u64) {
         (self.newest_stream, self.newest_notify) = (lives << LIFE_BITS, lives << LIFE_BITS);

@@ -10,12 +10,14 @@ mod group;
 mod header;
 mod image_id;
 mod metadata;
+mod migration;
 mod mirror;
 mod namespace;
 mod object_map;
 mod old_header;
 mod parent;
 mod record;
+mod settings;
 mod snapc_seq;
 mod snapshots;
 mod sparsify;
@@ -34,11 +36,16 @@ pub(super) const CLASS: Class = Class {
         trash::METHODS,
         namespace::METHODS,
         directory_state::METHODS,
+        settings::METHODS,
+        migration::METHODS,
         group::directory::METHODS,
+        group::image::METHODS,
         group::members::METHODS,
         group::snapshots::METHODS,
         mirror::mode::METHODS,
         mirror::peers::METHODS,
+        mirror::images::METHODS,
+        mirror::status::METHODS,
         mirror::instances::METHODS,
         mirror::image_maps::METHODS,
         sparsify::METHODS,

@@ -1,11 +1,13 @@
 use ceph_wire::cls::{
-    GroupImageSpec, GroupImageState, GroupImageStatus, GroupSnapshot, GroupSnapshotState, NO_POOL,
+    GroupImageSpec, GroupImageState, GroupImageStatus, GroupSnapshot, GroupSnapshotState, GroupSpec, NO_POOL,
 };
 use errno::Errno;
 
+use crate::NOTHING;
 use crate::common::World;
 
 const GROUP: &str = "rbd_group_header.1";
+const OP_GROUP: u64 = 4;
 
 fn member(image_id: &str, pool: i64) -> GroupImageSpec {
     GroupImageSpec { image_id: image_id.to_owned(), pool }
@@ -39,6 +41,24 @@ fn images_of_a_group_are_listed_pool_by_pool() {
     assert_eq!(world.tell(GROUP, "group_image_remove", &member("b", 3)), Ok(()));
     assert_eq!(world.tell(GROUP, "group_image_remove", &member("b", 3)), Ok(()), "it may be gone");
     assert_eq!(list(&mut world, member("", NO_POOL), 9), all[1..]);
+}
+
+#[test]
+fn an_image_is_in_one_group() {
+    let mut world = World::new();
+    let [one, other] = ["1", "2"].map(|id| GroupSpec { pool: 1, group_id: id.to_owned() });
+    assert_eq!(world.tell("rbd_header.1", "image_group_add", &one), Err(Errno::ENOENT));
+    let image = world.image(1);
+    assert_eq!(world.ask(image, "image_group_get", &NOTHING), Ok(GroupSpec::none()));
+    assert_eq!(world.tell(image, "image_group_remove", &one), Err(Errno::ENOENT));
+    assert_eq!(world.tell(image, "image_group_add", &one), Ok(()));
+    assert_eq!(world.tell(image, "image_group_add", &one), Ok(()), "it is so already");
+    assert_eq!(world.tell(image, "image_group_add", &other), Err(Errno::EEXIST));
+    assert_eq!(world.ask(image, "image_group_get", &NOTHING), Ok(one.clone()));
+    assert_eq!(world.number(image, "op_features"), OP_GROUP);
+    assert_eq!(world.tell(image, "image_group_remove", &other), Err(Errno::EBADF));
+    assert_eq!(world.tell(image, "image_group_remove", &one), Ok(()));
+    assert_eq!(world.number(image, "op_features"), 0);
 }
 
 #[test]

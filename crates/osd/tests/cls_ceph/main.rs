@@ -8,9 +8,12 @@ mod directories;
 mod groups;
 mod hello;
 mod metadata;
+mod migration;
 mod mirror;
+mod mirror_images;
 mod object_map;
 mod old_header;
+mod settings;
 mod trash;
 
 use bytes::Bytes;
@@ -34,6 +37,23 @@ impl World {
         let output = self.ceph_call(1, object, &format!("rbd.{method}"), to_bytes(input))?;
         assert_eq!(output, Bytes::new(), "{method}");
         Ok(())
+    }
+
+    /// The header of an image in objects of 4 KiB.
+    fn image(&mut self, features: u64) -> &'static str {
+        let entry = |key: &str, value: Bytes| (key.into(), value);
+        let numbers = [("size", 1 << 20), ("features", features), ("snap_seq", 0)];
+        let numbers = numbers.map(|(key, number)| entry(key, to_bytes(&number)));
+        let others =
+            [entry("order", to_bytes(&12_u8)), entry("object_prefix", to_bytes(&"rbd_data.1".to_owned()))];
+        self.must("rbd_header.1", [Op::OmapSet { entries: numbers.into_iter().chain(others).collect() }]);
+        "rbd_header.1"
+    }
+
+    /// A number in a header; 0 when it is not there.
+    fn number(&mut self, object: &str, key: &str) -> u64 {
+        let found = self.omap(object).into_iter().find(|(known, _)| known == key);
+        found.map_or(0, |(_, value)| from_bytes(&value).expect("it is a number"))
     }
 
     /// Every key of an object, and its value.

@@ -30,8 +30,8 @@ fn set_mode(world: &mut World, mode: MirrorMode) -> Result<(), Errno> {
 
 fn mirrored() -> World {
     let mut world = World::new();
-    world.tell(MIRRORING, "mirror_uuid_set", &"us".to_owned()).unwrap();
-    set_mode(&mut world, MirrorMode::Pool).unwrap();
+    world.tell(MIRRORING, "mirror_uuid_set", &"us".to_owned()).expect("the test set this up to succeed");
+    set_mode(&mut world, MirrorMode::Pool).expect("the test set this up to succeed");
     world
 }
 
@@ -40,7 +40,7 @@ fn add(world: &mut World, peer: &MirrorPeer) -> Result<(), Errno> {
 }
 
 fn peers(world: &mut World) -> Vec<MirrorPeer> {
-    world.ask(MIRRORING, "mirror_peer_list", &NOTHING).unwrap()
+    world.ask(MIRRORING, "mirror_peer_list", &NOTHING).expect("the test set this up to succeed")
 }
 
 #[test]

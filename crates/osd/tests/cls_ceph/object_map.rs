@@ -20,7 +20,8 @@ fn save(world: &mut World, states: &[ObjectState]) {
 }
 
 fn load(world: &mut World) -> Vec<ObjectState> {
-    let map: BitVector = world.ask(MAP, "object_map_load", &NOTHING).unwrap();
+    let map: BitVector =
+        world.ask(MAP, "object_map_load", &NOTHING).expect("the test set this up to succeed");
     (0..map.len()).filter_map(|index| map.get(index)).collect()
 }
 

@@ -36,7 +36,8 @@ fn add(world: &mut World, name: &str, id: u64) -> Result<(), Errno> {
 }
 
 fn names(world: &mut World) -> Vec<String> {
-    let (_, snapshots): Listed = world.ask(HEADER, "snap_list", &NOTHING).unwrap();
+    let (_, snapshots): Listed =
+        world.ask(HEADER, "snap_list", &NOTHING).expect("the test set this up to succeed");
     snapshots.into_iter().map(|(_, _, name)| name).collect()
 }
 

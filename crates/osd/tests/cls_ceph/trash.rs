@@ -15,7 +15,10 @@ fn spec(state: TrashState) -> TrashImageSpec {
 }
 
 fn state(world: &mut World) -> TrashState {
-    world.ask::<TrashImageSpec>(TRASH, "trash_get", &"1".to_owned()).unwrap().state
+    world
+        .ask::<TrashImageSpec>(TRASH, "trash_get", &"1".to_owned())
+        .expect("the test set this up to succeed")
+        .state
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) context: SnapContext,
     /// Under which vectors run.
     pub(crate) terms: Terms,
+    /// Who watches every object, by global id.
+    pub(crate) watchers: Vec<u64>,
     pub(crate) now: Millis,
 }
 
@@ -31,6 +33,7 @@ impl World {
             limits: Limits::default(),
             context: SnapContext::default(),
             terms: Terms::default(),
+            watchers: Vec::new(),
             now: Millis(0),
         }
     }
@@ -43,7 +46,8 @@ impl World {
     /// The same, with what the ops of a vector that was refused came to.
     pub(crate) fn reply(&mut self, gid: u64, vector: &Vector) -> Result<Evaluated, Refused> {
         let unix_ms = STARTED_UNIX_MS + self.now.0;
-        let caller = Caller { gid, address: "127.0.0.1:1/1", now: self.now, unix_ms };
+        let (address, watchers) = ("127.0.0.1:1/1", &self.watchers[..]);
+        let caller = Caller { gid, address, watchers, now: self.now, unix_ms };
         let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
         if let Some(transaction) = &evaluated.transaction {
             self.store.submit(transaction.clone()).expect("memory does not fail");

@@ -87,7 +87,7 @@ fn ping(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<
     if site_name.is_empty() || mirror_uuid.is_empty() {
         return refuse(Errno::EINVAL, "a ping says a name and an id");
     }
-    let known = known(peers(target)?, &site_name, &mirror_uuid);
+    let known = known(&peers(target)?, &site_name, &mirror_uuid);
     let mut peer = known.unwrap_or_else(|| MirrorPeer {
         uuid: made_uuid(caller, &site_name, &mirror_uuid),
         site_name,
@@ -106,7 +106,7 @@ fn ping(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<
 
 /// The peer with that name, unless it has another id of its own: then the one with that id. Where just one of both is known
 /// of it, it gets the other.
-fn known(peers: Vec<MirrorPeer>, site_name: &str, mirror_uuid: &str) -> Option<MirrorPeer> {
+fn known(peers: &[MirrorPeer], site_name: &str, mirror_uuid: &str) -> Option<MirrorPeer> {
     let named = peers.iter().find(|peer| peer.site_name == site_name);
     if let Some(peer) = named.filter(|peer| peer.mirror_uuid.is_empty() || peer.mirror_uuid == mirror_uuid) {
         return Some(MirrorPeer { mirror_uuid: mirror_uuid.to_owned(), ..peer.clone() });
