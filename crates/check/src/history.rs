@@ -205,13 +205,22 @@ pub enum What {
 }
 
 impl Call {
-    /// An error that was answered ends the effect with the call, ETIMEDOUT and ERESTART excepted: there only the wait ended.
+    /// An error that was answered ends the effect with the call, but for those that end only the wait: ETIMEDOUT and ERESTART; and the end
+    /// of the caller's session, when the lock's owner may have the request.
     pub fn effect(&self) -> Effect {
         match &self.completed {
             Some((at, Outcome::Ok { .. })) => Effect::Happened(at.position),
-            Some((_, Outcome::Error { errno: Errno::ETIMEDOUT | Errno::ERESTART })) => Effect::Perhaps(NEVER),
+            Some((_, Outcome::Error { errno })) if self.ends_the_wait_only(*errno) => Effect::Perhaps(NEVER),
             Some((at, Outcome::Error { .. })) => Effect::Perhaps(at.position),
             Some((_, Outcome::Unknown)) | None => Effect::Perhaps(NEVER),
+        }
+    }
+
+    fn ends_the_wait_only(&self, errno: Errno) -> bool {
+        match errno {
+            Errno::ETIMEDOUT | Errno::ERESTART => true,
+            Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN => self.operation.is_maintenance(),
+            _ => false,
         }
     }
 

@@ -54,7 +54,9 @@ fn head_sizes<'a>(
                 is_made = true;
             }
             Operation::SnapRollback { snap } => {
-                settings.extend(snapshot_sizes(history, &call.image, snap, asked)?.into_iter().map(setting));
+                // To a snapshot that nobody made there is no rollback.
+                let sizes = snapshot_sizes(history, &call.image, snap, asked).unwrap_or_default();
+                settings.extend(sizes.into_iter().map(setting));
             }
             _ => {}
         }
@@ -192,6 +194,13 @@ mod tests {
         script.ok("i", resize(2));
         script.call("i", Operation::SnapRollback { snap: "t".into() }, Outcome::Unknown);
         assert_eq!(now(&script, "i"), Some(vec![2, 8]));
+    }
+
+    #[test]
+    fn a_rollback_to_a_snapshot_that_nobody_made_changes_nothing() {
+        let mut script = created();
+        script.call("i", Operation::SnapRollback { snap: "s".into() }, Outcome::Unknown);
+        assert_eq!(now(&script, "i"), Some(vec![8]));
     }
 
     #[test]

@@ -50,6 +50,16 @@ impl Manual {
         self.0.state().passed
     }
 
+    /// When the next sleeper's time comes, counted as [`Manual::passed`]; `None` = nobody sleeps.
+    pub fn next_sleeper(&self) -> Option<Duration> {
+        self.0.state().next_deadline()
+    }
+
+    /// Lets the time be `time`, for whoever runs the sleepers himself: they are woken, and nobody waits for them to notice.
+    pub fn set_passed(&self, time: Duration) {
+        self.0.state().pass_until(time);
+    }
+
     /// Lets time pass. No deadline on the way is jumped over: the clock stops at each until its sleepers have noticed.
     /// What they do then is theirs, and takes real time.
     pub async fn advance(&self, by: Duration) {

@@ -12,6 +12,7 @@ use rbd_protocol::{Failure, Millis, OpOutcome, Operation, Request, RequestId, Rp
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::done::{self, Known};
 use crate::error::{Error, Result};
 use crate::event::ImageEvent;
 use crate::opened::OpenImage;
@@ -64,6 +65,8 @@ struct Call<'a> {
     attempt: u32,
     /// The owner does not know the operation: ask for the lock and run it here.
     asks_for_lock: bool,
+    /// An owner may have been asked.
+    was_forwarded: bool,
     rounds: Rounds,
 }
 
@@ -86,11 +89,19 @@ impl<'a> Call<'a> {
         let backoff = Backoff::new(Millis(delay.0 / 10), pause_max, seed(image) ^ id.number.rotate_left(32));
         // A rollback is never forwarded.
         let asks_for_lock = matches!(operation, Maintenance::Rollback { .. });
-        Self { image, operation, options, id, attempt: 0, asks_for_lock, rounds: Rounds::new(backoff) }
+        let rounds = Rounds::new(backoff);
+        Self { image, operation, options, id, attempt: 0, asks_for_lock, was_forwarded: false, rounds }
     }
 
     async fn run(&mut self) -> Result<()> {
         self.check_start().await?;
+        match self.rounds().await {
+            Ok(()) => Ok(()),
+            Err(error) => self.unless_done(error).await,
+        }
+    }
+
+    async fn rounds(&mut self) -> Result<()> {
         loop {
             self.attempt += 1;
             let Undecided { decision, error } = match self.place().await? {
@@ -102,6 +113,7 @@ impl<'a> Call<'a> {
                     }
                 },
                 Place::Remote => {
+                    self.was_forwarded = true;
                     let outcome = self.forward().await;
                     let decision = self.rounds.decide(&outcome);
                     Undecided { decision, error: self.describe(&outcome) }
@@ -114,12 +126,12 @@ impl<'a> Call<'a> {
                     self.image.mark_stale();
                     return Ok(());
                 }
-                Decision::GiveUp => return self.unless_reached(error).await,
+                Decision::GiveUp => return Err(error),
                 Decision::AskForLock => self.asks_for_lock = true,
                 Decision::RestartAfter(_) => {}
             }
             if self.options.attempts_max.is_some_and(|max| self.attempt >= max) {
-                return self.unless_reached(error).await;
+                return Err(error);
             }
             self.restart(&error);
             if let Decision::RestartAfter(delay) = decision {
@@ -134,20 +146,32 @@ impl<'a> Call<'a> {
             return Ok(());
         }
         self.image.check_writable()?;
-        self.image.refresh().await?;
+        // Whoever flattened it told everybody before his call ended: a state that nothing was heard against is that of the begin.
+        self.image.refresh_if_stale().await?;
         if self.image.state().head_parent().is_some() {
             return Ok(());
         }
         Err(Error::invalid(format!("flatten: image {} has no parent", self.image.name)))
     }
 
-    /// The end of a call that came to nothing: success when somebody else has made the image what this call was to make it.
-    async fn unless_reached(&self, error: Error) -> Result<()> {
+    /// The end of a call that came to nothing, unless it happened all the same: an owner that was asked may have ended it, which
+    /// the record under its id says, and somebody else may have made the image what this call was to make it. Where nobody can look,
+    /// nobody knows: the error is then why not.
+    async fn unless_done(&self, error: Error) -> Result<()> {
         let Maintenance::Forwardable(operation) = &self.operation else { return Err(error) };
-        let is_blind = self.image.check_alive().is_err() || self.image.refresh().await.is_err();
-        if is_blind || planted::is(planted::Mistake::SecondFlattenFails) {
+        if planted::is(planted::Mistake::SecondFlattenFails) {
             return Err(error);
         }
+        self.image.check_alive()?;
+        if self.was_forwarded
+            && let Known::Ended(ended) = done::look_up(&self.image.io, &self.image.header, self.id).await?
+        {
+            return ended.map_err(|failure| {
+                let (errno, text) = self.describe_failure(&failure, "failed at the lock owner");
+                Error::refused(errno, text)
+            });
+        }
+        self.image.refresh().await?;
         let state = self.image.state();
         let seen = Seen { has_parent: state.head_parent().is_some(), size: state.size };
         if is_reached(operation, seen) { Ok(()) } else { Err(error) }

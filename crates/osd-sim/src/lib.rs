@@ -15,7 +15,7 @@ mod replies;
 mod server;
 mod service;
 mod watch_stream;
-mod wire;
+pub mod wire;
 
 pub use crate::clock::ServerClock;
 pub use ::clock::Clock;

@@ -12,7 +12,7 @@ use store::{Name, ObjectClone};
 use crate::daemon::span;
 
 /// EINVAL for an op that is empty or unknown.
-pub(crate) fn request(request: wire::OperateRequest) -> Result<osd::Request, OpError> {
+pub fn request(request: wire::OperateRequest) -> Result<osd::Request, OpError> {
     let wire::OperateRequest { gid, tid, watermark, pool, object, snap_id, snap_context, ops } = request;
     let snap_context = snap_context
         .map_or_else(SnapContext::default, |context| SnapContext { seq: context.seq, snaps: context.snaps });
@@ -72,7 +72,7 @@ fn names(names: Vec<String>) -> Vec<Name> {
 }
 
 /// About how many bytes the reply has when what it refers to is resolved.
-pub(crate) fn reply_bytes(reply: &osd::Reply) -> usize {
+pub fn reply_bytes(reply: &osd::Reply) -> usize {
     /// Of what has a size of its own kind, and little of it.
     const SMALL: u64 = 64;
     let of_entries = |entries: &Entries| -> u64 {
@@ -103,7 +103,7 @@ pub(crate) fn reply_bytes(reply: &osd::Reply) -> usize {
 }
 
 /// Resolves the bytes that the reply refers to: not under the OSD's mutex.
-pub(crate) fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
+pub fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
     match reply {
         Ok(osd::Answer { version, number: _, results }) => {
             let results = results.into_iter().map(result).collect();
@@ -148,7 +148,8 @@ fn texts(entries: Entries) -> BTreeMap<String, Bytes> {
     entries.into_iter().map(|(name, value)| (name.into_text(), value)).collect()
 }
 
-pub(crate) fn error(error: OpError) -> wire::Error {
+/// A refusal as the wire has it.
+pub fn error(error: OpError) -> wire::Error {
     let OpError { errno, failed_op, text } = error;
     wire::Error { number: errno.number(), name: errno.name().to_owned(), failed_op, text }
 }
@@ -158,13 +159,18 @@ pub(crate) fn status(refusal: OpError) -> tonic::Status {
 }
 
 /// What comes up a watch stream.
-pub(crate) enum Up {
-    Hello { gid: u64 },
+pub enum Up {
+    /// The first message of a stream names its session.
+    Hello {
+        /// The instance.
+        gid: u64,
+    },
+    /// Every other one.
     Request(WatchRequest),
 }
 
 /// EINVAL for a request that is empty or unknown.
-pub(crate) fn watch_request(request: wire::WatchRequest) -> Result<Up, OpError> {
+pub fn watch_request(request: wire::WatchRequest) -> Result<Up, OpError> {
     use wire::watch_request::Request as W;
     let Some(request) = request.request else {
         let text = "a watch request is empty or not known here".to_owned();
@@ -186,7 +192,8 @@ pub(crate) fn watch_request(request: wire::WatchRequest) -> Result<Up, OpError> 
     }))
 }
 
-pub(crate) fn watch_event(event: WatchEvent) -> wire::WatchEvent {
+/// What goes down a watch stream.
+pub fn watch_event(event: WatchEvent) -> wire::WatchEvent {
     use wire::watch_event::Event as W;
     let event = match event {
         WatchEvent::Result { cookie, error } => {
@@ -206,12 +213,14 @@ pub(crate) fn watch_event(event: WatchEvent) -> wire::WatchEvent {
     wire::WatchEvent { event: Some(event) }
 }
 
-pub(crate) fn silent_watch(watch: osd::SilentWatch) -> proto::clock::v1::SilentWatch {
+/// A watch that did not answer in time.
+pub fn silent_watch(watch: osd::SilentWatch) -> proto::clock::v1::SilentWatch {
     let osd::SilentWatch { gid, cookie, name, pool, object } = watch;
     proto::clock::v1::SilentWatch { gid, cookie, name, pool, object }
 }
 
-pub(crate) fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::NotifyReply {
+/// The answer to a notify.
+pub fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::NotifyReply {
     let osd::NotifyReply { timed_out, replies, missed } = reply;
     let answer = |(gid, cookie, payload)| wire::NotifyAnswer { gid, cookie, payload };
     let replies = replies.into_iter().map(answer).collect();
@@ -219,23 +228,27 @@ pub(crate) fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::Not
     wire::NotifyReply { notify_id, timed_out, replies, missed }
 }
 
-pub(crate) fn watcher(watcher: osd::WatcherInfo) -> wire::Watcher {
+/// A watch, as others see it.
+pub fn watcher(watcher: osd::WatcherInfo) -> wire::Watcher {
     let osd::WatcherInfo { gid, cookie, address, name, timeout, is_connected, expires_in } = watcher;
     let (Millis(timeout_ms), Millis(expires_in_ms)) = (timeout, expires_in);
     wire::Watcher { gid, cookie, address, name, timeout_ms, connected: is_connected, expires_in_ms }
 }
 
-pub(crate) fn session(session: osd::SessionInfo) -> wire::Session {
+/// A session, as others see it.
+pub fn session(session: osd::SessionInfo) -> wire::Session {
     let osd::SessionInfo { gid, name, address, is_connected } = session;
     wire::Session { gid, name, address, connected: is_connected }
 }
 
-pub(crate) fn pool(pool: osd::PoolTotals) -> wire::Pool {
+/// A pool and what it holds.
+pub fn pool(pool: osd::PoolTotals) -> wire::Pool {
     let osd::PoolTotals { id, name, totals, .. } = pool;
     wire::Pool { id, name, objects: totals.objects, bytes: totals.bytes }
 }
 
-pub(crate) fn limits(limits: &osd::Limits) -> wire::Limits {
+/// The limits that clients must respect.
+pub fn limits(limits: &osd::Limits) -> wire::Limits {
     wire::Limits {
         payload_bytes_max: limits.payload_bytes_max,
         ops_per_vector_max: limits.ops_per_vector_max,
@@ -246,7 +259,8 @@ pub(crate) fn limits(limits: &osd::Limits) -> wire::Limits {
     }
 }
 
-pub(crate) fn event(event: &osd::Event) -> wire::Event {
+/// An event of the log.
+pub fn event(event: &osd::Event) -> wire::Event {
     wire::Event {
         sequence: event.sequence,
         time_ms: event.time.0,

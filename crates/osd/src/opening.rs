@@ -73,7 +73,7 @@ impl<S: Store> Osd<S> {
         let mut removed: BTreeMap<u64, SnapIds> = BTreeMap::new();
         for RemovedSnaps { pool, first, last } in records::all(&self.store)? {
             if !removed.entry(pool).or_default().insert_range(first, last) {
-                return Err(contradiction(format!("removed snapshots {first} to {last} of pool {pool}")));
+                return Err(contradiction(&format!("removed snapshots {first} to {last} of pool {pool}")));
             }
         }
         let mut named: BTreeMap<u64, BTreeMap<u64, PoolSnap>> = BTreeMap::new();
@@ -83,14 +83,14 @@ impl<S: Store> Osd<S> {
         for Pool { id, name, snap_seq, removed_snaps: count, has_named_snaps } in records::all(&self.store)? {
             let removed_snaps = removed.remove(&id).unwrap_or_default();
             if removed_snaps.len() != count {
-                return Err(contradiction(format!("{count} removed snapshots of pool {id}")));
+                return Err(contradiction(&format!("{count} removed snapshots of pool {id}")));
             }
             let named_snaps = named.remove(&id).unwrap_or_default();
             let id = PoolId(id);
             let info =
                 PoolInfo { id, name: name.clone(), snap_seq, removed_snaps, has_named_snaps, named_snaps };
             if self.pools.insert(name, info).is_some() {
-                return Err(contradiction(format!("the name of pool {}", id.0)));
+                return Err(contradiction(&format!("the name of pool {}", id.0)));
             }
         }
         for Trimming { pool, pool_name, snap_id, gid } in records::all(&self.store)? {
@@ -101,10 +101,10 @@ impl<S: Store> Osd<S> {
             self.erasures.push_back(Erasure::new(PoolId(pool), pool_name, snap_seq, removed));
         }
         if let Some((pool, _)) = named.first_key_value() {
-            return Err(contradiction(format!("snapshots of pool {pool}")));
+            return Err(contradiction(&format!("snapshots of pool {pool}")));
         }
         match removed.first_key_value() {
-            Some((pool, _)) => Err(contradiction(format!("removed snapshots of pool {pool}"))),
+            Some((pool, _)) => Err(contradiction(&format!("removed snapshots of pool {pool}"))),
             None => Ok(()),
         }
     }
@@ -127,6 +127,6 @@ impl<S: Store> Osd<S> {
 }
 
 /// EIO.
-fn contradiction(what: String) -> OpError {
+fn contradiction(what: &str) -> OpError {
     error(Errno::EIO, format!("stored records contradict each other: {what}"))
 }

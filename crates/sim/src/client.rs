@@ -1,0 +1,213 @@
+//! A client: a session, an open image, and what it does with it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use check::{Operation, Outcome};
+use clock::Clock;
+use errno::Errno;
+use futures_util::FutureExt;
+use librbd::{CallOptions, Image, OpenOptions};
+use rados::{IoCtx, Rados};
+use tasks::Tasks;
+
+use crate::host::POOL;
+use crate::plan::{BLOCK, Step};
+use crate::pool::{Life, lock};
+use crate::transport::Way;
+use crate::world::World;
+
+/// Wait before a session or an image that could not be opened is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Tries to open an image.
+const TRIES_MAX: u32 = 100;
+
+/// A place at the table: whoever has it goes on with what is left to do.
+pub(crate) struct Seat {
+    pub(crate) world: World,
+    pub(crate) number: usize,
+    pub(crate) name: String,
+    /// The image that it works on, and the same with its pool.
+    pub(crate) image: String,
+    pub(crate) config: librbd::Config,
+    pub(crate) steps: Mutex<VecDeque<Step>>,
+    /// Everything is done.
+    pub(crate) is_done: Mutex<bool>,
+}
+
+/// A session with the OSD.
+pub(crate) async fn connect(world: &World, life: Life, name: &str) -> Result<IoCtx, rados::Error> {
+    let clock = world.clock();
+    let config = rados::Config {
+        client_name: name.to_owned(),
+        backoff_seed: life.0,
+        clock: clock.clone(),
+        machine: clock,
+        executor: world.pool.executor(life),
+        ..rados::Config::ci()
+    };
+    let rados = Rados::over(Arc::new(Way { world: world.clone(), life }), config).await?;
+    world.recorder.instance(name, rados.gid());
+    rados.io_ctx(POOL).await
+}
+
+/// The full name of an image, as histories have it.
+pub(crate) fn spec(image: &str) -> String {
+    format!("{POOL}/{image}")
+}
+
+/// An open image of a session.
+struct Open {
+    io: IoCtx,
+    image: Image,
+}
+
+impl Seat {
+    /// Lives: does what is left to do, and leaves in order.
+    pub(crate) async fn live(self: Arc<Self>, life: Life) {
+        let tasks = Tasks::new(self.world.pool.executor(life));
+        let mut open = self.open(life).await.ok();
+        loop {
+            let step = lock(&self.steps).pop_front();
+            let Some(step) = step else { break };
+            let is_usable = open.as_ref().is_some_and(|open| open.io.rados().ended().is_none());
+            if !is_usable {
+                self.reopen(life, &mut open).await;
+            }
+            match (step, &open) {
+                (Step::Pause(ms), _) => self.clock().sleep(Duration::from_millis(ms)).await,
+                (Step::Call(operation), Some(open)) => self.call(&open.image, operation, None).await,
+                (Step::Patience(operation, ms), Some(open)) => {
+                    self.call(&open.image, operation, Some(ms)).await;
+                }
+                (Step::Begin(operation), Some(open)) => {
+                    let (seat, image) = (self.clone(), open.image.clone());
+                    tasks.spawn(async move { seat.call(&image, operation, None).await });
+                }
+                (_, None) => {}
+            }
+        }
+        tasks.ended().await;
+        if let Some(open) = open {
+            open.image.close().await;
+            open.io.rados().shutdown().await;
+        }
+        *lock(&self.is_done) = true;
+    }
+
+    fn clock(&self) -> Clock {
+        self.world.clock()
+    }
+
+    async fn open(&self, life: Life) -> Result<Open, Errno> {
+        let mut last = Errno::ETIMEDOUT;
+        for _ in 0..TRIES_MAX {
+            match self.try_to_open(life).await {
+                Ok(open) => return Ok(open),
+                Err(errno) => last = errno,
+            }
+            self.clock().sleep(AGAIN).await;
+        }
+        Err(last)
+    }
+
+    async fn try_to_open(&self, life: Life) -> Result<Open, Errno> {
+        let io = connect(&self.world, life, &self.name).await.map_err(|error| error.errno())?;
+        match Image::open(&io, &self.image, OpenOptions::default(), self.config.clone()).await {
+            Ok(image) => Ok(Open { io, image }),
+            Err(error) => {
+                io.rados().disconnect().await;
+                Err(error.errno())
+            }
+        }
+    }
+
+    async fn reopen(&self, life: Life, open: &mut Option<Open>) {
+        let id = self.invoke(Operation::Reopen, None);
+        if let Some(open) = open.take() {
+            open.image.close().await;
+            open.io.rados().disconnect().await;
+        }
+        let outcome = match self.open(life).await {
+            Ok(opened) => {
+                *open = Some(opened);
+                Outcome::Ok { tags: Vec::new() }
+            }
+            Err(errno) => Outcome::Error { errno },
+        };
+        self.world.recorder.complete(self.world.now(), id, outcome);
+    }
+
+    fn invoke(&self, operation: Operation, deadline_ms: Option<u64>) -> u64 {
+        let world = &self.world;
+        world.recorder.invoke(world.now(), &self.name, &spec(&self.image), operation, deadline_ms)
+    }
+
+    async fn call(&self, image: &Image, operation: Operation, patience_ms: Option<u64>) {
+        if !self.world.recorder.may_ask(&operation) {
+            return;
+        }
+        let id = self.invoke(operation.clone(), patience_ms);
+        let calling = perform(image, operation).boxed();
+        let outcome = match patience_ms {
+            None => calling.await,
+            Some(ms) => self
+                .clock()
+                .timeout(Duration::from_millis(ms), calling)
+                .await
+                .unwrap_or(Err(Errno::ETIMEDOUT)),
+        };
+        self.world.recorder.complete(self.world.now(), id, outcome_of(outcome));
+    }
+}
+
+/// As the history has it.
+pub(crate) fn outcome_of(answer: Result<Vec<Option<u64>>, Errno>) -> Outcome {
+    match answer {
+        Ok(tags) => Outcome::Ok { tags },
+        Err(errno) => Outcome::Error { errno },
+    }
+}
+
+/// Does what is asked through an open image.
+pub(crate) async fn perform(image: &Image, operation: Operation) -> Result<Vec<Option<u64>>, Errno> {
+    let options = CallOptions::default;
+    let done = match operation {
+        Operation::Read { offset, length, snap: None } => {
+            let data = image.read(offset, length).await.map_err(|error| error.errno())?;
+            return Ok(tags(&data));
+        }
+        Operation::Write { offset, length, tag } => image.write(offset, filled(tag, length)).await,
+        Operation::Discard { offset, length } => image.discard(offset, length).await,
+        Operation::Flush => image.flush().await,
+        Operation::SnapCreate { snap } => image.snap_create(&snap, options()).await,
+        Operation::SnapRemove { snap } => image.snap_remove(&snap, options()).await,
+        Operation::SnapProtect { snap } => image.snap_protect(&snap).await,
+        Operation::SnapUnprotect { snap } => image.snap_unprotect(&snap).await,
+        Operation::SnapRollback { snap } => image.snap_rollback(&snap, options()).await,
+        Operation::Resize { size } => image.resize(size, true, options()).await,
+        Operation::Flatten => image.flatten(options()).await,
+        Operation::Acquire => image.acquire_lock().await,
+        Operation::Release => image.release_lock().await,
+        other => unreachable!("{other:?} is not done through an open image"),
+    };
+    done.map(|()| Vec::new()).map_err(|error| error.errno())
+}
+
+/// Blocks full of a tag.
+fn filled(tag: u64, length: u64) -> Bytes {
+    tag.to_le_bytes().repeat(usize::try_from(length / 8).expect("an image here is small")).into()
+}
+
+/// What fills each whole block.
+fn tags(bytes: &[u8]) -> Vec<Option<u64>> {
+    let tag = |block: &[u8]| {
+        let mut words =
+            block.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
+        let first = words.next()?;
+        words.all(|word| word == first).then_some(first)
+    };
+    bytes.chunks_exact(usize::try_from(BLOCK).expect("it is small")).map(tag).collect()
+}

@@ -1,0 +1,21 @@
+//! Every seed a universe: whole clients (`librbd`, `rados`) and the OSD (`osd`) as they ship, on one executor and one clock, under one
+//! seeded scheduler that decides which task runs, which message arrives, when time passes and what breaks.
+//!
+//! No production code knows of it: clients reach the OSD through `rados::Transport`, start their tasks through `tasks::Executor`, and
+//! take the time from `clock::Clock`.
+
+mod client;
+mod ends;
+mod host;
+mod mail;
+mod plan;
+mod pool;
+mod recorder;
+mod run;
+mod state;
+mod trace;
+mod transport;
+mod world;
+
+pub use plan::{BLOCK, Fault, ORDER, Plan, Step, What, When};
+pub use run::{Report, play};

@@ -1,0 +1,136 @@
+//! `sim`: plays universes by their seeds.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use sim::{Plan, Report, play};
+
+/// Plays universes: whole clients (librbd, rados) and the OSD under one seeded scheduler, and judges every run.
+///
+/// A failure is a number that replays it: the same seed is the same run, step by step, in every process.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds, one after the other.
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// Plays a plan that was kept, instead of a seed's.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "count"])]
+    replay: Option<PathBuf>,
+    /// Prints the plan, as --replay reads it, and plays nothing.
+    #[arg(long, conflicts_with = "count")]
+    plan: bool,
+    /// Prints every step, and every call with its answer.
+    #[arg(long, conflicts_with = "count")]
+    trace: bool,
+}
+
+/// What all universes of a run came to.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    failed: u64,
+    calls: usize,
+    steps: u64,
+    time_ms: u64,
+}
+
+impl Sum {
+    fn add(&mut self, report: &Report) {
+        self.seeds += 1;
+        self.failed += u64::from(!report.violations.is_empty());
+        self.calls += report.calls;
+        self.steps += report.steps;
+        self.time_ms += report.time_ms;
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let mut out = io::stdout().lock();
+    match run(&options, &mut out) {
+        // Whoever read it has seen enough.
+        Err(error) if is_closed(&error) => Ok(ExitCode::SUCCESS),
+        ended => ended,
+    }
+}
+
+fn run(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
+    if options.count == 1 {
+        let plan = match &options.replay {
+            Some(file) => kept(file)?,
+            None => Plan::draw(options.seed),
+        };
+        if options.plan {
+            write!(out, "{}", toml::to_string(&plan)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        return one(options, &plan, out);
+    }
+    many(options, out)
+}
+
+fn kept(file: &std::path::Path) -> Result<Plan> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is no plan", file.display()))
+}
+
+fn one(options: &Options, plan: &Plan, out: &mut impl Write) -> Result<ExitCode> {
+    let report = play(plan, options.trace);
+    for line in &report.lines {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "trace hash: {:016x}", report.trace_hash)?;
+    for violation in &report.violations {
+        writeln!(out, "{violation}")?;
+    }
+    writeln!(
+        out,
+        "{} calls, {} steps, {} ms: {}",
+        report.calls,
+        report.steps,
+        report.time_ms,
+        verdict(&report)
+    )?;
+    Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn many(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
+    let bar = ProgressBar::new(options.count);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {per_sec}, {eta} left")?);
+    let mut sum = Sum::default();
+    for seed in (options.seed..).take(usize::try_from(options.count)?) {
+        let report = play(&Plan::draw(seed), false);
+        sum.add(&report);
+        bar.inc(1);
+        if !report.violations.is_empty() {
+            bar.suspend(|| -> io::Result<()> {
+                writeln!(out, "seed {seed} fails; see it with: scripts/sim --seed {seed} --trace")?;
+                report.violations.iter().try_for_each(|violation| writeln!(out, "  {violation}"))
+            })?;
+        }
+    }
+    bar.finish_and_clear();
+    let Sum { seeds, failed, calls, steps, time_ms } = sum;
+    let hours = time_ms as f64 / 3_600_000.0;
+    writeln!(
+        out,
+        "{seeds} seeds, {calls} calls, {steps} steps, {hours:.2} simulated hours: {failed} failed"
+    )?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verdict(report: &Report) -> &'static str {
+    if report.violations.is_empty() { "PASS" } else { "FAIL" }
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

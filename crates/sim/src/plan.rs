@@ -1,0 +1,321 @@
+//! What a seed draws: the world, what its clients do, and what befalls them. A plan is a value: it can be kept, made smaller and
+//! played again.
+
+use check::Operation;
+use errno::Errno;
+use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a block, the unit in which images are judged.
+pub const BLOCK: u64 = 1024;
+/// log2 of the size of objects.
+pub const ORDER: u8 = 12;
+const BLOCKS_PER_OBJECT: u64 = (1 << ORDER) / BLOCK;
+
+/// One universe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Decides, with the plan, everything that happens.
+    pub schedule: u64,
+    /// Longest time that a message takes, in ms.
+    pub latency_ms_max: u64,
+    /// Objects of the images.
+    pub objects: u64,
+    /// Objects of the lowest image that hold data, by number.
+    pub filled: Vec<u64>,
+    /// Images of the chain: the first is made empty and filled, each other one is a clone of the one before. Clients open the last.
+    pub depth: usize,
+    /// Whether the clones have the feature deep-flatten.
+    pub deep_flatten: bool,
+    /// Whether reads by the lock's owner copy up.
+    pub copy_on_read: bool,
+    /// Striping of the images: (blocks of a stripe unit, objects in a set); absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub striping: Option<(u64, u64)>,
+    /// What each client does, one after the other.
+    pub clients: Vec<Vec<Step>>,
+    /// What befalls them.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+}
+
+/// What a client does next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Calls, and waits for the answer.
+    Call(Operation),
+    /// Calls, and goes on.
+    Begin(Operation),
+    /// Waits for the answer so long, in ms, and then goes away.
+    Patience(Operation, u64),
+    /// Waits, in ms.
+    Pause(u64),
+}
+
+/// Something that breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Number of the client, from 0.
+    pub client: usize,
+    /// When.
+    pub when: When,
+    /// What.
+    pub what: What,
+}
+
+/// When something breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum When {
+    /// So many ms after the clients began.
+    At(u64),
+    /// When the OSD gets the client's op vector of this number, from 1, before it is carried out.
+    Before(u64),
+    /// The same, when it has been carried out and its reply not been sent.
+    After(u64),
+}
+
+/// What breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum What {
+    /// The client dies; another takes its place so many ms later.
+    Kill(u64),
+    /// It stands still for so many ms.
+    Freeze(u64),
+    /// Nothing reaches it or leaves it for so many ms.
+    Hold(u64),
+    /// Its connections break, and it notices.
+    Reset,
+    /// Its connections break, and it does not notice.
+    Drop,
+    /// An operator fences it.
+    Fence,
+    /// The vector is answered with an error. Only with [`When::Before`].
+    Refuse(#[serde(with = "by_name")] Errno),
+}
+
+mod by_name {
+    use errno::Errno;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    pub(super) fn serialize<S: Serializer>(errno: &Errno, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(errno.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Errno, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Errno::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name:?} is no errno's name")))
+    }
+}
+
+impl Plan {
+    /// The universe of a seed. Each seed draws which kinds of calls and of faults there are in it at all.
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let objects = rng.u64(1..=4);
+        let depth = [1, 2, 2, 2, 3][rng.usize(0..5)];
+        let latency_ms_max = [0, 1, 3, 20][rng.usize(0..4)];
+        let striping = (rng.u8(0..4) == 0).then(|| (rng.u64(1..=2), rng.u64(2..=3)));
+        let mut drawer = Drawer { rng: &mut rng, blocks: objects * BLOCKS_PER_OBJECT, names: 0, tag: 1_000 };
+        let clients = drawer.clients();
+        let faults = drawer.faults(clients.len());
+        Self {
+            schedule: rng.u64(..),
+            latency_ms_max,
+            objects,
+            filled: (0..objects).filter(|_| rng.u8(0..3) > 0).collect(),
+            depth,
+            deep_flatten: rng.bool(),
+            copy_on_read: rng.u8(0..4) == 0,
+            striping,
+            clients,
+            faults,
+        }
+    }
+
+    /// Bytes of the images.
+    pub fn size(&self) -> u64 {
+        self.objects << ORDER
+    }
+}
+
+struct Drawer<'a> {
+    rng: &'a mut Rng,
+    blocks: u64,
+    names: u64,
+    tag: u64,
+}
+
+/// Kinds of calls, with the share of each.
+const KINDS: [(Kind, usize); 11] = [
+    (Kind::Write, 8),
+    (Kind::Read, 6),
+    (Kind::Discard, 4),
+    (Kind::Flush, 1),
+    (Kind::Flatten, 3),
+    (Kind::Resize, 2),
+    (Kind::SnapCreate, 2),
+    (Kind::SnapRemove, 2),
+    (Kind::Rollback, 1),
+    (Kind::Protect, 1),
+    (Kind::Lock, 1),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Write,
+    Read,
+    Discard,
+    Flush,
+    Flatten,
+    Resize,
+    SnapCreate,
+    SnapRemove,
+    Rollback,
+    Protect,
+    Lock,
+}
+
+impl Drawer<'_> {
+    fn clients(&mut self) -> Vec<Vec<Step>> {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for (kind, share) in KINDS {
+            let is_in = matches!(kind, Kind::Write | Kind::Read) || self.rng.bool();
+            kinds.extend(std::iter::repeat_n(kind, if is_in { share } else { 0 }));
+        }
+        let count = self.rng.usize(1..=4);
+        let steps_max = self.rng.usize(2..=8);
+        let mut snaps = Vec::new();
+        let steps = |drawer: &mut Self, snaps: &mut Vec<String>| {
+            let steps = drawer.rng.usize(1..=steps_max);
+            (0..steps).flat_map(|_| drawer.steps(&kinds, snaps)).collect()
+        };
+        (0..count).map(|_| steps(self, &mut snaps)).collect()
+    }
+
+    fn steps(&mut self, kinds: &[Kind], snaps: &mut Vec<String>) -> Vec<Step> {
+        let operation = match kinds[self.rng.usize(0..kinds.len())] {
+            Kind::Write => {
+                let (offset, length) = self.range();
+                self.tag += 1;
+                Operation::Write { offset, length, tag: self.tag }
+            }
+            Kind::Read => {
+                let (offset, length) = self.range();
+                Operation::Read { offset, length, snap: None }
+            }
+            Kind::Discard => {
+                let (offset, length) = self.range();
+                Operation::Discard { offset, length }
+            }
+            Kind::Flush => Operation::Flush,
+            Kind::Flatten => Operation::Flatten,
+            Kind::Resize => Operation::Resize { size: self.rng.u64(1..=self.blocks + 4) * BLOCK },
+            Kind::SnapCreate => {
+                self.names += 1;
+                snaps.push(format!("s{}", self.names));
+                Operation::SnapCreate { snap: format!("s{}", self.names) }
+            }
+            Kind::SnapRemove => match self.snap(snaps) {
+                Some(snap) => Operation::SnapRemove { snap },
+                None => return Vec::new(),
+            },
+            Kind::Rollback => match self.snap(snaps) {
+                Some(snap) => Operation::SnapRollback { snap },
+                None => return Vec::new(),
+            },
+            Kind::Protect => match self.snap(snaps) {
+                Some(snap) if self.rng.bool() => Operation::SnapProtect { snap },
+                Some(snap) => Operation::SnapUnprotect { snap },
+                None => return Vec::new(),
+            },
+            Kind::Lock => {
+                let pause = Step::Pause(self.rng.u64(0..200));
+                return vec![Step::Call(Operation::Acquire), pause, Step::Call(Operation::Release)];
+            }
+        };
+        match self.rng.u8(0..8) {
+            0 | 1 => vec![Step::Begin(operation)],
+            2 => vec![Step::Call(operation), Step::Pause(self.rng.u64(0..300))],
+            3 if operation_may_be_left(&operation) => vec![Step::Patience(operation, self.rng.u64(1..2_000))],
+            _ => vec![Step::Call(operation)],
+        }
+    }
+
+    fn snap(&mut self, snaps: &[String]) -> Option<String> {
+        (!snaps.is_empty()).then(|| snaps[self.rng.usize(0..snaps.len())].clone())
+    }
+
+    /// Offset and length in bytes.
+    fn range(&mut self) -> (u64, u64) {
+        let first = self.rng.u64(0..self.blocks);
+        let most = (self.blocks - first).min(2 * BLOCKS_PER_OBJECT);
+        let blocks = match self.rng.u8(0..3) {
+            0 => 1,
+            1 => most.min(BLOCKS_PER_OBJECT),
+            _ => self.rng.u64(1..=most),
+        };
+        (first * BLOCK, blocks * BLOCK)
+    }
+
+    fn faults(&mut self, clients: usize) -> Vec<Fault> {
+        let kinds: Vec<u8> = (0..7).filter(|_| self.rng.u8(0..3) == 0).collect();
+        if kinds.is_empty() {
+            return Vec::new();
+        }
+        let count = self.rng.usize(1..=4);
+        (0..count).map(|_| self.fault(clients, &kinds)).collect()
+    }
+
+    fn fault(&mut self, clients: usize, kinds: &[u8]) -> Fault {
+        let client = self.rng.usize(0..clients);
+        let vector = self.rng.u64(1..60);
+        let when = match self.rng.u8(0..3) {
+            0 => When::At(self.rng.u64(0..2_000)),
+            1 => When::Before(vector),
+            _ => When::After(vector),
+        };
+        let span = [50, 500, 2_000, 5_000][self.rng.usize(0..4)];
+        let span = self.rng.u64(1..=span);
+        let (when, what) = match kinds[self.rng.usize(0..kinds.len())] {
+            0 => (when, What::Kill(span)),
+            1 => (when, What::Freeze(span)),
+            2 => (when, What::Hold(span)),
+            3 => (when, What::Reset),
+            4 => (when, What::Drop),
+            5 => (when, What::Fence),
+            _ => (When::Before(vector), What::Refuse(Errno::EIO)),
+        };
+        Fault { client, when, what }
+    }
+}
+
+/// Who waits no longer must know that the call may still happen.
+fn operation_may_be_left(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Flatten
+            | Operation::Resize { .. }
+            | Operation::SnapCreate { .. }
+            | Operation::SnapRemove { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_was_kept_is_the_plan() {
+        for seed in 0..50 {
+            let plan = Plan::draw(seed);
+            let kept = toml::to_string(&plan).expect("it can be written");
+            assert_eq!(toml::from_str::<Plan>(&kept).expect("it can be read"), plan, "{kept}");
+        }
+    }
+}
