@@ -52,9 +52,14 @@ impl<'a> Breaking<'a> {
                 Event::Watchers(watchers.map(|watchers| watchers.into_iter().map(client).collect()))
             }
             Step::GetLocker => Event::Locker(self.ended(lock_class::info(io, header).await)),
-            Step::Blocklist { gid } => {
+            Step::Blocklist { gid, unless_watching } => {
                 tracing::info!(header, gid, "fencing the owner of the exclusive lock");
-                let fenced = io.rados().blocklist_add(gid, config.rbd_blocklist_expire).await;
+                let expire = config.rbd_blocklist_expire;
+                let fenced = if unless_watching {
+                    io.blocklist_unless_watching(header, gid, expire).await
+                } else {
+                    io.rados().blocklist_add(gid, expire).await
+                };
                 Event::Blocklisted(self.ended(fenced))
             }
             Step::BreakLock { gid, cookie } => {

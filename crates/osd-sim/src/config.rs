@@ -24,6 +24,8 @@ pub struct Config {
     pub osd_client_session_timeout: Duration,
     /// What one client may ask for.
     pub limits: Limits,
+    /// Connections at a time; whoever comes then waits.
+    pub connections_max: usize,
     /// Bytes of the replies that one op stream, or the unary calls of one connection, have not taken: what comes then waits.
     pub reply_bytes_in_flight_max: usize,
     /// Events that wait for one watch stream; one more cuts the stream.
@@ -62,6 +64,7 @@ impl Default for Config {
             mon_osd_blocklist_default_expire: Duration::from_secs(3600),
             osd_client_session_timeout: Duration::from_secs(600),
             limits: Limits::default(),
+            connections_max: 4096,
             reply_bytes_in_flight_max: 16 << 20,
             watch_queue_events_max: 16_384,
             watch_queue_bytes_max: 64 << 20,

@@ -5,6 +5,7 @@ mod calls;
 mod ceph;
 mod clock;
 mod config;
+mod connections;
 mod daemon;
 mod events;
 mod faults;

@@ -188,9 +188,15 @@ struct Limits {
     /// Ops in one vector [64].
     #[arg(long, env = "OSD_SIM_OPS_PER_VECTOR_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ops_per_vector_max: Option<u32>,
+    /// Connections at a time; whoever comes then waits until one ends [4096].
+    #[arg(long, env = "OSD_SIM_CONNECTIONS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    connections_max: Option<u32>,
     /// Watches on one object [1024].
     #[arg(long, env = "OSD_SIM_WATCHES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     watches_per_object_max: Option<u32>,
+    /// Watches of one session [16384].
+    #[arg(long, env = "OSD_SIM_WATCHES_PER_SESSION_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    watches_per_session_max: Option<u32>,
     /// Notifies that wait for acks on one object [1024].
     #[arg(long, env = "OSD_SIM_PENDING_NOTIFIES_PER_OBJECT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pending_notifies_per_object_max: Option<u32>,
@@ -283,6 +289,7 @@ impl Limits {
         set(&mut limits.payload_bytes_max, self.payload_bytes_max);
         set(&mut limits.ops_per_vector_max, self.ops_per_vector_max);
         set(&mut limits.watches_per_object_max, self.watches_per_object_max);
+        set(&mut limits.watches_per_session_max, self.watches_per_session_max);
         set(&mut limits.pending_notifies_per_object_max, self.pending_notifies_per_object_max);
         set(&mut limits.in_flight_ops_per_session_max, self.in_flight_ops_per_session_max);
         set(&mut limits.object_bytes_max, self.object_bytes_max);
@@ -291,6 +298,7 @@ impl Limits {
         set(&mut limits.entries_per_object_max, self.entries_per_object_max);
         set(&mut limits.entry_bytes_per_object_max, self.entry_bytes_per_object_max);
         set(&mut limits.holders_per_lock_max, self.holders_per_lock_max);
+        set(&mut config.connections_max, self.connections_max.map(|max| max as usize));
         set(&mut config.reply_bytes_in_flight_max, self.reply_bytes_in_flight_max.map(|max| max as usize));
         set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
         set(&mut config.watch_queue_bytes_max, self.watch_queue_bytes_max.map(|max| max as usize));

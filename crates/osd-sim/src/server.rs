@@ -27,8 +27,8 @@ use crate::clock::{ClockService, ServerClock};
 use crate::daemon::Daemon;
 use crate::events::EventsFile;
 use crate::faults::{FaultRules, FaultService};
-use crate::replies;
 use crate::service::Service;
+use crate::{connections, replies};
 
 /// How long calls in flight may take to end after the server began to close.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -79,6 +79,7 @@ pub(crate) struct Prepared {
     router: Router<Layers>,
     door: Option<Door>,
     events_file: Option<EventsFile>,
+    connections_max: usize,
 }
 
 impl Prepared {
@@ -90,8 +91,9 @@ impl Prepared {
         let daemon = Arc::new(Daemon::new(&config, seed).map_err(ServeError::Config)?);
         let open = |ceph| Door::open(ceph, &daemon, fsid(seed), config.started_unix_ms);
         let door = config.ceph.as_ref().map(open).transpose().map_err(ServeError::Ceph)?;
+        let connections_max = config.connections_max;
         let router = router(daemon.clone(), config)?;
-        Ok(Self { daemon, router, door, events_file })
+        Ok(Self { daemon, router, door, events_file, connections_max })
     }
 
     /// Where Ceph's own clients are let in.
@@ -108,7 +110,8 @@ impl Prepared {
         I: Stream<Item = io::Result<IO>>,
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let Self { daemon, router, door, events_file } = self;
+        let Self { daemon, router, door, events_file, connections_max } = self;
+        let incoming = connections::at_most(connections_max, incoming);
         let stop_writing = CancellationToken::new();
         let writing = async {
             if let Some(file) = events_file {

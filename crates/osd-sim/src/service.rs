@@ -4,15 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use osd::OpError;
 use osd::vector::CALL_NOTIFY;
+use osd::{OpError, Osd};
 use prost::Message;
 use proto::osd::v1 as wire;
 use rpc::osd::osd_server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::calls::{self, Call};
-use crate::daemon::{Daemon, milliseconds, span};
+use crate::daemon::{AnyStore, Daemon, milliseconds, span};
 use crate::replies::{self, Rooms};
 use crate::{Config, events, op_stream, watch_stream, wire as convert};
 
@@ -126,11 +126,18 @@ impl osd_server::Osd for Service {
         &self,
         request: Request<wire::BlocklistAddRequest>,
     ) -> Answer<wire::BlocklistAddReply> {
-        let wire::BlocklistAddRequest { gid, expire_ms, requester_gid } = request.into_inner();
+        let wire::BlocklistAddRequest { gid, expire_ms, requester_gid, unless_watching } =
+            request.into_inner();
         let expire = span(expire_ms);
+        let watched =
+            unless_watching.as_ref().map(|watched| (watched.pool.as_str(), watched.object.as_str()));
         let call = Call { name: "blocklist_add", gid: requester_gid, pool: "", object: "", payload: None };
         let added = calls::call(&self.daemon, call, || async {
-            self.daemon.answer(|osd, now| osd.blocklist_add(now, gid, expire, requester_gid)).await
+            let fence = |osd: &mut Osd<AnyStore>, now| match watched {
+                None => osd.blocklist_add(now, gid, expire, requester_gid),
+                Some(watched) => osd.blocklist_add_unless_watching(now, gid, expire, requester_gid, watched),
+            };
+            self.daemon.answer(fence).await
         });
         added.await.map(|()| Response::new(wire::BlocklistAddReply {}))
     }

@@ -108,7 +108,7 @@ async fn a_blocklist_entry_and_an_unused_session_end_when_their_time_has_passed(
     let mut osd = connect(&server).await;
     let unused = session(&mut osd).await;
     let mut log = events(&mut osd, 0).await;
-    let fence = wire::BlocklistAddRequest { gid: unused + 1, expire_ms: 0, requester_gid: 0 };
+    let fence = wire::BlocklistAddRequest { gid: unused + 1, ..Default::default() };
     osd.blocklist_add(fence).await.expect("an operator may fence");
     server.clock().advance(SECOND * 3600).await.expect("the clock is manual");
     let ended = wait_for(&mut log, "session_ended").await;

@@ -247,7 +247,7 @@ async fn a_held_write_that_arrives_after_its_client_was_fenced_is_refused() {
     ops.send(write(gid, 1, "object", "too late"));
     wait_for(&mut log, "fault").await;
     drop((ops, owner));
-    let fence = wire::BlocklistAddRequest { gid, expire_ms: 0, requester_gid: 0 };
+    let fence = wire::BlocklistAddRequest { gid, ..Default::default() };
     osd.blocklist_add(fence).await.expect("an operator may fence");
     assert_eq!(release(&mut faults, rule).await, 1);
     let refused = wait_for(&mut log, "refused").await;

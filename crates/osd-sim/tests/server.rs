@@ -288,3 +288,18 @@ async fn a_notify_that_a_stream_cannot_take_says_that_nobody_heard_it() {
     let error = rpc::status::to_error(&ended.expect_err("it was cut")).expect("by the OSD");
     assert!(error.text.contains("watch_queue_events_max"), "{}", error.text);
 }
+
+#[tokio::test]
+async fn a_connection_too_many_waits_until_one_ends() {
+    let server = Server::start(Config { connections_max: 1, ..Config::ci() });
+    let mut first = connect(&server).await;
+    let gid = session(&mut first).await;
+    let mut second = connect(&server).await;
+    let mut waiting = Box::pin(second.list_pools(wire::ListPoolsRequest {}));
+    for tid in 1..=20 {
+        first.operate(vector(gid, tid, &tid.to_string(), vec![create()])).await.expect("it is served");
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+    }
+    drop(first);
+    assert_eq!(waiting.await.expect("its turn has come").into_inner().pools[0].objects, 20);
+}

@@ -16,6 +16,8 @@ pub struct Limits {
     pub ops_per_vector_max: u32,
     /// Watches on one object (EMFILE).
     pub watches_per_object_max: u32,
+    /// Watches of one session (EMFILE).
+    pub watches_per_session_max: u32,
     /// Notifies that wait for acks on one object (EAGAIN).
     pub pending_notifies_per_object_max: u32,
     /// Ops in flight: of the unary calls of one session (EAGAIN), and of each op stream, which waits at the limit.
@@ -100,6 +102,7 @@ impl Default for Limits {
             payload_bytes_max: 16 << 20,
             ops_per_vector_max: 64,
             watches_per_object_max: 1024,
+            watches_per_session_max: 16_384,
             pending_notifies_per_object_max: 1024,
             in_flight_ops_per_session_max: 1024,
             object_bytes_max: 128 << 20,

@@ -169,6 +169,26 @@ impl<S: Store> Osd<S> {
         self.done(reply)
     }
 
+    /// The same, decided by what the instance watches in the same step: EBUSY if it has a watch on the object `unless_watching`,
+    /// which need not exist. ENOENT if its pool does not.
+    pub fn blocklist_add_unless_watching(
+        &mut self,
+        now: Millis,
+        gid: u64,
+        expire: Option<Millis>,
+        requester: u64,
+        (pool, object): (&str, &str),
+    ) -> (Result<(), OpError>, Vec<Effect>) {
+        self.begin(now);
+        let unwatched = self.check_unwatched(gid, pool, object);
+        let reply = unwatched.and_then(|()| self.add_to_blocklist(gid, expire, requester));
+        if let Err(refusal) = &reply {
+            let refused = Event::new(Kind::Refused, requester).on(pool, object);
+            self.refuse_call(refused, "blocklist_add", refusal);
+        }
+        self.done(reply)
+    }
+
     fn add_to_blocklist(&mut self, gid: u64, expire: Option<Millis>, requester: u64) -> Result<(), OpError> {
         self.check_fence(gid, requester)?;
         let expires = self.step.now.after(expire.unwrap_or(self.config.mon_osd_blocklist_default_expire));

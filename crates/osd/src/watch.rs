@@ -9,6 +9,7 @@ use store::ObjectId;
 use crate::agenda::Due;
 use crate::effect::{Step, WatchEvent};
 use crate::event::{Event, Kind};
+use crate::limits::Limits;
 use crate::notify::Notify;
 use crate::{Millis, OpError};
 
@@ -138,25 +139,45 @@ impl WatchTable {
         self.streams.get(&stream).map(|stream| stream.gid)
     }
 
+    /// Whether the client has a watch on the object, connected or not.
+    pub(crate) fn is_watched_by(&self, object: &ObjectId, gid: u64) -> bool {
+        let watched = self.objects.get(object);
+        watched.is_some_and(|watched| watched.watches.range((gid, 0)..=(gid, u64::MAX)).next().is_some())
+    }
+
     /// A cookie that is registered already is registered anew, as in Ceph: with this timeout, on this stream. EMFILE at the
-    /// limit.
+    /// limits.
     pub(crate) fn register(
         &mut self,
         step: &mut Step,
         place: &Place,
         (id, stream, timeout): (WatchId, StreamId, Millis),
-        watches_max: u32,
+        limits: &Limits,
     ) -> Result<(), OpError> {
-        let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
         let (gid, cookie) = id;
-        let is_known = watched.watches.contains_key(&id);
-        if !is_known && watched.watches.len() >= watches_max as usize {
-            let rule = format!("it has watches_per_object_max = {watches_max} watches");
-            return Err(place.error(Errno::EMFILE, rule));
+        let watched = self.objects.get(&place.id);
+        if watched.is_none_or(|watched| !watched.watches.contains_key(&id)) {
+            self.check_room(place, gid, limits)?;
         }
+        let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
         self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
         watched.attach(step, id, (stream, timeout), Kind::Watch);
         Ok(())
+    }
+
+    /// EMFILE without room for one more watch of the client on the object.
+    fn check_room(&self, place: &Place, gid: u64, limits: &Limits) -> Result<(), OpError> {
+        let of_object = self.objects.get(&place.id).map_or(0, |watched| watched.watches.len());
+        let of_session = self.by_gid.get(&gid).map_or(0, BTreeSet::len);
+        let Limits { watches_per_object_max, watches_per_session_max, .. } = *limits;
+        let rule = if of_object >= watches_per_object_max as usize {
+            format!("it has watches_per_object_max = {watches_per_object_max} watches")
+        } else if of_session >= watches_per_session_max as usize {
+            format!("client {gid} has watches_per_session_max = {watches_per_session_max} watches")
+        } else {
+            return Ok(());
+        };
+        Err(place.error(Errno::EMFILE, rule))
     }
 
     /// ENOTCONN when the watch is gone.

@@ -96,8 +96,7 @@ impl<S: Store> Osd<S> {
         }
         check_timeout(&place, "a watch timeout", timeout, ("WATCH_TIMEOUT_MAX", WATCH_TIMEOUT_MAX))?;
         let timeout = timeout.unwrap_or(self.config.osd_client_watch_timeout);
-        let watches_max = self.config.limits.watches_per_object_max;
-        self.watches.register(&mut self.step, &place, (id, stream, timeout), watches_max)
+        self.watches.register(&mut self.step, &place, (id, stream, timeout), &self.config.limits)
     }
 
     /// A watch stream ended without unwatch. Streams that were cut are ignored.
@@ -198,6 +197,15 @@ impl<S: Store> Osd<S> {
                 }
             })
             .collect()
+    }
+
+    /// EBUSY if the instance watches the object, connected or not.
+    pub(crate) fn check_unwatched(&self, gid: u64, pool: &str, object: &str) -> Result<(), OpError> {
+        let place = self.place(pool, object)?;
+        if self.watches.is_watched_by(&place.id, gid) {
+            return Err(place.error(Errno::EBUSY, format!("client {gid} watches it and is not fenced")));
+        }
+        Ok(())
     }
 
     /// ENOENT if there is no such pool, ENAMETOOLONG for a name that nothing can have.

@@ -44,6 +44,31 @@ fn a_fenced_client_stays_fenced_after_its_entry_was_removed() {
     assert_eq!(errno(hello), Errno::EBLOCKLISTED);
 }
 
+/// A watch that waits for a reconnect counts: its client may be back any moment.
+#[test]
+fn who_watches_the_object_is_not_fenced_where_only_the_dead_are_to_be() {
+    let mut world = World::new();
+    world.create("header");
+    let (gid, stream) = world.watcher("header", 7);
+    let other = world.connect();
+    let fence = |world: &mut World, gid, object| {
+        let fenced = world.osd.blocklist_add_unless_watching(world.now, gid, None, other, ("rbd", object));
+        world.keep(fenced)
+    };
+    assert_eq!(errno(fence(&mut world, gid, "header")), Errno::EBUSY);
+    world.lose(stream);
+    let refusal = fence(&mut world, gid, "header").expect_err("its watch is still there");
+    assert!(refusal.text.contains(&format!("client {gid} watches it")), "{}", refusal.text);
+    world.must(gid, 1, "header", &[write("x")]);
+    let missing = world.osd.blocklist_add_unless_watching(world.now, gid, None, other, ("none", "header"));
+    assert_eq!(errno(world.keep(missing)), Errno::ENOENT);
+    world.pass(Config::default().osd_client_watch_grace.0);
+    fence(&mut world, gid, "header").expect("its watch is gone");
+    assert_eq!(errno(world.send(gid, 2, 0, "header", &[write("y")])), Errno::EBLOCKLISTED);
+    let never_connected = 4711;
+    fence(&mut world, never_connected, "no object").expect("who watches nothing is fenced");
+}
+
 #[test]
 fn an_entry_can_be_renewed() {
     let mut world = World::new();

@@ -316,6 +316,29 @@ fn limits_of_watches_and_notifies_are_named() {
 }
 
 #[test]
+fn the_limit_of_a_sessions_watches_is_named_and_leaves_others_alone() {
+    let limits = Limits { watches_per_session_max: 2, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    world.create("one");
+    world.create("two");
+    let (_, stream) = world.watcher("one", 1);
+    world.up(stream, register("two", 1, None));
+    world.down(stream);
+    world.up(stream, register("two", 2, None));
+    let down = world.down(stream);
+    let [WatchEvent::Result { cookie: 2, error: Some(error) }] = down.as_slice() else { panic!("{down:?}") };
+    assert_eq!(error.errno, Errno::EMFILE);
+    assert!(error.text.contains("watches_per_session_max = 2"), "{}", error.text);
+    world.up(stream, register("two", 1, None));
+    assert!(world.down(stream).iter().any(result(1, None)), "what it has may be registered anew");
+    let (_, other) = world.watcher("two", 1);
+    assert!(world.down(other).iter().any(result(1, None)));
+    world.up(stream, unwatch("one", 1));
+    world.up(stream, register("two", 2, None));
+    assert!(world.down(stream).iter().any(result(2, None)), "there is room again");
+}
+
+#[test]
 fn a_watch_needs_an_object_and_a_cookie() {
     let mut world = world();
     let (_, stream) = world.watcher("header", 1);

@@ -92,6 +92,25 @@ impl IoCtx {
         Ok(reply.watchers.into_iter().map(Watcher::from).collect())
     }
 
+    /// Fences an instance as [`Rados::blocklist_add`](crate::Rados::blocklist_add) does, unless it has a watch on this object when
+    /// the OSD decides: EBUSY then, and nothing has happened. The object need not exist.
+    pub async fn blocklist_unless_watching(
+        &self,
+        object: &str,
+        gid: u64,
+        expire: Option<Duration>,
+    ) -> Result<(), Error> {
+        let watched = wire::WatchedObject { pool: self.pool.to_string(), object: object.to_owned() };
+        let request = wire::BlocklistAddRequest {
+            gid,
+            expire_ms: expire.map_or(0, millis),
+            requester_gid: self.rados.gid(),
+            unless_watching: Some(watched),
+        };
+        let attempted = format!("blocklist instance {gid} unless it watches {}/{object}", self.pool);
+        self.rados.calls().call(&attempted, request).await.map(drop)
+    }
+
     /// Names of the pool's objects that start with `prefix`, in order. Gathers all pages.
     pub async fn list_objects(&self, prefix: &str) -> Result<Vec<String>, Error> {
         let attempted = format!("list objects {}/{prefix}*", self.pool);

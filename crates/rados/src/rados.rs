@@ -197,7 +197,8 @@ impl Rados {
     /// `mon_osd_blocklist_default_expire`. EINVAL for this session's own gid.
     pub async fn blocklist_add(&self, gid: u64, expire: Option<Duration>) -> Result<(), Error> {
         let expire_ms = expire.map_or(0, millis);
-        let request = wire::BlocklistAddRequest { gid, expire_ms, requester_gid: self.gid() };
+        let request =
+            wire::BlocklistAddRequest { gid, expire_ms, requester_gid: self.gid(), ..<_>::default() };
         self.calls().call(&format!("blocklist instance {gid}"), request).await.map(drop)
     }
 

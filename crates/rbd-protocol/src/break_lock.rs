@@ -16,6 +16,8 @@ pub enum Step {
     Blocklist {
         /// The instance.
         gid: u64,
+        /// Only if it has no watch on the header when the OSD fences it: EBUSY otherwise.
+        unless_watching: bool,
     },
     /// `lock.break_lock`; answer with [`Event::Broken`].
     BreakLock {
@@ -84,7 +86,8 @@ pub struct Options {
 /// | LOOK_AGAIN   | error                                        | finish with it                        |
 /// |              | the owner's instance watches                 | finish OwnerAlive                     |
 /// |              | else                                         | BLOCKLIST, or BREAK_LOCK without fence |
-/// | BLOCKLIST    | error                                        | finish with it, nothing is broken     |
+/// | BLOCKLIST    | EBUSY, not forced: it watches after all      | finish OwnerAlive                     |
+/// |              | other error                                  | finish with it, nothing is broken     |
 /// |              | Ok                                           | BREAK_LOCK                            |
 /// | BREAK_LOCK   | Ok or ENOENT                                 | finish Broken                         |
 /// |              | other error                                  | finish with it                        |
@@ -93,7 +96,8 @@ pub struct Options {
 /// registered anew has another one until the cookie is changed, also when the lock was being taken meanwhile. The watch may
 /// be that of another open of the image; then RequestLock decides, and a lock whose open has gone is given back by its
 /// session. Both looks are needed: the first one keeps a live owner's lock from being read in vain, the second one is for a
-/// breaker that stood still in between.
+/// breaker that stood still in between. For one that stood still after the second look the OSD looks once more, in the step
+/// of the fence; a lock that is broken without a fence has only the second look.
 ///
 /// There is no WAIT_FOR_OSD_MAP: there is one OSD, and its answer to the blocklist request means that the entry is in
 /// force for every op that it applies from then on.
@@ -141,6 +145,9 @@ impl BreakRequest {
             (State::GetLocker, Event::Locker(info)) => self.judge_locker(info),
             (State::LookAgain, Event::Watchers(watchers)) => self.judge_watchers(watchers, self.first_blow()),
             (State::Blocklist, Event::Blocklisted(Ok(()))) => State::BreakLock,
+            (State::Blocklist, Event::Blocklisted(Err(Errno::EBUSY))) if self.spares_watchers() => {
+                State::Finished(Outcome::OwnerAlive)
+            }
             (State::Blocklist, Event::Blocklisted(Err(errno))) => failed(errno),
             (State::BreakLock, Event::Broken(Ok(()) | Err(Errno::ENOENT))) => {
                 State::Finished(Outcome::Broken)
@@ -157,7 +164,7 @@ impl BreakRequest {
         match state {
             State::Start | State::Look | State::LookAgain => Step::GetWatchers,
             State::GetLocker => Step::GetLocker,
-            State::Blocklist => Step::Blocklist { gid },
+            State::Blocklist => Step::Blocklist { gid, unless_watching: self.spares_watchers() },
             State::BreakLock => Step::BreakLock { gid, cookie: self.locker.cookie.clone() },
             State::Finished(outcome) => Step::Finished(outcome),
         }
@@ -190,6 +197,10 @@ impl BreakRequest {
             Err(Errno::EBUSY) => State::Finished(Outcome::OwnerChanged),
             Err(errno) => failed(errno),
         }
+    }
+
+    fn spares_watchers(&self) -> bool {
+        !self.options.forced && !planted::is(planted::Mistake::FenceByCookie)
     }
 
     fn first_blow(&self) -> State {

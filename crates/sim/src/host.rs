@@ -215,7 +215,13 @@ impl Host {
             }
             Call::BlocklistAdd(request) => {
                 let expire = (request.expire_ms != 0).then_some(Millis(request.expire_ms));
-                let (reply, effects) = osd.blocklist_add(now, request.gid, expire, request.requester_gid);
+                let wire::BlocklistAddRequest { gid, requester_gid, unless_watching, .. } = request;
+                let (reply, effects) = match &unless_watching {
+                    None => osd.blocklist_add(now, gid, expire, requester_gid),
+                    Some(wire::WatchedObject { pool, object }) => {
+                        osd.blocklist_add_unless_watching(now, gid, expire, requester_gid, (pool, object))
+                    }
+                };
                 (reply.map(|()| CallAnswer::BlocklistAdd(wire::BlocklistAddReply {})), effects)
             }
             Call::BlocklistRemove(request) => {

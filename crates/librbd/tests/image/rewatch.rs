@@ -137,6 +137,39 @@ async fn an_owner_that_comes_back_before_the_fence_is_not_fenced() {
     nobody_was_fenced(&other).await;
 }
 
+/// The breaker saw nobody twice, and stood still right before the fence.
+#[tokio::test]
+async fn an_owner_that_comes_back_while_the_fence_is_under_way_is_not_fenced() {
+    let cluster = Cluster::start();
+    let valve = Valve::new();
+    let (io, other) = (cluster.client_behind("hangs", &valve).await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let (owner, peer) = (open(&io, "img").await, open(&other, "img").await);
+    write(&owner, 0, 1).await;
+    let mut events = owner.events();
+    valve.close();
+    soon(async {
+        while librbd::watchers(&other, "img").await.unwrap().len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let fence = cluster.hold_next(op("blocklist_add")).await;
+    let mut writing = Box::pin(peer.write(0, vec![2; OBJECT as usize].into()));
+    tokio::select! {
+        biased;
+        result = &mut writing => panic!("the breaker stands still: {result:?}"),
+        () = fence.arrived() => {}
+    }
+    valve.open();
+    seen(&mut events, is_reregistered).await;
+    fence.let_go().await;
+    soon(writing).await.unwrap();
+    nobody_was_fenced(&other).await;
+    write(&owner, 0, 3).await;
+    nobody_was_fenced(&other).await;
+}
+
 /// The next answer to this op of `client` is an error, although the op was applied.
 async fn spoil_answer(cluster: &Cluster, client: &IoCtx, op: &str) {
     let when = FaultCondition {

@@ -35,6 +35,15 @@ fn owner_that_comes_back_before_the_fence_is_alive() {
     );
 }
 
+/// The OSD looks once more, in the step of the fence.
+#[test]
+fn owner_that_comes_back_during_the_fence_is_alive() {
+    trace::check(
+        "owner_that_comes_back_during_the_fence_is_alive",
+        include_str!("owner_that_comes_back_during_the_fence_is_alive.txt"),
+    );
+}
+
 /// Catalogue row 61.
 #[test]
 fn error_while_reading_the_locker_ends_it() {

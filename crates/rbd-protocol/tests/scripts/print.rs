@@ -73,7 +73,10 @@ pub(crate) fn breaking(step: &break_lock::Step) -> String {
     match step {
         break_lock::Step::GetWatchers => "GET_WATCHERS".to_owned(),
         break_lock::Step::GetLocker => "GET_LOCKER".to_owned(),
-        break_lock::Step::Blocklist { gid } => format!("BLOCKLIST {gid}"),
+        break_lock::Step::Blocklist { gid, unless_watching: true } => {
+            format!("BLOCKLIST {gid} UNLESS_WATCHING")
+        }
+        break_lock::Step::Blocklist { gid, unless_watching: false } => format!("BLOCKLIST {gid}"),
         break_lock::Step::BreakLock { gid, cookie } => format!("BREAK_LOCK {gid} {cookie:?}"),
         break_lock::Step::Finished(break_lock::Outcome::Broken) => "finished: broken".to_owned(),
         break_lock::Step::Finished(break_lock::Outcome::OwnerAlive) => "finished: owner alive".to_owned(),
