@@ -3,7 +3,7 @@
 
 use errno::Errno;
 use futures_util::future::join_all;
-use librbd::{CallOptions, CloneOptions, Config, Error};
+use librbd::{CallOptions, CloneOptions, Config, CreateOptions, Error};
 use proto::osd::v1::{Event, FaultCondition, FaultDirection};
 use rados::{IoCtx, ObjectOp};
 
@@ -23,6 +23,19 @@ const MAKING: [Requests<'static>; 5] = [
 ];
 /// From this one on the clone is complete.
 const COMPLETE: usize = 3;
+
+/// The same of an image without a parent.
+const CREATING: [Requests<'static>; 4] = [MAKING[0], MAKING[1], MAKING[3], MAKING[4]];
+
+/// The steps of flattening a clone, in order.
+const FLATTENING: [Requests<'static>; 4] = [
+    Requests { op: "rbd.copyup", object: "rbd_data.*" },
+    Requests { op: "rbd.parent_detach", object: "" },
+    Requests { op: "rbd.child_detach", object: "" },
+    Requests { op: "omap_remove", object: "rbd_header.*" },
+];
+/// From this one on the clone has no parent.
+const DETACHED: usize = 2;
 
 /// The steps of removing a clone, in order.
 const REMOVING: [Requests<'static>; 6] = [
@@ -48,6 +61,10 @@ const NEXT: [Next; 4] =
 
 async fn make(io: &IoCtx) -> Result<(), Error> {
     soon(librbd::clone(io, "parent", "base", io, "child", &CloneOptions::default())).await
+}
+
+async fn create_child(io: &IoCtx) -> Result<(), Error> {
+    soon(librbd::create(io, "child", &CreateOptions::default())).await
 }
 
 async fn remove(io: &IoCtx, name: &str) -> Result<(), Error> {
@@ -143,6 +160,7 @@ async fn killed_at(cluster: &Cluster, step: FaultCondition, work: Work) -> Held 
 
 #[derive(Clone, Copy, Debug)]
 enum Work {
+    Create,
     Make,
     Remove,
 }
@@ -150,6 +168,7 @@ enum Work {
 impl Work {
     async fn run(self, io: &IoCtx) -> Result<(), Error> {
         match self {
+            Self::Create => create_child(io).await,
             Self::Make => make(io).await,
             Self::Remove => remove(io, "child").await,
         }
@@ -157,6 +176,7 @@ impl Work {
 
     fn steps(self) -> &'static [Requests<'static>] {
         match self {
+            Self::Create => &CREATING,
             Self::Make => &MAKING,
             Self::Remove => &REMOVING,
         }
@@ -164,7 +184,7 @@ impl Work {
 
     async fn prepare(self, io: &IoCtx) {
         match self {
-            Self::Make => make_parent(io).await,
+            Self::Create | Self::Make => make_parent(io).await,
             Self::Remove => make_child_with_data(io).await,
         }
     }
@@ -210,6 +230,12 @@ async fn a_clone_whose_maker_dies_at_any_step_is_complete_or_gone() {
     killed_at_every_step(Work::Make).await;
 }
 
+/// I2, I6: the same of an image without a parent.
+#[tokio::test]
+async fn an_image_whose_maker_dies_at_any_step_is_complete_or_gone() {
+    killed_at_every_step(Work::Create).await;
+}
+
 /// I6: a client that dies at any step of removing a clone: whoever meets it finishes the removal.
 #[tokio::test]
 async fn a_clone_whose_remover_dies_at_any_step_can_be_removed() {
@@ -219,7 +245,7 @@ async fn a_clone_whose_remover_dies_at_any_step_can_be_removed() {
 /// A maker or remover that is fenced in the middle is as good as dead.
 #[tokio::test]
 async fn a_client_that_is_fenced_at_any_step_leaves_nothing() {
-    for work in [Work::Make, Work::Remove] {
+    for work in [Work::Create, Work::Make, Work::Remove] {
         for step in work.steps() {
             let cluster = Cluster::start();
             let (io, other) = (cluster.client("fenced").await, cluster.client("next").await);
@@ -232,10 +258,37 @@ async fn a_client_that_is_fenced_at_any_step_leaves_nothing() {
             other.rados().blocklist_add(gid, None).await.unwrap();
             held.let_go_of_the_dead().await;
             let result = soon(working).await.unwrap();
-            let is_made = matches!(work, Work::Make) && step.op == "omap_compare";
+            let is_made = !matches!(work, Work::Remove) && step.op == "omap_compare";
             assert_eq!(result.is_ok(), is_made, "{work:?} {step:?}");
             finished_by(Next::RemovesTheSnapshot, &other).await;
         }
+    }
+}
+
+/// I3, I4: whoever flattens next finds it flattened, or flattens it; either way it is independent of its parent.
+#[tokio::test]
+async fn a_flatten_whose_owner_is_fenced_at_any_step_is_finished_by_the_next_owner() {
+    for (number, step) in FLATTENING.into_iter().enumerate() {
+        let cluster = Cluster::start();
+        let (io, other) = (cluster.client("fenced").await, cluster.client("next").await);
+        clone(&other, OBJECTS).await;
+        let image = open(&io, "child").await;
+        let held = cluster.osd().hold(0, step_of("fenced", FaultDirection::Request, step)).await;
+        let flattening = tokio::spawn(async move { image.flatten(CallOptions::default()).await });
+        held.arrived().await;
+        other.rados().blocklist_add(io.rados().gid(), None).await.unwrap();
+        held.let_go_of_the_dead().await;
+        let ended = soon(flattening).await.unwrap();
+        let is_detached = number >= DETACHED;
+        assert!(is_detached || ended.is_err(), "{step:?}");
+        let next = open(&other, "child").await;
+        let again = soon(next.flatten(CallOptions::default())).await;
+        let expected = if is_detached { Err(Errno::EINVAL) } else { Ok(()) };
+        assert_eq!(again.map_err(|error| error.errno()), expected, "{step:?}");
+        remove_snapshot(&other).await.unwrap();
+        assert_eq!(content(&next).await, pattern(OBJECTS), "{step:?}");
+        soon(next.close()).await;
+        assert_nothing_is_left(&other).await;
     }
 }
 
