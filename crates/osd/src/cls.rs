@@ -109,11 +109,6 @@ impl Method {
         Self { name, doors: Doors::Reads(By { protobuf: Some(protobuf), ceph: None }) }
     }
 
-    /// There for gRPC only.
-    const fn protobuf_writes(name: &'static str, protobuf: Writes) -> Self {
-        Self { name, doors: Doors::Writes(By { protobuf: Some(protobuf), ceph: None }) }
-    }
-
     /// There for Ceph's clients only.
     const fn ceph_reads(name: &'static str, ceph: Reads) -> Self {
         Self { name, doors: Doors::Reads(By { protobuf: None, ceph: Some(ceph) }) }

@@ -86,7 +86,7 @@ impl<S: Store> Osd<S> {
         let (namespace, name) = (vector.namespace.clone(), vector.object.clone());
         let id = ObjectId { pool: pool.id, namespace, name };
         let watchers = self.watches.gids(&id);
-        let caller = Caller { gid, address, watchers: &watchers, now, unix_ms };
+        let caller = Caller { gid, address, pools: &self.pools, watchers: &watchers, now, unix_ms };
         let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
         Ok((evaluated, id))
     }

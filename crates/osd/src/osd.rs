@@ -74,7 +74,7 @@ impl<S: Store> Osd<S> {
             Ok(gid) => gid,
             Err(failure) => return self.done(Err(failure)),
         };
-        let address = format!("{peer}/{gid}");
+        let address = format!("{peer}/{}", gid as u32);
         self.sessions.insert(gid, Session::new(self.step.now, name.to_owned(), address.clone()));
         self.plan_end(gid);
         self.step.tell(Event::new(Kind::SessionStarted, gid).detail(name));

@@ -33,7 +33,7 @@ pub struct SessionInfo {
     pub gid: u64,
     /// Given at connect.
     pub name: String,
-    /// "peer address/gid".
+    /// IP:PORT/NONCE; the nonce is what a u32 holds of the gid.
     pub address: String,
     /// It has an op or watch stream open.
     pub is_connected: bool,

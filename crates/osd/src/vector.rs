@@ -9,6 +9,9 @@ mod table;
 pub(crate) mod target;
 mod terms;
 
+use std::collections::BTreeMap;
+
+use ceph_wire::{AddrKind, EntityAddr};
 use errno::Errno;
 use store::{Store, Transaction};
 
@@ -32,14 +35,24 @@ use target::Target;
 pub struct Caller<'a> {
     /// The client instance; 0 = nobody in particular, may not take locks.
     pub gid: u64,
-    /// "peer address/gid".
+    /// IP:PORT/NONCE.
     pub address: &'a str,
     /// Who watches the object, by global id.
     pub watchers: &'a [u64],
+    /// By name, for references that are stored by number.
+    pub pools: &'a BTreeMap<String, PoolInfo>,
     /// For locks that expire.
     pub now: Millis,
     /// Wall clock of the step in milliseconds of Unix time, for what is stamped with it.
     pub unix_ms: u64,
+}
+
+impl Caller<'_> {
+    /// Where he is, as Ceph knows instances; without a socket where the connection has none.
+    pub(crate) fn entity(&self) -> EntityAddr {
+        let nowhere = EntityAddr { kind: AddrKind::Any, nonce: self.gid as u32, socket: None };
+        self.address.parse().unwrap_or(nowhere)
+    }
 }
 
 /// A vector that succeeded.

@@ -30,6 +30,7 @@ fn what_one_dialect_stores_the_other_reads() {
 #[test]
 fn a_method_has_a_door_for_each_dialect_that_it_is_called_in() {
     let mut world = World::new();
+    world.must("h", [Op::Create { exclusive: true }]);
     assert_eq!(
         world.ceph_call(1, "h", "rbd.get_all_features", Bytes::new()),
         Ok(ceph_wire::to_bytes(&0xfff_u64))

@@ -15,8 +15,3 @@ pub(super) fn decode<M: Message + Default>(input: &Bytes) -> Outcome<M> {
 pub(super) fn reply(message: &impl Message) -> Outcome<Bytes> {
     Ok(message.encode_to_vec().into())
 }
-
-/// What a class itself has stored; EIO if somebody else wrote over it.
-pub(super) fn stored<M: Message + Default>(what: &str, value: &Bytes) -> Outcome<M> {
-    M::decode(value.clone()).or_else(|error| refuse(Errno::EIO, format!("{what} does not decode: {error}")))
-}

@@ -13,6 +13,8 @@ fn call(world: &mut World, method: &str, input: &'static str) -> Result<Bytes, E
 #[test]
 fn hello_is_said_to_the_world_or_to_somebody() {
     let mut world = World::new();
+    assert_eq!(call(&mut world, "say_hello", ""), Err(Errno::ENOENT), "nobody is there to say it");
+    world.must(OBJECT, [Op::Create { exclusive: true }]);
     assert_eq!(call(&mut world, "say_hello", "").as_deref(), Ok(&b"Hello, world!"[..]));
     assert_eq!(call(&mut world, "say_hello", "you").as_deref(), Ok(&b"Hello, you!"[..]));
     assert_eq!(world.ceph_call(7, OBJECT, "hello.say_hello", vec![b'x'; 101].into()), Err(Errno::EINVAL));

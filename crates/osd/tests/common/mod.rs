@@ -15,6 +15,8 @@ pub(crate) const STARTED_UNIX_MS: u64 = 1_800_000_000_000;
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) pool: PoolInfo,
+    /// Other pools, which images may refer to.
+    pub(crate) others: Vec<PoolInfo>,
     pub(crate) limits: Limits,
     /// Under which writes are made.
     pub(crate) context: SnapContext,
@@ -30,6 +32,7 @@ impl World {
         Self {
             store: MemoryStore::new(),
             pool: PoolInfo::new(PoolId(1), "rbd"),
+            others: Vec::new(),
             limits: Limits::default(),
             context: SnapContext::default(),
             terms: Terms::default(),
@@ -47,7 +50,9 @@ impl World {
     pub(crate) fn reply(&mut self, gid: u64, vector: &Vector) -> Result<Evaluated, Refused> {
         let unix_ms = STARTED_UNIX_MS + self.now.0;
         let (address, watchers) = ("127.0.0.1:1/1", &self.watchers[..]);
-        let caller = Caller { gid, address, watchers, now: self.now, unix_ms };
+        let pools =
+            self.others.iter().chain([&self.pool]).map(|pool| (pool.name.clone(), pool.clone())).collect();
+        let caller = Caller { gid, address, pools: &pools, watchers, now: self.now, unix_ms };
         let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
         if let Some(transaction) = &evaluated.transaction {
             self.store.submit(transaction.clone()).expect("memory does not fail");
@@ -92,7 +97,7 @@ impl World {
         Ok(O::decode(exec_output(&evaluated)).expect("a class answers with its message"))
     }
 
-    /// A class call by client `gid` in Ceph's encoding.
+    /// A class call by client `gid` in Ceph's encoding, by Ceph's rules.
     pub(crate) fn ceph_call(
         &mut self,
         gid: u64,
@@ -100,7 +105,7 @@ impl World {
         method: &str,
         input: Bytes,
     ) -> Result<Bytes, Errno> {
-        let vector = self.vector(object, [ceph_exec(method, input)]);
+        let vector = Vector { terms: Terms::ceph(), ..self.vector(object, [ceph_exec(method, input)]) };
         self.run(gid, &vector).map(|evaluated| exec_output(&evaluated)).map_err(|error| error.errno)
     }
 
@@ -167,10 +172,12 @@ pub(crate) fn ceph_exec(method: &str, input: Bytes) -> Op {
 
 /// What the only op of a vector, a class call, has answered.
 pub(crate) fn exec_output(evaluated: &Evaluated) -> Bytes {
-    let [OpResult { output: Output::Exec { output }, .. }] = evaluated.results.as_slice() else {
-        panic!("not a class call's result")
-    };
-    output.clone()
+    match evaluated.results.as_slice() {
+        [OpResult { output: Output::Exec { output }, .. }] => output.clone(),
+        // Ceph's clients are told nothing of a change.
+        [OpResult { output: Output::Done, .. }] => Bytes::new(),
+        results => panic!("not a class call's result: {results:?}"),
+    }
 }
 
 pub(crate) fn bytes(output: &Output) -> Vec<u8> {

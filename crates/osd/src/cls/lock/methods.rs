@@ -1,178 +1,169 @@
-//! The methods.
+//! The rules.
 
-use bytes::Bytes;
+use ceph_wire::cls::{AssertLocked, Lock, LockInfo, LockKind, LockerId, LockerInfo, SetCookie, lock_flag};
+use ceph_wire::{AddrKind, EntityAddr, Utime};
 use errno::Errno;
-use proto::cls::lock::v1::{
-    AssertLocked, BreakLock, GetInfo, GetInfoReply, ListLocksReply, Lock, LockType, Locker, SetCookie, Unlock,
-};
 
-use super::state::{Holder, LockState, PREFIX};
-use crate::cls::done;
-use crate::cls::protobuf::{decode, reply};
+use super::state::{PREFIX, Store, load, locker, store};
+use crate::cls::ceph;
 use crate::error::{Outcome, refuse};
-use crate::time::Millis;
 use crate::vector::target::Target;
 use crate::vector::{Caller, Fact};
 
-pub(super) fn lock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let request: Lock = decode(input)?;
+pub(super) fn lock(target: &mut Target<'_>, caller: &Caller<'_>, request: Lock) -> Outcome<()> {
     identify(caller)?;
-    if valid_type(request.r#type).is_none() || (request.may_renew && request.must_renew) {
+    let both = lock_flag::MAY_RENEW | lock_flag::MUST_RENEW;
+    if request.kind == LockKind::None || request.flags & both == both {
         return refuse(Errno::EINVAL, "a lock needs a type, and at most one of may_renew and must_renew");
     }
-    let mut state = LockState::load(target, &request.name, caller.now)?;
-    admit(&mut state, caller.gid, &request)?;
+    let mut lock = load(target, caller, &request.name)?;
+    let id = locker(caller.gid, &request.cookie);
+    admit(&mut lock, &id, &request)?;
     let holders_max = target.limits().holders_per_lock_max;
-    if state.holders.len() >= holders_max as usize {
+    if lock.lockers.len() >= holders_max as usize {
         let rule = format!("lock {:?} has holders_per_lock_max = {holders_max} holders", request.name);
         return refuse(Errno::EDQUOT, rule);
     }
-    state.r#type = request.r#type;
-    state.tag = request.tag;
-    state.holders.push(Holder {
-        gid: caller.gid,
-        cookie: request.cookie.clone(),
-        address: caller.address.to_owned(),
-        description: request.description,
-        expires_at_ms: (request.duration_ms > 0).then(|| caller.now.0.saturating_add(request.duration_ms)),
-    });
-    state.store(target, &request.name)?;
+    lock.kind = request.kind;
+    lock.tag = request.tag;
+    let expiration = expiration(caller, request.duration);
+    let address = EntityAddr { kind: AddrKind::Legacy, ..caller.entity() };
+    lock.lockers.insert(id, LockerInfo { expiration, address, description: request.description });
+    store(target, &request.name, &lock)?;
     target.tell(Fact::LockTaken { name: request.name, cookie: request.cookie });
-    done(Ok(()))
+    Ok(())
+}
+
+/// 0 = never.
+fn expiration(caller: &Caller<'_>, duration: Utime) -> Utime {
+    if duration == Utime::default() {
+        return duration;
+    }
+    Utime::from_millis(caller.unix_ms.saturating_add(duration.as_millis().max(1)))
 }
 
 /// The check order of cls_lock: tag, own entry, others. A renewed entry is taken out, to be put in again.
-fn admit(state: &mut LockState, gid: u64, request: &Lock) -> Outcome<()> {
-    let Lock { name, cookie, tag, .. } = request;
-    if !state.holders.is_empty() && state.tag != *tag {
-        return refuse(Errno::EBUSY, format!("lock {name:?} is held with tag {:?}, not {tag:?}", state.tag));
+fn admit(lock: &mut LockInfo, id: &LockerId, request: &Lock) -> Outcome<()> {
+    let Lock { name, tag, flags, .. } = request;
+    let (must_renew, renews) = (flags & lock_flag::MUST_RENEW != 0, *flags != 0);
+    if !lock.lockers.is_empty() && lock.tag != *tag {
+        return refuse(Errno::EBUSY, format!("lock {name:?} is held with tag {:?}, not {tag:?}", lock.tag));
     }
-    match state.position(gid, cookie) {
-        Some(mine) if request.may_renew || request.must_renew => drop(state.holders.remove(mine)),
-        Some(_) => {
-            return refuse(Errno::EEXIST, format!("lock {name:?} is held by client {gid} cookie {cookie:?}"));
-        }
-        None if request.must_renew => {
-            return refuse(
-                Errno::ENOENT,
-                format!("client {gid} cookie {cookie:?} holds no lock {name:?} to renew"),
-            );
-        }
-        None => {}
+    if lock.lockers.contains_key(id) && !renews {
+        return refuse(Errno::EEXIST, format!("lock {name:?} is held by {}", shown(id)));
     }
-    let is_shared = request.r#type == state.r#type && request.r#type() == LockType::Shared;
-    match state.holders.first() {
-        Some(Holder { gid, cookie, .. }) if !is_shared => {
-            refuse(Errno::EBUSY, format!("lock {name:?} is held by client {gid} cookie {cookie:?}"))
+    if lock.lockers.remove(id).is_none() && must_renew {
+        return refuse(Errno::ENOENT, format!("{} holds no lock {name:?} to renew", shown(id)));
+    }
+    let is_shared = request.kind == lock.kind && request.kind == LockKind::Shared;
+    match lock.lockers.keys().next() {
+        Some(holder) if !is_shared => {
+            refuse(Errno::EBUSY, format!("lock {name:?} is held by {}", shown(holder)))
         }
         _ => Ok(()),
     }
 }
 
-pub(super) fn unlock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let Unlock { name, cookie } = decode(input)?;
+pub(super) fn unlock(
+    target: &mut Target<'_>,
+    caller: &Caller<'_>,
+    name: &str,
+    cookie: &str,
+    store: Store,
+) -> Outcome<()> {
     identify(caller)?;
-    remove_holder(target, caller.now, &name, caller.gid, &cookie)?;
-    target.tell(Fact::LockReleased { name, cookie });
-    done(Ok(()))
+    remove(target, caller, name, &locker(caller.gid, cookie), store)?;
+    target.tell(Fact::LockReleased { name: name.to_owned(), cookie: cookie.to_owned() });
+    Ok(())
 }
 
-pub(super) fn break_lock(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let BreakLock { name, gid, cookie } = decode(input)?;
-    remove_holder(target, caller.now, &name, gid, &cookie)?;
-    target.tell(Fact::LockBroken { name, gid, cookie });
-    done(Ok(()))
+pub(super) fn break_lock(
+    target: &mut Target<'_>,
+    caller: &Caller<'_>,
+    name: &str,
+    holder: &LockerId,
+    store: Store,
+) -> Outcome<()> {
+    remove(target, caller, name, holder, store)?;
+    let (gid, cookie) = (holder.name.number as u64, holder.cookie.clone());
+    target.tell(Fact::LockBroken { name: name.to_owned(), gid, cookie });
+    Ok(())
 }
 
-fn remove_holder(target: &mut Target<'_>, now: Millis, name: &str, gid: u64, cookie: &str) -> Outcome<()> {
-    let mut state = LockState::load(target, name, now)?;
-    let Some(holder) = state.position(gid, cookie) else {
-        return refuse(Errno::ENOENT, format!("client {gid} cookie {cookie:?} does not hold lock {name:?}"));
-    };
-    state.holders.remove(holder);
-    state.store(target, name)
-}
-
-pub(super) fn set_cookie(target: &mut Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let SetCookie { name, r#type, cookie, tag, new_cookie } = decode(input)?;
-    target.stat()?;
-    let mut state = LockState::load(target, &name, caller.now)?;
-    let holder = held(&state, caller, &name, r#type, &tag, &cookie)?;
-    if state.position(caller.gid, &new_cookie).is_some() {
-        let gid = caller.gid;
-        return refuse(
-            Errno::EBUSY,
-            format!("client {gid} holds lock {name:?} with cookie {new_cookie:?} already"),
-        );
+/// ENOENT unless he holds it.
+fn remove(
+    target: &mut Target<'_>,
+    caller: &Caller<'_>,
+    name: &str,
+    holder: &LockerId,
+    store: Store,
+) -> Outcome<()> {
+    let mut lock = load(target, caller, name)?;
+    match lock.lockers.remove(holder) {
+        Some(_) => store(target, name, &lock),
+        None => refuse(Errno::ENOENT, format!("{} does not hold lock {name:?}", shown(holder))),
     }
-    state.holders[holder].cookie.clone_from(&new_cookie);
-    state.store(target, &name)?;
-    target.tell(Fact::LockCookieChanged { name, old: cookie, new: new_cookie });
-    done(Ok(()))
 }
 
-pub(super) fn assert_locked(target: &Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let AssertLocked { name, r#type, cookie, tag } = decode(input)?;
+pub(super) fn set_cookie(target: &mut Target<'_>, caller: &Caller<'_>, request: SetCookie) -> Outcome<()> {
+    let SetCookie { name, kind, cookie, tag, new_cookie } = request;
     target.stat()?;
-    let state = LockState::load(target, &name, caller.now)?;
-    held(&state, caller, &name, r#type, &tag, &cookie)?;
-    done(Ok(()))
+    let mut lock = load(target, caller, &name)?;
+    let held = held(&lock, caller, &AssertLocked { name: name.clone(), kind, cookie: cookie.clone(), tag })?;
+    let wanted = locker(caller.gid, &new_cookie);
+    if lock.lockers.contains_key(&wanted) {
+        return refuse(Errno::EBUSY, format!("{} holds lock {name:?} already", shown(&wanted)));
+    }
+    if let Some(info) = lock.lockers.remove(&held) {
+        lock.lockers.insert(wanted, info);
+    }
+    store(target, &name, &lock)?;
+    target.tell(Fact::LockCookieChanged { name, old: cookie, new: new_cookie });
+    Ok(())
+}
+
+pub(super) fn assert_locked(target: &Target<'_>, caller: &Caller<'_>, wanted: &AssertLocked) -> Outcome<()> {
+    target.stat()?;
+    held(&load(target, caller, &wanted.name)?, caller, wanted).map(drop)
 }
 
 /// The caller's place among the holders; EBUSY unless he holds exactly this.
-fn held(
-    state: &LockState,
-    caller: &Caller<'_>,
-    name: &str,
-    r#type: i32,
-    tag: &str,
-    cookie: &str,
-) -> Outcome<usize> {
+fn held(lock: &LockInfo, caller: &Caller<'_>, wanted: &AssertLocked) -> Outcome<LockerId> {
+    let AssertLocked { name, kind, cookie, tag } = wanted;
     identify(caller)?;
-    let Some(wanted) = valid_type(r#type) else {
-        return refuse(Errno::EINVAL, format!("{type} is no lock type"));
-    };
-    let gid = caller.gid;
-    if state.holders.is_empty() {
+    if *kind == LockKind::None {
+        return refuse(Errno::EINVAL, "a lock is not held as one that nobody holds");
+    }
+    if lock.lockers.is_empty() {
         return refuse(Errno::EBUSY, format!("nobody holds lock {name:?}"));
     }
-    if state.r#type() != wanted || state.tag != tag {
-        return refuse(
-            Errno::EBUSY,
-            format!("lock {name:?} is held with another type, or with tag {:?}", state.tag),
-        );
+    if lock.kind != *kind || lock.tag != *tag {
+        let rule = format!("lock {name:?} is held with another type, or with tag {:?}", lock.tag);
+        return refuse(Errno::EBUSY, rule);
     }
-    match state.position(gid, cookie) {
-        Some(position) => Ok(position),
-        None => refuse(Errno::EBUSY, format!("client {gid} cookie {cookie:?} does not hold lock {name:?}")),
+    let id = locker(caller.gid, cookie);
+    if !lock.lockers.contains_key(&id) {
+        return refuse(Errno::EBUSY, format!("{} does not hold lock {name:?}", shown(&id)));
     }
+    Ok(id)
 }
 
-pub(super) fn get_info(target: &Target<'_>, caller: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let GetInfo { name } = decode(input)?;
+pub(super) fn get_info(target: &Target<'_>, caller: &Caller<'_>, name: &str) -> Outcome<LockInfo> {
     target.stat()?;
-    let state = LockState::load(target, &name, caller.now)?;
-    let mut lockers: Vec<Locker> = state.holders.iter().map(|holder| locker(holder, caller.now)).collect();
-    lockers.sort_by(|left, right| (left.gid, &left.cookie).cmp(&(right.gid, &right.cookie)));
-    reply(&GetInfoReply { lockers, r#type: state.r#type, tag: state.tag })
+    load(target, caller, name)
 }
 
-fn locker(holder: &Holder, now: Millis) -> Locker {
-    let Holder { gid, cookie, address, description, expires_at_ms } = holder.clone();
-    Locker {
-        gid,
-        cookie,
-        address,
-        description,
-        expires_in_ms: expires_at_ms.map(|at| at.saturating_sub(now.0)),
-    }
-}
-
-pub(super) fn list_locks(target: &Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> {
+/// Names of all locks, those without holders too; whether somebody holds it stands beside each.
+pub(super) fn list(target: &Target<'_>) -> Outcome<Vec<(String, bool)>> {
     target.stat()?;
-    let xattrs = target.xattrs()?;
-    let names = xattrs.keys().filter_map(|key| key.strip_prefix(PREFIX.as_bytes()));
-    reply(&ListLocksReply { names: names.map(|name| String::from_utf8_lossy(name).into_owned()).collect() })
+    let mut locks = Vec::new();
+    for (key, value) in target.xattrs()? {
+        let Some(name) = key.strip_prefix(PREFIX.as_bytes()) else { continue };
+        let name = String::from_utf8_lossy(name).into_owned();
+        let lock: LockInfo = ceph::stored(&name, &value)?;
+        locks.push((name, !lock.lockers.is_empty()));
+    }
+    Ok(locks)
 }
 
 /// EINVAL for a caller without a session: nobody could ever be asked to give the lock up.
@@ -183,6 +174,6 @@ fn identify(caller: &Caller<'_>) -> Outcome<()> {
     Ok(())
 }
 
-fn valid_type(number: i32) -> Option<LockType> {
-    LockType::try_from(number).ok().filter(|&found| found != LockType::None)
+fn shown(id: &LockerId) -> String {
+    format!("client {} cookie {:?}", id.name.number, id.cookie)
 }

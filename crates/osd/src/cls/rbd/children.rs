@@ -1,91 +1,136 @@
 //! The clones of an image's snapshots (clone v2), kept in the parent's header.
 
-use bytes::Bytes;
-use errno::Errno;
-use prost::Message;
-use proto::cls::rbd::v1::{Child, ChildrenList, ChildrenListReply, Snapshot};
+use std::collections::BTreeSet;
 
-use super::record::{self, feature};
-use super::snapshots;
-use crate::cls::done;
-use crate::cls::protobuf::{decode, reply, stored};
+use ceph_wire::NOSNAP;
+use ceph_wire::cls::{ChildImageSpec, SnapshotRecord};
+use errno::Errno;
+use proto::cls::rbd::v1::{Child, ChildrenList, ChildrenListReply};
+
+use super::{features, pools, record, snapshots};
+use crate::cls::{Method, ceph, done, protobuf};
 use crate::error::{Outcome, refuse};
 use crate::vector::Caller;
 use crate::vector::target::Target;
 
-pub(super) fn attach(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let (child, snapshot, mut children) = load(target, input)?;
-    if snapshots::is_in_trash(&snapshot) {
-        return refuse(Errno::ENOENT, format!("snapshot {} is in the trash", snapshot.id));
-    }
-    if children.contains(&child) {
-        return refuse(Errno::EEXIST, format!("{}/{} is a child already", child.pool, child.image_id));
-    }
-    children.push(child);
-    store(target, snapshot, children)
-}
+pub(super) const METHODS: &[Method] = &[
+    Method::writes(
+        "child_attach",
+        |target, caller, input| {
+            let (snap_id, child) = child_of(target, caller, protobuf::decode(input)?)?;
+            done(attach(target, snap_id, child))
+        },
+        |target, _, input| {
+            let (snap_id, child) = ceph::decode(input)?;
+            record::check_image(target)?;
+            done(attach(target, snap_id, child))
+        },
+    ),
+    Method::writes(
+        "child_detach",
+        |target, caller, input| {
+            let (snap_id, child) = child_of(target, caller, protobuf::decode(input)?)?;
+            let snapshot = detach(target, snap_id, &child)?;
+            // gRPC's clients leave it to the class, Ceph's remove the snapshot by themselves.
+            let is_unused = snapshot.child_count == 0 && snapshots::is_in_trash(&snapshot);
+            done(if is_unused { snapshots::reclaim(target, caller, snap_id) } else { Ok(()) })
+        },
+        |target, _, input| {
+            let (snap_id, child): (u64, ChildImageSpec) = ceph::decode(input)?;
+            record::check_image(target)?;
+            done(detach(target, snap_id, &child).map(drop))
+        },
+    ),
+    Method::reads(
+        "children_list",
+        |target, caller, input| {
+            let ChildrenList { snap_id } = protobuf::decode(input)?;
+            record::check_image(target)?;
+            record::snapshot(target, snap_id)?;
+            let children = record::children(target, snap_id)?.unwrap_or_default();
+            protobuf::reply(&ChildrenListReply { children: messages(caller, snap_id, children)? })
+        },
+        |target, _, input| {
+            let snap_id = ceph::decode(input)?;
+            record::check_image(target)?;
+            record::snapshot(target, snap_id)?;
+            match record::children(target, snap_id)? {
+                Some(children) => ceph::reply(&children),
+                None => refuse(Errno::ENOENT, format!("snapshot {snap_id} has no children")),
+            }
+        },
+    ),
+];
 
-pub(super) fn detach(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let (child, snapshot, mut children) = load(target, input)?;
-    if !children.contains(&child) {
-        return refuse(Errno::ENOENT, format!("{}/{} is not a child", child.pool, child.image_id));
-    }
-    children.retain(|other| *other != child);
-    store(target, snapshot, children)
-}
-
-pub(super) fn list(target: &Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
-    let ChildrenList { snap_id } = decode(input)?;
+fn child_of(target: &Target<'_>, caller: &Caller<'_>, child: Child) -> Outcome<(u64, ChildImageSpec)> {
     record::check_image(target)?;
-    record::snapshot(target, snap_id)?;
-    reply(&ChildrenListReply { children: children_of(target, snap_id)? })
-}
-
-fn load(target: &Target<'_>, input: &Bytes) -> Outcome<(Child, Snapshot, Vec<Child>)> {
-    let child: Child = decode(input)?;
-    record::check_image(target)?;
-    if child.pool.is_empty() || child.image_id.is_empty() {
+    let Child { snap_id, pool, image_id } = child;
+    if pool.is_empty() || image_id.is_empty() {
         return refuse(Errno::EINVAL, "a child is named by pool and image id");
     }
-    let snapshot = record::snapshot(target, child.snap_id)?;
-    let children = children_of(target, child.snap_id)?;
-    Ok((child, snapshot, children))
+    let pool = pools::number(caller, &pool)?;
+    Ok((snap_id, ChildImageSpec { pool, image_id, namespace: String::new() }))
 }
 
-/// Keeps the set, the snapshot's count and the image's op feature in step. The last child takes a snapshot in the trash along.
-fn store(target: &mut Target<'_>, mut snapshot: Snapshot, mut children: Vec<Child>) -> Outcome<Bytes> {
-    let key = key(snapshot.id);
-    snapshot.child_count = children.len() as u32;
-    record::set_snapshot(target, &snapshot)?;
-    children.sort_by(|left, right| (&left.pool, &left.image_id).cmp(&(&right.pool, &right.image_id)));
-    if children.is_empty() {
-        record::unset(target, &key)?;
-    } else {
-        record::set(target, key, ChildrenListReply { children }.encode_to_vec())?;
+/// As gRPC's clients are told of them.
+fn messages(caller: &Caller<'_>, snap_id: u64, children: BTreeSet<ChildImageSpec>) -> Outcome<Vec<Child>> {
+    let message = |child: ChildImageSpec| {
+        let pool = pools::name(caller, child.pool, &child.namespace)?.to_owned();
+        Ok(Child { snap_id, pool, image_id: child.image_id })
+    };
+    let mut messages = children.into_iter().map(message).collect::<Outcome<Vec<Child>>>()?;
+    messages.sort_by(|left, right| (&left.pool, &left.image_id).cmp(&(&right.pool, &right.image_id)));
+    Ok(messages)
+}
+
+fn attach(target: &mut Target<'_>, snap_id: u64, child: ChildImageSpec) -> Outcome<()> {
+    if snap_id == NOSNAP {
+        return refuse(Errno::EINVAL, "HEAD is no snapshot");
     }
-    match snapshot.child_count == 0 && snapshots::is_in_trash(&snapshot) {
-        true => snapshots::reclaim(target, snapshot.id)?,
-        false => set_op_features(target)?,
+    let mut snapshot = record::snapshot(target, snap_id)?;
+    if snapshots::is_in_trash(&snapshot) {
+        return refuse(Errno::ENOENT, format!("snapshot {snap_id} is in the trash"));
     }
-    done(Ok(()))
+    let mut children = record::children(target, snap_id)?.unwrap_or_default();
+    if children.contains(&child) {
+        let rule = format!("image {} of pool {} is a child already", child.image_id, child.pool);
+        return refuse(Errno::EEXIST, rule);
+    }
+    children.insert(child);
+    snapshot.child_count += 1;
+    store(target, &snapshot, &children)?;
+    features::set_op_features(target, features::OP_CLONE_PARENT, features::OP_CLONE_PARENT)
 }
 
-/// Op features say what the snapshots are; the feature "operations" is set while there is one.
-pub(super) fn set_op_features(target: &mut Target<'_>) -> Outcome<()> {
-    let all = record::snapshots(target)?;
-    let flag = |is_set, bit| if is_set { bit } else { 0 };
-    let op_features = flag(all.iter().any(|snapshot| snapshot.child_count > 0), feature::OP_CLONE_PARENT)
-        | flag(all.iter().any(snapshots::is_in_trash), feature::OP_SNAP_TRASH);
-    let features = record::number(target, record::FEATURES)? & !feature::OPERATIONS;
-    record::set_number(target, record::OP_FEATURES, op_features)?;
-    record::set_number(target, record::FEATURES, features | flag(op_features != 0, feature::OPERATIONS))
+/// The snapshot without that child.
+fn detach(target: &mut Target<'_>, snap_id: u64, child: &ChildImageSpec) -> Outcome<SnapshotRecord> {
+    let mut snapshot = record::snapshot(target, snap_id)?;
+    let mut children = record::children(target, snap_id)?.unwrap_or_default();
+    if !children.remove(child) {
+        let rule = format!("image {} of pool {} is not a child", child.image_id, child.pool);
+        return refuse(Errno::ENOENT, rule);
+    }
+    let (count, left) = (snapshot.child_count, children.len());
+    if usize::try_from(count).ok() != Some(left + 1) {
+        return refuse(
+            Errno::EINVAL,
+            format!("snapshot {snap_id} counts {count} children, and has {}", left + 1),
+        );
+    }
+    snapshot.child_count -= 1;
+    store(target, &snapshot, &children)?;
+    let has_children = |other: &SnapshotRecord| other.id != snap_id && other.child_count > 0;
+    if children.is_empty() && !record::snapshots(target)?.iter().any(has_children) {
+        features::set_op_features(target, 0, features::OP_CLONE_PARENT)?;
+    }
+    Ok(snapshot)
 }
 
-fn children_of(target: &Target<'_>, snap_id: u64) -> Outcome<Vec<Child>> {
-    let Some(value) = record::value(target, &key(snap_id))? else { return Ok(Vec::new()) };
-    Ok(stored::<ChildrenListReply>("the set of children", &value)?.children)
-}
-
-fn key(snap_id: u64) -> String {
-    format!("snap_children_{snap_id:016x}")
+fn store(
+    target: &mut Target<'_>,
+    snapshot: &SnapshotRecord,
+    children: &BTreeSet<ChildImageSpec>,
+) -> Outcome<()> {
+    record::set_snapshot(target, snapshot)?;
+    record::set_children(target, snapshot.id, children)
 }

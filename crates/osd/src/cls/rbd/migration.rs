@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ceph_wire::cls::{MigrationHeaderKind, MigrationSpec, MigrationState, OldHeader};
 use errno::Errno;
 
-use super::{entries, record, settings};
+use super::{entries, features, record};
 use crate::cls::ceph::{decode, reply};
 use crate::cls::{Method, done};
 use crate::error::{Outcome, refuse};
@@ -57,8 +57,8 @@ fn set(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes>
             return refuse(Errno::EINVAL, "an image of format 1 is no destination");
         }
         Header::Old(false) => target.write(0, Bytes::from_static(OldHeader::TEXT_MIGRATING))?,
-        Header::New(features) if features & settings::MIGRATING == 0 => {
-            entries::set(target, record::FEATURES, &(features | settings::MIGRATING))?;
+        Header::New(present) if present & features::MIGRATING == 0 => {
+            entries::set(target, record::FEATURES, &(present | features::MIGRATING))?;
         }
         Header::New(_) if is_source => return refuse(Errno::EEXIST, "the image is being migrated"),
         Header::New(_) => {}
@@ -70,7 +70,7 @@ fn set(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes>
 fn spec(target: &Target<'_>) -> Outcome<MigrationSpec> {
     match header(target)? {
         Header::Old(true) => entries::get(target, KEY),
-        Header::New(features) if features & settings::MIGRATING != 0 => entries::get(target, KEY),
+        Header::New(present) if present & features::MIGRATING != 0 => entries::get(target, KEY),
         Header::Old(_) | Header::New(_) => refuse(Errno::EINVAL, "the image is not being migrated"),
     }
 }
@@ -90,8 +90,8 @@ fn remove(target: &mut Target<'_>, _: &Caller<'_>, _: &Bytes) -> Outcome<Bytes> 
     match header(target)? {
         Header::Old(false) => return refuse(Errno::EINVAL, "the image is not being migrated"),
         Header::Old(true) => target.write(0, Bytes::from_static(OldHeader::TEXT))?,
-        Header::New(features) if features & settings::MIGRATING != 0 => {
-            entries::set(target, record::FEATURES, &(features & !settings::MIGRATING))?;
+        Header::New(present) if present & features::MIGRATING != 0 => {
+            entries::set(target, record::FEATURES, &(present & !features::MIGRATING))?;
         }
         Header::New(_) => {}
     }

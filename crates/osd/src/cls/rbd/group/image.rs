@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ceph_wire::cls::GroupSpec;
 use errno::Errno;
 
-use super::super::{entries, record, settings};
+use super::super::{entries, features, record};
 use crate::cls::ceph::{decode, reply};
 use crate::cls::{Method, done};
 use crate::error::{Outcome, refuse};
@@ -33,7 +33,7 @@ fn add(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes>
         Some(found) => return refuse(Errno::EEXIST, format!("the image is in group {:?}", found.group_id)),
         None => {}
     }
-    settings::set_op_features(target, settings::OP_GROUP, settings::OP_GROUP)?;
+    features::set_op_features(target, features::OP_GROUP, features::OP_GROUP)?;
     done(entries::set(target, KEY, &group))
 }
 
@@ -46,5 +46,5 @@ fn remove(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Byt
         return refuse(Errno::EBADF, format!("the image is in group {:?}", found.group_id));
     }
     entries::remove(target, KEY)?;
-    done(settings::set_op_features(target, 0, settings::OP_GROUP))
+    done(features::set_op_features(target, 0, features::OP_GROUP))
 }
