@@ -70,7 +70,7 @@ pub struct LockOwner {
     pub gid: u64,
     /// `auto HANDLE` (of its watch), or that of a manual lock.
     pub cookie: String,
-    /// "peer address/nonce" when it took the lock.
+    /// IP:PORT/NONCE when it took the lock.
     pub address: String,
     /// "internal", or that of a manual lock.
     pub tag: String,

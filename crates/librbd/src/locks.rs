@@ -40,7 +40,7 @@ pub struct Locker {
     pub gid: u64,
     /// Chosen by the client; "auto HANDLE" of the automatic lock.
     pub cookie: String,
-    /// "peer address/nonce" when it took the lock.
+    /// IP:PORT/NONCE when it took the lock.
     pub address: String,
 }
 

@@ -68,6 +68,8 @@ pub enum Event {
     Message(Message),
     /// The client asked whether anybody lives; [`Connection::alive`] says so.
     Asked(Utime),
+    /// The client lives: it has answered [`Connection::ask`].
+    Lives,
 }
 
 /// The server's end of one connection.
@@ -85,7 +87,8 @@ pub enum Event {
 /// | Ident   | CLIENT_IDENT                  | Open    | SERVER_IDENT; Open                              |
 /// | Open    | MESSAGE                       | Open    | Message                                         |
 /// | Open    | KEEPALIVE2                    | Open    | Asked                                           |
-/// | Open    | KEEPALIVE2_ACK, ACK           | Open    |                                                 |
+/// | Open    | KEEPALIVE2_ACK                | Open    | Lives                                           |
+/// | Open    | ACK                           | Open    |                                                 |
 /// | any     | anything else                 | broken  |                                                 |
 ///
 /// Nothing is replayed after a lost connection: whoever comes again begins from the start.
@@ -234,7 +237,8 @@ impl Connection {
             (State::Ident, Some(Tag::ClientIdent)) => self.take_ident(&frame.read()?).map(Some),
             (State::Open, Some(Tag::Message)) => message(frame).map(|message| Some(Event::Message(message))),
             (State::Open, Some(Tag::Keepalive2)) => Ok(Some(Event::Asked(frame.read()?))),
-            (State::Open, Some(Tag::Keepalive2Ack | Tag::Ack)) => Ok(None),
+            (State::Open, Some(Tag::Keepalive2Ack)) => Ok(Some(Event::Lives)),
+            (State::Open, Some(Tag::Ack)) => Ok(None),
             (state, _) => Err(Broken::Unexpected { tag: frame.tag, state: state.name() }),
         }
     }
@@ -300,6 +304,11 @@ impl Connection {
     /// Asks the client whether it lives.
     pub fn ask(&mut self, now: Utime) {
         self.frame(Tag::Keepalive2, &now);
+    }
+
+    /// Bytes that [`Connection::take_output`] would give.
+    pub fn output_bytes(&self) -> usize {
+        self.out.written().len()
     }
 
     /// Everything that is to be sent since the last call.

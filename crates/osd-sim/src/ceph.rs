@@ -9,6 +9,9 @@ mod config;
 mod connection;
 mod daemons;
 mod door;
+mod osd_client;
+mod reply;
+mod request;
 
 pub(crate) use ask::conf_of;
 pub use config::{CephAddresses, CephConfig, CephLimits};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clock::Clock;
 use errno::Errno;
 use osd::faults::Faults;
-use osd::{Effect, Event, Millis, NotifyReply, OpError, Osd, StreamId, WatchEvent};
+use osd::{Effect, Entity, Event, Millis, NotifyReply, OpError, Osd, StreamId, WatchEvent};
 use store::{MemoryStore, Seq, Store};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::sleep;
@@ -219,6 +219,22 @@ impl Daemon {
                     outlet.refuse(refusal);
                     None
                 }
+            },
+        )
+    }
+
+    /// A client of Ceph's has a connection: its watch stream, as [`Daemon::hello`] opens one.
+    pub(crate) fn entity_connected(
+        &self,
+        entity: Entity<'_>,
+        outlet: OutletEnd,
+    ) -> Result<StreamId, OpError> {
+        self.step_and(
+            |osd, now| osd.entity_connected(now, entity),
+            |state, reply| {
+                let stream = reply?;
+                state.outlets.insert(stream, outlet.0);
+                Ok(stream)
             },
         )
     }

@@ -30,8 +30,10 @@ fn events(inlet: Inlet, guard: DropGuard) -> impl Stream<Item = Result<WatchEven
         if is_over {
             return None;
         }
-        if let Some(event) = inlet.next().await {
-            return Some((Ok(wire::watch_event(event)), (inlet, guard, false)));
+        while let Some(event) = inlet.next().await {
+            if let Some(event) = wire::watch_event(event) {
+                return Some((Ok(event), (inlet, guard, false)));
+            }
         }
         let reason = inlet.cut.get()?.clone();
         Some((Err(reason), (inlet, guard, true)))

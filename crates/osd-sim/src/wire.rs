@@ -85,7 +85,9 @@ pub fn reply_bytes(reply: &osd::Reply) -> usize {
                 | Output::Stat { .. }
                 | Output::Keys { .. }
                 | Output::Header { .. }
-                | Output::Checksums { .. } => 0,
+                | Output::Checksums { .. }
+                | Output::Watchers { .. }
+                | Output::Notified { .. } => 0,
                 Output::Read { length, .. } => *length,
                 Output::SparseRead { data } => data.allocated() + SMALL * data.runs() as u64,
                 Output::Xattrs { entries } | Output::Omap { entries, .. } => of_entries(entries),
@@ -118,6 +120,8 @@ pub fn reply(tid: u64, reply: osd::Reply) -> wire::OperateReply {
 fn result(result: OpResult) -> wire::OpResult {
     use wire::op_result::Result as W;
     let result = match result.output {
+        // Of ops that clients of this door have calls for.
+        Output::Watchers { .. } | Output::Notified { .. } => W::Done(wire::Done {}),
         Output::Done => W::Done(wire::Done {}),
         Output::Read { data, offset, length } => {
             W::Read(wire::ReadResult { data: data.to_bytes(offset, length) })
@@ -192,8 +196,8 @@ pub fn watch_request(request: wire::WatchRequest) -> Result<Up, OpError> {
     }))
 }
 
-/// What goes down a watch stream.
-pub fn watch_event(event: WatchEvent) -> wire::WatchEvent {
+/// What goes down a watch stream; `None` for what only clients of Ceph's are sent.
+pub fn watch_event(event: WatchEvent) -> Option<wire::WatchEvent> {
     use wire::watch_event::Event as W;
     let event = match event {
         WatchEvent::Result { cookie, error } => {
@@ -201,16 +205,18 @@ pub fn watch_event(event: WatchEvent) -> wire::WatchEvent {
         }
         WatchEvent::Pong { sequence } => W::Pong(wire::Pong { sequence }),
         WatchEvent::Notification(notification) => {
-            let osd::Notification { pool, object, notify_id, cookie, notifier_gid, payload } = notification;
+            let osd::Notification { pool, object, notify_id, cookie, notifier_gid, payload, .. } =
+                notification;
             W::Notify(wire::Notification { pool, object, notify_id, cookie, notifier_gid, payload })
         }
         WatchEvent::Ask => W::Ask(wire::Ask {}),
+        WatchEvent::NotifyDone { .. } => return None,
         WatchEvent::Disconnected { pool, object, cookie, error } => {
             let error = Some(self::error(error));
             W::Disconnected(wire::Disconnected { pool, object, cookie, error })
         }
     };
-    wire::WatchEvent { event: Some(event) }
+    Some(wire::WatchEvent { event: Some(event) })
 }
 
 /// A watch that did not answer in time.

@@ -3,6 +3,7 @@
 use store::Store;
 
 use crate::agenda::Due;
+use crate::blocklist::everybody_at;
 use crate::effect::Effect;
 use crate::event::{Event, Kind};
 use crate::osd::Osd;
@@ -10,8 +11,9 @@ use crate::records::{self, FencedAddress};
 use crate::{Millis, OpError, SessionInfo};
 
 impl<S: Store> Osd<S> {
-    /// Fences whoever has an address, for a while, or moves the end of its entry; when it ends. A live session of that
-    /// address is fenced for good. At the limit of fenced instances the entry that ends first makes room.
+    /// Fences whoever has an address, for a while, or moves the end of its entry; when it ends. Port 0 and nonce 0 stand for
+    /// everybody at an IP. A live session of that address is fenced for good. At the limit of fenced instances the entry that ends
+    /// first makes room.
     ///
     /// EIO, ENOSPC of the store: then nobody is fenced.
     pub fn fence_address(
@@ -27,7 +29,9 @@ impl<S: Store> Osd<S> {
     }
 
     fn list_address(&mut self, address: &str, expires: Millis) -> Result<(), OpError> {
-        let has_address = |session: &SessionInfo| session.address == address;
+        let has_address = |session: &SessionInfo| {
+            session.address == address || everybody_at(&session.address).as_deref() == Some(address)
+        };
         let sessions: Vec<_> = self.sessions().into_iter().filter(has_address).collect();
         let expires_unix_ms = self.unix_ms(expires);
         let entry = records::kept(&FencedAddress { address: address.to_owned(), expires_unix_ms });
@@ -63,9 +67,9 @@ impl<S: Store> Osd<S> {
         self.done(was_there)
     }
 
-    /// Whether an instance of that address is fenced.
+    /// Whether an instance of that address is fenced, alone or with everybody at its IP.
     pub fn is_address_fenced(&self, address: &str) -> bool {
-        self.blocklist.addresses.contains_key(address)
+        self.blocklist.lists(address)
     }
 
     /// Fenced addresses, in order, with the end of their entry.

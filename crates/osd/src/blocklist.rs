@@ -47,8 +47,23 @@ impl Blocklist {
         Some((oldest, self.entries.remove(&oldest)))
     }
 
+    /// Whether an address is listed, or everybody at its IP: by port 0 and nonce 0.
+    pub(crate) fn lists(&self, address: &str) -> bool {
+        if self.addresses.is_empty() {
+            return false;
+        }
+        self.addresses.contains_key(address)
+            || everybody_at(address).is_some_and(|everybody| self.addresses.contains_key(&everybody))
+    }
+
     /// Listed instances with the end of their entry.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, Millis)> {
         self.entries.iter().map(|(&gid, &expires)| (gid, expires))
     }
+}
+
+/// The entry that lists everybody at the IP of an address: port 0 and nonce 0.
+pub(crate) fn everybody_at(address: &str) -> Option<String> {
+    let (ip, _) = address.rsplit_once(':')?;
+    Some(format!("{ip}:0/0"))
 }

@@ -23,7 +23,10 @@ pub struct Config {
     pub sessions_max: usize,
     /// Stored replies of one session, which its watermark has not passed (EAGAIN).
     pub stored_replies_per_session_max: usize,
-    /// Bytes of these replies (EAGAIN).
+    /// Replies of one client of Ceph's that are kept for when it sends again; the oldest go first. Ceph's
+    /// `osd_pg_log_dups_tracked`.
+    pub replays_per_entity_max: usize,
+    /// Bytes of stored replies of one session (EAGAIN; of a client of Ceph's the oldest go first).
     pub stored_reply_bytes_per_session_max: u64,
     /// Bytes of all notifies that wait for acks, with the acks that came: one more notify is refused (EAGAIN), one more ack
     /// counts without its payload.
@@ -52,6 +55,7 @@ impl Default for Config {
             limits: Limits::default(),
             sessions_max: 10_000,
             stored_replies_per_session_max: 100_000,
+            replays_per_entity_max: 3_000,
             stored_reply_bytes_per_session_max: 64 << 20,
             pending_notify_bytes_max: 64 << 20,
             fenced_instances_max: 1_000_000,

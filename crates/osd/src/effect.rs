@@ -45,10 +45,26 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of osd.proto, documented there")]
 pub enum WatchEvent {
-    Result { cookie: u64, error: Option<OpError> },
-    Pong { sequence: u64 },
+    Result {
+        cookie: u64,
+        error: Option<OpError>,
+    },
+    Pong {
+        sequence: u64,
+    },
     Notification(Notification),
-    Disconnected { pool: String, object: String, cookie: u64, error: OpError },
+    /// Only to clients of Ceph's: others are answered where they called.
+    NotifyDone {
+        cookie: u64,
+        notify_id: u64,
+        reply: NotifyReply,
+    },
+    Disconnected {
+        pool: String,
+        object: String,
+        cookie: u64,
+        error: OpError,
+    },
     Ask,
 }
 
@@ -65,6 +81,8 @@ pub struct Notification {
     pub cookie: u64,
     /// Who sent it.
     pub notifier_gid: u64,
+    /// Of the object when it was sent.
+    pub version: u64,
     /// What it says.
     pub payload: Bytes,
 }

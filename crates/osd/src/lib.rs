@@ -6,10 +6,12 @@
 mod addresses;
 mod agenda;
 mod alive;
+mod around;
 mod blocklist;
 mod cls;
 mod config;
 mod effect;
+mod entities;
 mod erasure;
 pub mod error;
 mod event;
@@ -35,8 +37,10 @@ mod watch;
 mod watching;
 
 pub use alive::SilentWatch;
+pub use around::{Around, Deed};
 pub use config::Config;
 pub use effect::{Effect, Notification, WatchEvent};
+pub use entities::Entity;
 pub use error::{OpError, Refused};
 pub use event::{Event, Kind};
 pub use limits::Limits;

@@ -96,6 +96,26 @@ pub(crate) fn check_bytes(what: &str, name: &[u8], bytes_max: usize) -> Outcome<
     refuse(Errno::ENAMETOOLONG, format!("{what} has at most {bytes_max} bytes, unlike {shown}"))
 }
 
+/// E2BIG for more bytes than a payload may have; `what` says of what: "a notify".
+pub(crate) fn check_bytes_max(what: &str, bytes: u64, bytes_max: u64) -> Outcome<()> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    refuse(Errno::E2BIG, format!("{what} of {bytes} bytes is more than payload_bytes_max = {bytes_max}"))
+}
+
+/// EINVAL for a time beyond a limit: what waits for a client must end. `what` says which: "a watch timeout".
+pub(crate) fn check_span(
+    what: &str,
+    Millis(span): Millis,
+    (limit, Millis(max)): (&str, Millis),
+) -> Outcome<()> {
+    if span <= max {
+        return Ok(());
+    }
+    refuse(Errno::EINVAL, format!("{what} of {span} ms is more than {limit} = {max} ms"))
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

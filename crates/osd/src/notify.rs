@@ -8,10 +8,11 @@ use store::ObjectId;
 
 use crate::agenda::Due;
 use crate::effect::{Effect, Notification, Step, WatchEvent};
+use crate::error::{Outcome, refuse};
 use crate::event::Kind;
 use crate::limits::{ACK_BYTES_MAX, ACKS_BYTES_MAX, kept};
 use crate::watch::{Place, StreamId, WatchId, WatchTable, Watched};
-use crate::{Millis, OpError};
+use crate::{Config, Millis};
 
 /// What came of a notify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +31,18 @@ const NOTIFY_BYTES: usize = 256;
 /// What each watch that a notify waits for costs.
 const WAITING_BYTES: usize = 64;
 
+fn waiting_bytes(watches: usize) -> usize {
+    NOTIFY_BYTES + WAITING_BYTES * watches
+}
+
 /// A notify that waits for acks. A watch that is removed meanwhile is in neither list of the reply, unless the notify was
 /// lost on its way.
 #[derive(Debug)]
 pub(crate) struct Notify {
     notifier_gid: u64,
+    answered: Answered,
+    /// Of the object when it began.
+    version: u64,
     pub(crate) payload: Bytes,
     deadline: Millis,
     waiting: BTreeSet<WatchId>,
@@ -61,7 +69,7 @@ impl Notify {
 
     /// What it costs to let it wait.
     fn bytes(&self) -> usize {
-        NOTIFY_BYTES + WAITING_BYTES * self.watches + self.payload.len() + self.ack_bytes
+        waiting_bytes(self.watches) + self.payload.len() + self.ack_bytes
     }
 
     /// Why the payload of an ack does not count; `None` = it does.
@@ -84,10 +92,20 @@ impl Notify {
             notify_id,
             cookie,
             notifier_gid: self.notifier_gid,
+            version: self.version,
             payload: self.payload.clone(),
         };
         step.send(stream, WatchEvent::Notification(notification));
     }
+}
+
+/// Where the answer to a notify goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// To whoever made the call: [`Effect::NotifyDone`].
+    Call,
+    /// Down a stream, while it is there, under the client's name for it.
+    At { stream: StreamId, cookie: u64 },
 }
 
 /// How much may wait for acks.
@@ -98,26 +116,56 @@ pub(crate) struct PendingMax {
     pub(crate) bytes: usize,
 }
 
+impl PendingMax {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            per_object: config.limits.pending_notifies_per_object_max,
+            bytes: config.pending_notify_bytes_max,
+        }
+    }
+}
+
 impl WatchTable {
-    /// Starts a notify to every watch of the object, the notifier's own included. Watches whose last ping is older than
-    /// their timeout have expired before this step. EAGAIN at the limits. The notify's id.
+    /// EAGAIN when no more may wait.
+    pub(crate) fn check_notify(
+        &self,
+        object: &ObjectId,
+        payload_bytes: usize,
+        PendingMax { per_object: pending_max, bytes: bytes_max }: PendingMax,
+    ) -> Outcome<()> {
+        let (pending, watches) = self
+            .objects
+            .get(object)
+            .map_or((0, 0), |watched| (watched.notifies.len(), watched.watches.len()));
+        if pending >= pending_max as usize {
+            let rule =
+                format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
+            return refuse(Errno::EAGAIN, rule);
+        }
+        if self.pending_bytes + waiting_bytes(watches) + payload_bytes > bytes_max {
+            let rule =
+                format!("pending_notify_bytes_max = {bytes_max} bytes of notifies would wait for acks");
+            return refuse(Errno::EAGAIN, rule);
+        }
+        Ok(())
+    }
+
+    /// Starts a notify for which there is room, to every watch of the object, the notifier's own included. Watches whose last
+    /// ping is older than their timeout have expired before this step. The notify's id.
     pub(crate) fn notify(
         &mut self,
         step: &mut Step,
         place: &Place,
-        (notifier_gid, payload, timeout): (u64, Bytes, Millis),
-        PendingMax { per_object: pending_max, bytes: bytes_max }: PendingMax,
-    ) -> Result<u64, OpError> {
+        (notifier_gid, answered): (u64, Answered),
+        (payload, timeout, version): (Bytes, Millis, u64),
+    ) -> u64 {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
-        if watched.notifies.len() >= pending_max as usize {
-            let rule =
-                format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
-            return Err(place.error(Errno::EAGAIN, rule));
-        }
         let deadline = step.now.after(timeout);
         let waiting: BTreeSet<WatchId> = watched.watches.keys().copied().collect();
         let notify = Notify {
             notifier_gid,
+            answered,
+            version,
             payload: kept(payload),
             deadline,
             watches: waiting.len(),
@@ -126,11 +174,6 @@ impl WatchTable {
             replies: BTreeMap::new(),
             ack_bytes: 0,
         };
-        if self.pending_bytes + notify.bytes() > bytes_max {
-            let rule =
-                format!("pending_notify_bytes_max = {bytes_max} bytes of notifies would wait for acks");
-            return Err(place.error(Errno::EAGAIN, rule));
-        }
         self.newest_notify += 1;
         let notify_id = self.newest_notify;
         self.pending_bytes += notify.bytes();
@@ -144,7 +187,7 @@ impl WatchTable {
         watched.notifies.insert(notify_id, notify);
         step.agenda.add(deadline, due(&place.id, notify_id));
         self.finish_if_answered(step, &place.id, notify_id);
-        Ok(notify_id)
+        notify_id
     }
 
     /// Counts the first ack of a watch; late and repeated ones are ignored. One above a limit counts without payload.
@@ -210,7 +253,7 @@ impl WatchTable {
         let Some(notify) = watched.notifies.remove(&notify_id) else { return };
         step.agenda.remove(notify.deadline, due(object, notify_id));
         self.pending_bytes -= notify.bytes();
-        let Notify { notifier_gid, waiting, unheard, replies, .. } = notify;
+        let Notify { notifier_gid, answered, waiting, unheard, replies, .. } = notify;
         let missed: Vec<WatchId> = waiting.union(&unheard).copied().collect();
         let timed_out = !missed.is_empty();
         let event = watched.place.event(Kind::NotifyDone, notifier_gid).notify_id(notify_id);
@@ -218,7 +261,13 @@ impl WatchTable {
         step.tell(if timed_out { event.error(Errno::ETIMEDOUT) } else { event });
         let replies = replies.into_iter().map(|((gid, cookie), payload)| (gid, cookie, payload)).collect();
         let reply = NotifyReply { timed_out, replies, missed };
-        step.effects.push(Effect::NotifyDone { notify_id, reply });
+        match answered {
+            Answered::Call => step.effects.push(Effect::NotifyDone { notify_id, reply }),
+            Answered::At { stream, cookie } if self.streams.contains_key(&stream) => {
+                step.send(stream, WatchEvent::NotifyDone { cookie, notify_id, reply });
+            }
+            Answered::At { .. } => {}
+        }
         self.ended.push(notifier_gid);
         self.tidy(object);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use store::{Extents, Name, ObjectClone};
 
+use crate::WatcherInfo;
 pub use crate::vector::{Assertions, Checksum, Checksums, Comparison, Door, Op, Operand, Source, Terms};
 
 /// A request on one object: all of its ops happen, or none.
@@ -100,6 +101,12 @@ pub enum Output {
         clones: Vec<ObjectClone>,
         /// Size of HEAD; `None` = there is none.
         head_bytes: Option<u64>,
+    },
+    Watchers {
+        watchers: Vec<WatcherInfo>,
+    },
+    Notified {
+        notify_id: u64,
     },
 }
 

@@ -7,7 +7,7 @@ use store::{ObjectId, Store};
 
 use crate::effect::Effect;
 use crate::event::{Event, Kind};
-use crate::op::Vector;
+use crate::op::{Door, Vector};
 use crate::osd::{Osd, error};
 use crate::session::{Admission, Answer, Reply, Stored};
 use crate::vector::{self, Caller, Evaluated, Fact};
@@ -59,7 +59,7 @@ impl<S: Store> Osd<S> {
         let reply = self.evaluate(request).and_then(|(evaluated, id)| self.apply(request, evaluated, &id));
         let reply = Arc::new(reply.or_else(|refused| self.refuse(request, refused)));
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| mutates) {
-            session.store(tid, Stored::Reply(reply.clone()));
+            session.store(tid, Stored::Reply(reply.clone()), &self.config);
         }
         reply
     }
@@ -86,7 +86,8 @@ impl<S: Store> Osd<S> {
         let (namespace, name) = (vector.namespace.clone(), vector.object.clone());
         let id = ObjectId { pool: pool.id, namespace, name };
         let watchers = self.watches.gids(&id);
-        let caller = Caller { gid, address, pools: &self.pools, watchers: &watchers, now, unix_ms };
+        let around = (vector.terms.door == Door::Ceph).then(|| self.around(gid, &id));
+        let caller = Caller { gid, address, pools: &self.pools, watchers: &watchers, now, unix_ms, around };
         let evaluated = vector::evaluate(&self.store, &self.config.limits, pool, &caller, vector)?;
         Ok((evaluated, id))
     }
@@ -112,6 +113,7 @@ impl<S: Store> Osd<S> {
         let gid = request.gid;
         let (kind, whom, detail) = match fact {
             Fact::ObjectRemoved => return self.watches.remove_object(&mut self.step, id),
+            Fact::Watching(deed) => return self.carry_out(request, version, id, deed),
             Fact::LockTaken { name, cookie } => (Kind::Lock, gid, format!("{name} '{cookie}'")),
             Fact::LockReleased { name, cookie } => (Kind::Unlock, gid, format!("{name} '{cookie}'")),
             Fact::LockBroken { name, gid: holder, cookie } => {

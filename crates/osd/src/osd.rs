@@ -12,6 +12,7 @@ use crate::effect::{Effect, Step};
 use crate::erasure::Erasure;
 use crate::event::{Event, Kind};
 use crate::limits::{NAME_BYTES_MAX, check_name};
+use crate::op::Door;
 use crate::records::{self, Counters, Fence};
 use crate::session::{Session, SessionInfo};
 use crate::trim::Trim;
@@ -63,22 +64,26 @@ impl<S: Store> Osd<S> {
         if let Err(refusal) = check_name("a client's name", name, NAME_BYTES_MAX) {
             return self.done(Err(error(Errno::EINVAL, refusal.rule)));
         }
-        let sessions_max = self.config.sessions_max;
-        if self.sessions.len() >= sessions_max {
-            return self.done(Err(error(
-                Errno::EAGAIN,
-                format!("there are sessions_max = {sessions_max} sessions"),
-            )));
+        if let Err(refusal) = self.check_room_for_session() {
+            return self.done(Err(refusal));
         }
         let gid = match self.allocate_gid() {
             Ok(gid) => gid,
             Err(failure) => return self.done(Err(failure)),
         };
-        let address = format!("{peer}/{}", gid as u32);
-        self.sessions.insert(gid, Session::new(self.step.now, name.to_owned(), address.clone()));
+        let address = format!("{peer}/{}", nonce(gid));
+        let session = Session::new(self.step.now, Door::Grpc, name.to_owned(), address.clone());
+        self.sessions.insert(gid, session);
         self.plan_end(gid);
         self.step.tell(Event::new(Kind::SessionStarted, gid).detail(name));
         self.done(Ok((gid, address)))
+    }
+
+    /// EAGAIN at the limit.
+    pub(crate) fn check_room_for_session(&self) -> Result<(), OpError> {
+        let sessions_max = self.config.sessions_max;
+        let text = || format!("there are sessions_max = {sessions_max} sessions");
+        if self.sessions.len() < sessions_max { Ok(()) } else { Err(error(Errno::EAGAIN, text())) }
     }
 
     /// A number that no client instance has had. EIO, ENOSPC of the store.
@@ -91,7 +96,9 @@ impl<S: Store> Osd<S> {
     fn allocate_gid(&mut self) -> Result<u64, OpError> {
         let mut counters = self.counters.clone();
         counters.newest_gid += 1;
-        while self.blocklist.is_fenced(counters.newest_gid) {
+        while self.blocklist.is_fenced(counters.newest_gid)
+            || self.sessions.contains_key(&counters.newest_gid)
+        {
             counters.newest_gid += 1;
         }
         self.submit(vec![records::kept(&counters)])?;
@@ -118,14 +125,19 @@ impl<S: Store> Osd<S> {
         self.done(is_live)
     }
 
-    /// Why a session is not live: EBLOCKLISTED for a fenced instance, ENOTCONN for one that has ended or never was; `None`
-    /// for a live one.
+    /// Why a session is not live: EBLOCKLISTED for a fenced instance, and for one whose address is listed, as long as it is;
+    /// ENOTCONN for one that has ended or never was; `None` for a live one.
     pub fn session_over(&self, gid: u64) -> Option<OpError> {
         if self.blocklist.is_fenced(gid) {
             return Some(self.fenced(gid));
         }
-        let ended = || error(Errno::ENOTCONN, format!("client {gid}: session ended"));
-        (!self.sessions.contains_key(&gid)).then(ended)
+        let Some(session) = self.sessions.get(&gid) else {
+            return Some(error(Errno::ENOTCONN, format!("client {gid}: session ended")));
+        };
+        let address = &session.address;
+        let listed =
+            || error(Errno::EBLOCKLISTED, format!("client {gid}: its address {address} is blocklisted"));
+        self.blocklist.lists(address).then(listed)
     }
 
     /// One of its op streams has ended.
@@ -366,7 +378,7 @@ impl<S: Store> Osd<S> {
     }
 
     /// Has the session looked at when its time may be over; one entry in the agenda does.
-    fn plan_end(&mut self, gid: u64) {
+    pub(crate) fn plan_end(&mut self, gid: u64) {
         let Some(session) = self.sessions.get_mut(&gid) else { return };
         let ends = session.ends_at(self.config.osd_client_session_timeout);
         if let Some(ends) = ends.filter(|_| !session.is_due) {
@@ -398,9 +410,15 @@ impl<S: Store> Osd<S> {
         Ok(())
     }
 
-    fn fenced(&self, gid: u64) -> OpError {
+    pub(crate) fn fenced(&self, gid: u64) -> OpError {
         error(Errno::EBLOCKLISTED, format!("client {gid} is blocklisted; its session ended for good"))
     }
+}
+
+/// Which of the instances that had its IP and port a client is, as Ceph says it: in 32 bits. Runs of 4,294,967,296 instances
+/// have none twice.
+fn nonce(gid: u64) -> u32 {
+    (gid & u64::from(u32::MAX)) as u32
 }
 
 /// An error that is not about one op.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
-use store::{Name, PoolId, Store, Totals};
+use store::{HashPlace, Name, PoolId, Store, Totals};
 
 use crate::effect::Effect;
 use crate::error::Refusal;
@@ -104,6 +104,24 @@ impl<S: Store> Osd<S> {
         Ok((names, more))
     }
 
+    /// Objects of a pool from a place on, in the order of their hashes: those of one namespace, or of all. At most `max`, and as
+    /// many as are found among so many that are looked at; and from where to go on, unless that was all. ENOENT if there is
+    /// no such pool.
+    pub fn list_by_hash(
+        &self,
+        pool: &str,
+        namespace: Option<&[u8]>,
+        from: &HashPlace,
+        max: usize,
+    ) -> Result<(Vec<HashPlace>, Option<HashPlace>), OpError> {
+        let max = max.clamp(1, KEYS_PER_PAGE_MAX as usize);
+        let pool = self.pool(pool)?.id;
+        let mut places = self.store.list_by_hash(pool, from, max + 1).map_err(Refusal::from)?;
+        let next = (places.len() > max).then(|| places.pop()).flatten();
+        places.retain(|place| namespace.is_none_or(|namespace| *place.namespace == *namespace));
+        Ok((places, next))
+    }
+
     /// The next snapshot id of a pool. A call with a gid and a tid gives the same id when it is sent again.
     ///
     /// ENOENT if there is no such pool, EINVAL if it has snapshots of its own; the errors of a session and its tids as for [`Osd::operate`]; EIO, ENOSPC of the store.
@@ -161,7 +179,7 @@ impl<S: Store> Osd<S> {
         self.step
             .tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
-            session.store(tid, Stored::SnapId(snap_id));
+            session.store(tid, Stored::SnapId(snap_id), &self.config);
         }
         Ok(snap_id)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use errno::Errno;
 
-use crate::op::OpResult;
+use crate::op::{Door, OpResult};
 use crate::watch::StreamId;
 use crate::{Config, Millis, OpError, Refused, vector};
 
@@ -33,7 +33,7 @@ pub struct SessionInfo {
     pub gid: u64,
     /// Given at connect.
     pub name: String,
-    /// IP:PORT/NONCE; the nonce is what a u32 holds of the gid.
+    /// As Ceph shows it: IP:PORT/NONCE.
     pub address: String,
     /// It has an op or watch stream open.
     pub is_connected: bool,
@@ -69,6 +69,7 @@ pub(crate) enum Admission {
 
 #[derive(Debug)]
 pub(crate) struct Session {
+    pub(crate) door: Door,
     pub(crate) name: String,
     pub(crate) address: String,
     /// Op streams that have named this session.
@@ -88,8 +89,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(now: Millis, name: String, address: String) -> Self {
+    pub(crate) fn new(now: Millis, door: Door, name: String, address: String) -> Self {
         Self {
+            door,
             name,
             address,
             op_streams: 0,
@@ -143,6 +145,10 @@ impl Session {
         if let Some(stored) = self.stored.get(&tid) {
             return Ok(Admission::Ran(stored.clone()));
         }
+        if self.door == Door::Ceph {
+            // Its replies make room for each other: it promises nothing.
+            return Ok(Admission::Run);
+        }
         let (count_max, bytes_max) =
             (config.stored_replies_per_session_max, config.stored_reply_bytes_per_session_max);
         let limit = if self.stored.len() >= count_max {
@@ -159,9 +165,22 @@ impl Session {
         Ok(Admission::Run)
     }
 
-    pub(crate) fn store(&mut self, tid: u64, stored: Stored) {
+    pub(crate) fn store(&mut self, tid: u64, stored: Stored, config: &Config) {
+        if self.door == Door::Ceph {
+            self.make_room(config);
+        }
         self.stored_bytes += stored.bytes();
         let previous = self.stored.insert(tid, stored);
         debug_assert!(previous.is_none(), "a tid runs once");
+    }
+
+    /// Of a client that never says what it has the answers to: the oldest replies go.
+    fn make_room(&mut self, config: &Config) {
+        let (count_max, bytes_max) =
+            (config.replays_per_entity_max, config.stored_reply_bytes_per_session_max);
+        while self.stored.len() >= count_max || self.stored_bytes >= bytes_max {
+            let Some((_, oldest)) = self.stored.pop_first() else { return };
+            self.stored_bytes -= oldest.bytes();
+        }
     }
 }

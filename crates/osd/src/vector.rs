@@ -21,6 +21,7 @@ pub use ops::copy_from::Source;
 pub use table::Op;
 pub use terms::{Door, Terms};
 
+use crate::around::{Around, Deed};
 use crate::cls;
 use crate::error::{OpError, Outcome, Refusal, Refused, refuse};
 use crate::limits::{Limits, TEXT_BYTES_MAX, check_bytes};
@@ -35,7 +36,7 @@ use target::Target;
 pub struct Caller<'a> {
     /// The client instance; 0 = nobody in particular, may not take locks.
     pub gid: u64,
-    /// IP:PORT/NONCE.
+    /// As Ceph shows it: IP:PORT/NONCE.
     pub address: &'a str,
     /// Who watches the object, by global id.
     pub watchers: &'a [u64],
@@ -45,6 +46,8 @@ pub struct Caller<'a> {
     pub now: Millis,
     /// Wall clock of the step in milliseconds of Unix time, for what is stamped with it.
     pub unix_ms: u64,
+    /// What goes on around the object; `None` = nothing can be asked of its watches.
+    pub around: Option<Around<'a>>,
 }
 
 impl Caller<'_> {
@@ -84,6 +87,8 @@ pub enum Fact {
     LockBroken { name: String, gid: u64, cookie: String },
     /// The caller holds the lock under another cookie.
     LockCookieChanged { name: String, old: String, new: String },
+    /// The caller asks for something of the watches around the object.
+    Watching(Deed),
 }
 
 /// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated.
@@ -198,14 +203,9 @@ pub(crate) fn arguments(ops: &[Op]) -> Vec<String> {
 /// The call by which clients notify.
 pub const CALL_NOTIFY: &str = "notify";
 
-/// Calls other than op vectors that have a name.
-const CALLS: [(&str, Subject); 5] = [
-    (CALL_NOTIFY, Subject::Object),
-    ("list_watchers", Subject::Object),
-    ("blocklist_add", Subject::Osd),
-    ("allocate_snap_id", Subject::Pool),
-    ("remove_snap_id", Subject::Pool),
-];
+/// Calls that have a name and are no ops of vectors too.
+const CALLS: [(&str, Subject); 3] =
+    [("blocklist_add", Subject::Osd), ("allocate_snap_id", Subject::Pool), ("remove_snap_id", Subject::Pool)];
 
 /// What an op or a call is about. The later, the more it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use store::ObjectId;
 
 use crate::agenda::Due;
 use crate::effect::{Step, WatchEvent};
+use crate::error::{Outcome, Refusal, refuse};
 use crate::event::{Event, Kind};
 use crate::limits::Limits;
 use crate::notify::Notify;
@@ -145,39 +146,39 @@ impl WatchTable {
         watched.is_some_and(|watched| watched.watches.range((gid, 0)..=(gid, u64::MAX)).next().is_some())
     }
 
-    /// A cookie that is registered already is registered anew, as in Ceph: with this timeout, on this stream. EMFILE at the
-    /// limits.
+    /// EMFILE without room for one more watch of the client on the object.
+    pub(crate) fn check_register(&self, object: &ObjectId, id: WatchId, limits: &Limits) -> Outcome<()> {
+        let watched = self.objects.get(object);
+        if watched.is_some_and(|watched| watched.watches.contains_key(&id)) {
+            return Ok(());
+        }
+        let of_object = watched.map_or(0, |watched| watched.watches.len());
+        let of_session = self.by_gid.get(&id.0).map_or(0, BTreeSet::len);
+        let Limits { watches_per_object_max, watches_per_session_max, .. } = *limits;
+        if of_object >= watches_per_object_max as usize {
+            let rule = format!("it has watches_per_object_max = {watches_per_object_max} watches");
+            return refuse(Errno::EMFILE, rule);
+        }
+        if of_session >= watches_per_session_max as usize {
+            let gid = id.0;
+            let rule = format!("client {gid} has watches_per_session_max = {watches_per_session_max} watches");
+            return refuse(Errno::EMFILE, rule);
+        }
+        Ok(())
+    }
+
+    /// Registers a watch for which there is room. A cookie that is registered already is registered anew, as in Ceph: with this
+    /// timeout, on this stream.
     pub(crate) fn register(
         &mut self,
         step: &mut Step,
         place: &Place,
         (id, stream, timeout): (WatchId, StreamId, Millis),
-        limits: &Limits,
-    ) -> Result<(), OpError> {
-        let (gid, cookie) = id;
-        let watched = self.objects.get(&place.id);
-        if watched.is_none_or(|watched| !watched.watches.contains_key(&id)) {
-            self.check_room(place, gid, limits)?;
-        }
+    ) {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
+        let (gid, cookie) = id;
         self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
         watched.attach(step, id, (stream, timeout), Kind::Watch);
-        Ok(())
-    }
-
-    /// EMFILE without room for one more watch of the client on the object.
-    fn check_room(&self, place: &Place, gid: u64, limits: &Limits) -> Result<(), OpError> {
-        let of_object = self.objects.get(&place.id).map_or(0, |watched| watched.watches.len());
-        let of_session = self.by_gid.get(&gid).map_or(0, BTreeSet::len);
-        let Limits { watches_per_object_max, watches_per_session_max, .. } = *limits;
-        let rule = if of_object >= watches_per_object_max as usize {
-            format!("it has watches_per_object_max = {watches_per_object_max} watches")
-        } else if of_session >= watches_per_session_max as usize {
-            format!("client {gid} has watches_per_session_max = {watches_per_session_max} watches")
-        } else {
-            return Ok(());
-        };
-        Err(place.error(Errno::EMFILE, rule))
     }
 
     /// ENOTCONN when the watch is gone.
@@ -362,6 +363,11 @@ impl Watched {
 impl Place {
     pub(crate) fn error(&self, errno: Errno, rule: impl std::fmt::Display) -> OpError {
         OpError { errno, failed_op: None, text: format!("{}/{}: {rule}", self.pool, self.id.name) }
+    }
+
+    /// A rule that was broken here.
+    pub(crate) fn refusal(&self, Refusal { errno, rule, .. }: Refusal) -> OpError {
+        self.error(errno, rule)
     }
 }
 

@@ -4,11 +4,13 @@ use bytes::Bytes;
 use errno::Errno;
 use store::{At, ObjectId, Store};
 
+use crate::around::watchers;
 use crate::effect::{Effect, WatchEvent};
-use crate::error::Refusal;
 use crate::event::{Event, Kind};
-use crate::limits::{NAME_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX, check_name};
-use crate::notify::PendingMax;
+use crate::limits::{
+    NAME_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX, check_bytes_max, check_name, check_span,
+};
+use crate::notify::{Answered, PendingMax};
 use crate::osd::{Osd, error};
 use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
 use crate::{Millis, OpError};
@@ -22,15 +24,21 @@ impl<S: Store> Osd<S> {
             self.refuse_call(Event::new(Kind::Refused, gid), "watch", &refusal);
             return self.done(Err(refusal));
         }
+        let stream = self.replace_stream(gid);
+        self.step.send(stream, WatchEvent::Result { cookie: 0, error: None });
+        self.done(Ok(stream))
+    }
+
+    /// Opens a watch stream of a session that is there; an earlier one is cut.
+    pub(crate) fn replace_stream(&mut self, gid: u64) -> StreamId {
         let stream = self.watches.open_stream(gid);
-        let session = self.sessions.get_mut(&gid).expect("admit found it");
+        let session = self.sessions.get_mut(&gid).expect("it is there");
         if let Some(replaced) = session.watch_stream.replace(stream) {
             self.watches.lose_stream(&mut self.step, replaced, self.config.osd_client_watch_grace);
             let reason = error(Errno::ENOTCONN, format!("client {gid} opened another watch stream"));
             self.step.effects.push(Effect::CutStream { stream: replaced, reason });
         }
-        self.step.send(stream, WatchEvent::Result { cookie: 0, error: None });
-        self.done(Ok(stream))
+        stream
     }
 
     /// One request from a watch stream, in the order in which they came. What comes from a stream that was cut is
@@ -96,7 +104,10 @@ impl<S: Store> Osd<S> {
         }
         check_timeout(&place, "a watch timeout", timeout, ("WATCH_TIMEOUT_MAX", WATCH_TIMEOUT_MAX))?;
         let timeout = timeout.unwrap_or(self.config.osd_client_watch_timeout);
-        self.watches.register(&mut self.step, &place, (id, stream, timeout), &self.config.limits)
+        let room = self.watches.check_register(&place.id, id, &self.config.limits);
+        room.map_err(|refusal| place.refusal(refusal))?;
+        self.watches.register(&mut self.step, &place, (id, stream, timeout));
+        Ok(())
     }
 
     /// A watch stream ended without unwatch. Streams that were cut are ignored.
@@ -150,18 +161,16 @@ impl<S: Store> Osd<S> {
     ) -> Result<u64, OpError> {
         self.admit(gid)?;
         let place = self.existing(pool, object)?;
-        let (bytes, bytes_max) = (payload.len() as u64, self.config.limits.payload_bytes_max);
-        if bytes > bytes_max {
-            let rule = format!("a notify of {bytes} bytes is more than payload_bytes_max = {bytes_max}");
-            return Err(place.error(Errno::E2BIG, rule));
-        }
+        let refused = |refusal| place.refusal(refusal);
+        check_bytes_max("a notify", payload.len() as u64, self.config.limits.payload_bytes_max)
+            .map_err(refused)?;
         check_timeout(&place, "a notify timeout", timeout, ("NOTIFY_TIMEOUT_MAX", NOTIFY_TIMEOUT_MAX))?;
         let timeout = timeout.unwrap_or(self.config.osd_default_notify_timeout);
-        let pending_max = PendingMax {
-            per_object: self.config.limits.pending_notifies_per_object_max,
-            bytes: self.config.pending_notify_bytes_max,
-        };
-        let notify_id = self.watches.notify(&mut self.step, &place, (gid, payload, timeout), pending_max)?;
+        self.watches.check_notify(&place.id, payload.len(), PendingMax::of(&self.config)).map_err(refused)?;
+        let version = self.store.stat(&place.id, At::Head).map_err(|error| refused(error.into()))?;
+        let version = version.map_or(0, |stat| stat.version);
+        let notify = (payload, timeout, version);
+        let notify_id = self.watches.notify(&mut self.step, &place, (gid, Answered::Call), notify);
         if let Some(session) = self.sessions.get_mut(&gid) {
             session.notifies += 1;
         }
@@ -176,27 +185,9 @@ impl<S: Store> Osd<S> {
         object: &str,
     ) -> (Result<Vec<WatcherInfo>, OpError>, Vec<Effect>) {
         self.begin(now);
-        let reply = self.existing(pool, object).map(|place| self.watchers(&place));
+        let found = self.existing(pool, object);
+        let reply = found.map(|place| watchers(&self.watches, &self.sessions, &place.id, self.step.now));
         self.done(reply)
-    }
-
-    fn watchers(&self, place: &Place) -> Vec<WatcherInfo> {
-        let watched = self.watches.objects.get(&place.id);
-        let watches = watched.into_iter().flat_map(|watched| &watched.watches);
-        watches
-            .map(|(&(gid, cookie), watch)| {
-                let session = self.sessions.get(&gid);
-                WatcherInfo {
-                    gid,
-                    cookie,
-                    address: session.map_or_else(String::new, |session| session.address.clone()),
-                    name: session.map_or_else(String::new, |session| session.name.clone()),
-                    timeout: watch.timeout,
-                    is_connected: watch.stream.is_some(),
-                    expires_in: watch.expires.since(self.step.now),
-                }
-            })
-            .collect()
     }
 
     /// EBUSY if the instance watches the object, connected or not.
@@ -221,10 +212,7 @@ impl<S: Store> Osd<S> {
         match self.store.stat(&place.id, At::Head) {
             Ok(Some(_)) => Ok(place),
             Ok(None) => Err(place.error(Errno::ENOENT, "there is no such object")),
-            Err(error) => {
-                let Refusal { errno, rule, .. } = error.into();
-                Err(place.error(errno, rule))
-            }
+            Err(error) => Err(place.refusal(error.into())),
         }
     }
 }
@@ -234,13 +222,8 @@ fn check_timeout(
     place: &Place,
     what: &str,
     asked_for: Option<Millis>,
-    (limit, Millis(max)): (&str, Millis),
+    limit: (&str, Millis),
 ) -> Result<(), OpError> {
-    match asked_for {
-        Some(Millis(timeout)) if timeout > max => {
-            let rule = format!("{what} of {timeout} ms is more than {limit} = {max} ms");
-            Err(place.error(Errno::EINVAL, rule))
-        }
-        _ => Ok(()),
-    }
+    let checked = asked_for.map_or(Ok(()), |asked_for| check_span(what, asked_for, limit));
+    checked.map_err(|refusal| place.refusal(refusal))
 }

@@ -19,7 +19,7 @@ pub struct Watcher {
     pub gid: u64,
     /// Its watch.
     pub cookie: u64,
-    /// "peer address/nonce"; the nonce is the lower 32 bits of the gid.
+    /// As Ceph shows it: IP:PORT/NONCE.
     pub address: String,
     /// Name given when it connected.
     pub name: String,

@@ -40,7 +40,7 @@ pub struct SessionInfo {
     pub gid: u64,
     /// Name given when it connected.
     pub name: String,
-    /// "peer address/nonce"; the nonce is the lower 32 bits of the gid.
+    /// As Ceph shows it: IP:PORT/NONCE.
     pub address: String,
     /// It has an op or watch stream open.
     pub connected: bool,
@@ -109,7 +109,7 @@ impl Rados {
         self.session().gid
     }
 
-    /// The address under which the OSD knows the instance: "peer address/nonce"; the nonce is the lower 32 bits of the gid.
+    /// The address under which the OSD knows the instance: IP:PORT/NONCE.
     pub fn address(&self) -> &str {
         &self.session().address
     }

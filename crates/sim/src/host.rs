@@ -155,7 +155,7 @@ impl Host {
                         self.watch_streams.remove(&place);
                         let event = osd::WatchEvent::Result { cookie: 0, error: Some(refusal) };
                         let mut out = self.carry_out(effects);
-                        out.push((place, Down::Event(Box::new(convert::watch_event(event)))));
+                        out.extend(convert::watch_event(event).map(|event| (place, Down::Event(Box::new(event)))));
                         out.push((place, Down::Ended(None)));
                         return out;
                     }
@@ -291,8 +291,8 @@ impl Host {
         for effect in effects {
             match effect {
                 Effect::ToWatcher { stream, event } => {
-                    if let Some(place) = self.place_of(stream) {
-                        out.push((place, Down::Event(Box::new(convert::watch_event(event)))));
+                    if let (Some(place), Some(event)) = (self.place_of(stream), convert::watch_event(event)) {
+                        out.push((place, Down::Event(Box::new(event))));
                     }
                 }
                 Effect::CutStream { stream, reason } => {

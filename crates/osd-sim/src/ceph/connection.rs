@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ceph_wire::{EntityAddr, EntityType, Message};
+use ceph_wire::{EntityType, Message};
 use messenger::{Broken, Connection, Event, Local};
 use monitor::ConnectionId;
+use osd::OpError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -15,9 +16,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::CephLimits;
 use super::daemons::Daemons;
+use super::osd_client::{OsdClient, Told};
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 64 << 10;
+
+/// Bytes that wait to be sent before more of what has arrived is looked at.
+const FLUSHED_BYTES: usize = 1 << 20;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +34,15 @@ pub(super) enum Ended {
     #[error("{0}")]
     Wire(#[from] ceph_wire::WireError),
     #[error("{0}")]
+    Refused(#[from] OpError),
+    #[error("{0}")]
     Io(#[from] io::Error),
     #[error("frames of all connections would hold more than arriving_bytes_max = {0} bytes")]
     TooMuch(usize),
-    #[error("it cannot be numbered: {0}")]
-    Gid(#[from] osd::OpError),
     #[error("it does not read what it is sent")]
     Slow,
+    #[error("the OSD ended it: {0}")]
+    Cut(String),
 }
 
 /// What all connections to one daemon share.
@@ -82,60 +89,92 @@ impl Drop for Subscriber {
 }
 
 /// Serves one connection until it ends; `Ok` when the client ended it.
-pub(super) async fn serve(shared: &Shared, mut socket: TcpStream, from: SocketAddr) -> Result<(), Ended> {
+pub(super) async fn serve(shared: &Shared, socket: TcpStream, from: SocketAddr) -> Result<(), Ended> {
     let limits = &shared.limits;
     let frames = messenger::Limits { frame_bytes_max: limits.frame_bytes_max, ..Default::default() };
-    let mut connection = Connection::new(shared.local.clone(), from, frames);
+    let connection = Connection::new(shared.local.clone(), from, frames);
     let mut share = Share { all: shared.arriving.clone(), own: 0 };
-    let (outlet, mut inlet) = mpsc::channel(limits.waiting_messages_max);
-    let mut client =
-        Client { from, outlet: Some(outlet), subscriber: None, address: EntityAddr::msgr2(from) };
+    let mut served = Served { shared, socket, from, connection, client: Client::Unknown };
     let handshake_ends = Instant::now() + limits.handshake_time_max;
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        let output = connection.take_output();
-        timeout(limits.write_time_max, socket.write_all(&output)).await.map_err(|_| Ended::Slow)??;
+        served.flush().await?;
         tokio::select! {
-            read = socket.read(&mut buffer) => {
+            read = served.socket.read(&mut buffer) => {
                 let read = read?;
                 if read == 0 {
                     return Ok(());
                 }
-                connection.receive(&buffer[..read]);
-                while let Some(event) = connection.next_event()? {
-                    client.take(shared, &mut connection, event)?;
+                served.connection.receive(&buffer[..read]);
+                while let Some(event) = served.connection.next_event()? {
+                    served.take(event).await?;
                 }
-                if !share.set(connection.arrived_bytes(), limits.arriving_bytes_max) {
+                if !share.set(served.connection.arrived_bytes(), limits.arriving_bytes_max) {
                     return Err(Ended::TooMuch(limits.arriving_bytes_max));
                 }
             }
-            message = inlet.recv(), if client.subscriber.is_some() => match message {
-                Some(message) => connection.send(&message),
-                None => return Err(Ended::Slow),
+            told = served.client.next() => match told {
+                Some(Told::Message(message)) => served.connection.send(&message),
+                Some(Told::Ask) => served.connection.ask(served.shared.daemons.wall_clock()),
+                None => return Err(served.client.ended()),
             },
-            () = sleep_until(handshake_ends), if !connection.is_open() => return Err(Ended::Handshake),
+            () = sleep_until(handshake_ends), if !served.connection.is_open() => return Err(Ended::Handshake),
         }
     }
 }
 
-/// Who is at the other end.
-struct Client {
-    /// Where the connection comes from.
+/// A connection, and who is at its other end.
+struct Served<'a> {
+    shared: &'a Shared,
+    socket: TcpStream,
     from: SocketAddr,
-    /// Where messages from the monitor go; taken when the connection opens.
-    outlet: Option<mpsc::Sender<Message>>,
-    /// In connections to the monitor that are open.
-    subscriber: Option<Subscriber>,
-    /// What it says of itself when the connection opens.
-    address: EntityAddr,
+    connection: Connection,
+    client: Client,
+}
+
+/// Whose client it is.
+enum Client {
+    /// It has not said who it is, or it is the manager's, which says nothing by itself.
+    Unknown,
+    Monitor(Subscriber, mpsc::Receiver<Message>),
+    Osd(OsdClient),
 }
 
 impl Client {
+    /// What is to be sent to it besides answers; `None` = its connection has to end.
+    async fn next(&mut self) -> Option<Told> {
+        match self {
+            Self::Unknown => std::future::pending().await,
+            Self::Monitor(_, inlet) => inlet.recv().await.map(Told::Message),
+            Self::Osd(client) => client.next().await,
+        }
+    }
+
+    /// Why nothing more is sent to it.
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Osd(client) => Ended::Cut(client.why_cut()),
+            Self::Unknown | Self::Monitor(..) => Ended::Slow,
+        }
+    }
+}
+
+impl Served<'_> {
+    /// Sends what is to be sent.
+    async fn flush(&mut self) -> Result<(), Ended> {
+        let output = self.connection.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let sent = timeout(self.shared.limits.write_time_max, self.socket.write_all(&output));
+        Ok(sent.await.map_err(|_| Ended::Slow)??)
+    }
+
     /// Takes what has happened to whom it concerns.
-    fn take(&mut self, shared: &Shared, connection: &mut Connection, event: Event) -> Result<(), Ended> {
-        let (daemons, kind, from) = (&shared.daemons, shared.local.kind, self.from);
+    async fn take(&mut self, event: Event) -> Result<(), Ended> {
+        let (daemons, kind, from) = (&self.shared.daemons, self.shared.local.kind, self.from);
         match event {
-            Event::Claimed { name, gid } => connection.welcome(name, daemons.gid(gid)?),
+            Event::Claimed { name, gid } => self.connection.welcome(name, daemons.gid(gid)?),
             Event::Unwelcome { method } => tracing::warn!(
                 %from,
                 "a client offers authentication method {method} only: put 'auth_client_required = none' into its \
@@ -143,23 +182,42 @@ impl Client {
             ),
             Event::Open(peer) => {
                 tracing::debug!(%from, gid = peer.gid, name = peer.name.id, "a client of the {kind}");
-                self.address = peer.address;
-                if kind == EntityType::Mon {
-                    let outlet = self.outlet.take().expect("a connection opens once");
-                    let id = daemons.opened(outlet);
-                    self.subscriber = Some(Subscriber { daemons: daemons.clone(), id });
+                self.client = match kind {
+                    EntityType::Mon => {
+                        let (outlet, inlet) = mpsc::channel(self.shared.limits.waiting_messages_max);
+                        let subscriber = Subscriber { id: daemons.opened(outlet), daemons: daemons.clone() };
+                        Client::Monitor(subscriber, inlet)
+                    }
+                    EntityType::Osd => Client::Osd(OsdClient::open(daemons, &peer)?),
+                    _ => Client::Unknown,
+                };
+            }
+            Event::Message(message) => self.take_message(&message).await?,
+            Event::Asked(asked) => self.connection.alive(asked),
+            Event::Lives => {
+                if let Client::Osd(client) = &self.client {
+                    client.lives();
                 }
             }
-            Event::Message(message) => match &self.subscriber {
-                Some(Subscriber { id, .. }) => daemons.tell(monitor::Event::Message(*id, message))?,
-                None => {
-                    if let Some(answer) = daemons.answer(kind, &self.address, &message)? {
-                        connection.send(&answer);
-                    }
-                }
-            },
-            Event::Asked(asked) => connection.alive(asked),
         }
         Ok(())
+    }
+
+    async fn take_message(&mut self, message: &Message) -> Result<(), Ended> {
+        let kind = self.shared.local.kind;
+        if let Client::Monitor(Subscriber { id, daemons }, _) = &self.client {
+            return Ok(daemons.tell(monitor::Event::Message(*id, message.clone()))?);
+        }
+        if let Client::Osd(client) = &self.client
+            && let Some((answer, seen)) = client.take(message)?
+        {
+            // Answers keep the order of what they answer.
+            self.shared.daemons.daemon.until_durable(seen).await;
+            self.connection.send(&answer);
+        } else if let Some(answer) = Daemons::answer(kind, message)? {
+            self.connection.send(&answer);
+        }
+        // What waits to be sent is bounded, however much is asked for at once.
+        if self.connection.output_bytes() >= FLUSHED_BYTES { self.flush().await } else { Ok(()) }
     }
 }

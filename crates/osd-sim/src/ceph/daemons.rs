@@ -1,12 +1,11 @@
 //! What the door's daemons do with messages.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ceph_wire::mon::{Command, CommandReply};
-use ceph_wire::osd::{OsdOpReply, OsdOpRequest};
-use ceph_wire::{EntityAddr, EntityType, Eversion, Message, WireError, kind};
+use ceph_wire::{EntityType, Message, Utime, WireError, kind};
 use errno::Errno;
 use monitor::{ConnectionId, Event, Monitor, Send};
 use osd::{OpError, Osd};
@@ -20,6 +19,8 @@ pub(super) struct Daemons {
     pub(super) daemon: Arc<Daemon>,
     started_unix_ms: u64,
     state: Mutex<State>,
+    /// The monitor's newest.
+    epoch: AtomicU32,
 }
 
 struct State {
@@ -40,8 +41,9 @@ impl Daemons {
             let cluster = InStep { osd, now, started_unix_ms, effects: Vec::new() };
             (Monitor::new(identity, addresses, &cluster), cluster.effects)
         });
+        let epoch = AtomicU32::new(monitor.epoch());
         let state = State { monitor, outlets: BTreeMap::new(), newest_connection: 0 };
-        Self { daemon, started_unix_ms, state: Mutex::new(state) }
+        Self { daemon, started_unix_ms, state: Mutex::new(state), epoch }
     }
 
     /// The global id of a client: the one that it has, or a new one. One counter numbers the clients of both doors.
@@ -81,6 +83,7 @@ impl Daemons {
             let sends = monitor.step(started_unix_ms + now.0, event, &mut cluster);
             (sends, cluster.effects)
         });
+        self.epoch.store(monitor.epoch(), Ordering::Release);
         for Send { to, message } in sends? {
             // Nobody waits for a client that does not read: its connection ends.
             if outlets.get(&to).is_some_and(|outlet| outlet.try_send(message).is_err()) {
@@ -90,22 +93,19 @@ impl Daemons {
         Ok(())
     }
 
-    fn epoch(&self) -> u32 {
-        self.lock().monitor.epoch()
+    /// By the OSD's clock.
+    pub(super) fn wall_clock(&self) -> Utime {
+        Utime::from_millis(self.started_unix_ms + self.daemon.now().0)
     }
 
-    /// What the OSD or the manager answers at once; `None` = nothing.
-    pub(super) fn answer(
-        &self,
-        kind: EntityType,
-        from: &EntityAddr,
-        message: &Message,
-    ) -> Result<Option<Message>, WireError> {
+    /// The newest OSD map's.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// What the OSD or the manager answers to a command; `None` to anything else.
+    pub(super) fn answer(kind: EntityType, message: &Message) -> Result<Option<Message>, WireError> {
         Ok(match message.kind {
-            kind::OSD_OP if kind == EntityType::Osd => {
-                let errno = if self.is_fenced(from) { Errno::EBLOCKLISTED } else { Errno::EOPNOTSUPP };
-                Some(Message::of(message.tid, &refused(message.read()?, errno, self.epoch())))
-            }
             kind::COMMAND => {
                 message.read::<Command>()?;
                 let status = format!("the {kind} here knows no commands");
@@ -116,32 +116,7 @@ impl Daemons {
         })
     }
 
-    /// It is listed itself, or everybody at its IP is: by port 0 and nonce 0.
-    fn is_fenced(&self, address: &EntityAddr) -> bool {
-        let ip = address.socket.map(|socket| SocketAddr::new(socket.ip(), 0));
-        let everybody = EntityAddr { nonce: 0, socket: ip, ..*address };
-        let names = [address, &everybody].map(ToString::to_string);
-        self.daemon.look(|osd| names.iter().any(|name| osd.is_address_fenced(name)))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no step panics")
-    }
-}
-
-/// No op is served at this door: it is refused at once, so that nobody waits.
-fn refused(request: OsdOpRequest, errno: Errno, epoch: u32) -> OsdOpReply {
-    let ops = request.ops.into_iter().map(|op| (ceph_wire::osd::OsdOp { data_bytes: 0, ..op }, 0));
-    OsdOpReply {
-        oid: request.head.oid,
-        pg: request.head.spg.pg,
-        flags: request.head.flags.into(),
-        result: errno.result(),
-        bad_replay_version: Eversion::default(),
-        epoch,
-        ops: ops.collect(),
-        retry: request.tail.retry,
-        replay_version: Eversion::default(),
-        user_version: 0,
     }
 }

@@ -13,6 +13,9 @@ use crate::wire;
 /// What an event that waits costs, beside its names and its payload.
 const EVENT_BYTES: usize = 256;
 
+/// What an answer to a notify costs beside its payload.
+const ANSWER_BYTES: usize = 32;
+
 /// How much may wait for one watch stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueMax {
@@ -122,6 +125,11 @@ fn bytes_of(event: &WatchEvent, is_shared: bool) -> usize {
         }
         WatchEvent::Disconnected { pool, object, error, .. } => pool.len() + object.len() + error.text.len(),
         WatchEvent::Result { error, .. } => error.as_ref().map_or(0, |error| error.text.len()),
+        WatchEvent::NotifyDone { reply, .. } => {
+            let answers: usize =
+                reply.replies.iter().map(|(_, _, payload)| ANSWER_BYTES + payload.len()).sum();
+            answers + ANSWER_BYTES * reply.missed.len()
+        }
         WatchEvent::Pong { .. } | WatchEvent::Ask => 0,
     }
 }
@@ -139,7 +147,15 @@ mod tests {
     fn notify(notify_id: u64, cookie: u64, bytes: usize) -> WatchEvent {
         let (pool, object) = ("rbd".to_owned(), "header".to_owned());
         let payload = vec![0; bytes].into();
-        WatchEvent::Notification(Notification { pool, object, notify_id, cookie, notifier_gid: 1, payload })
+        WatchEvent::Notification(Notification {
+            pool,
+            object,
+            notify_id,
+            cookie,
+            notifier_gid: 1,
+            version: 1,
+            payload,
+        })
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use store::{Name, ObjectClone};
 use crate::error::{Outcome, refuse};
 use crate::limits::Limits;
 use crate::op::{Assertions, Checksum, Comparison, Entries, OpResult, Operand, Output, Source};
+use crate::{Millis, WatcherInfo};
 
 /// Most bytes by which encoding lengthens a piece of data, a pair of key and value, or a clone without its snapshots:
 /// the tags, the lengths and two numbers.
@@ -47,7 +48,7 @@ macro_rules! carry_nothing {
     };
 }
 
-carry_nothing! { u16 u32 u64 bool Checksum Comparison }
+carry_nothing! { u16 u32 u64 bool Checksum Comparison Millis }
 
 impl Carried for Bytes {
     fn bytes(&self) -> u64 {
@@ -110,8 +111,13 @@ pub(super) fn of_result(result: &OpResult) -> u64 {
         Output::Checksums { checksums } => checksums.bytes(),
         Output::Exec { output } => output.bytes(),
         Output::ListSnaps { clones, .. } => clones.iter().map(of_clone).sum(),
-        Output::Done | Output::Stat { .. } => 0,
+        Output::Watchers { watchers } => watchers.iter().map(of_watcher).sum(),
+        Output::Done | Output::Stat { .. } | Output::Notified { .. } => 0,
     }
+}
+
+fn of_watcher(watcher: &WatcherInfo) -> u64 {
+    FRAMING_BYTES + (watcher.address.len() + watcher.name.len()) as u64
 }
 
 fn of_clone(clone: &ObjectClone) -> u64 {

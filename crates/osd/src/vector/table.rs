@@ -13,6 +13,8 @@ use super::ops::copy_from::{self, Source};
 use super::ops::{self, data, object, omap, xattrs};
 use super::payload::Carried;
 use super::target::Target;
+use crate::Millis;
+use crate::around::ops as around;
 use crate::cls;
 use crate::error::Outcome;
 use crate::op::{Dialect, Entries, OpResult};
@@ -113,6 +115,13 @@ ops! {
     OmapCompare { key: Name, value: Option<Bytes> } = "omap_compare", Reads, omap::compare;
     OmapCompareAll { assertions: Assertions } = "omap_cmp", Reads, omap::compare_all;
     ListSnaps {} = "list_snaps", Reads, object::list_snaps;
+    Watch { cookie: u64, timeout: Millis } = "watch", Writes, around::watch;
+    Reconnect { cookie: u64 } = "reconnect", Writes, around::reconnect;
+    Ping { cookie: u64 } = "ping", Reads, around::ping;
+    Unwatch { cookie: u64 } = "unwatch", Writes, around::unwatch;
+    Notify { cookie: u64, timeout: Millis, payload: Bytes } = "notify", Reads, around::notify;
+    NotifyAck { notify_id: u64, cookie: u64, payload: Bytes } = "notify_ack", Reads, around::notify_ack;
+    ListWatchers {} = "list_watchers", Reads, around::list_watchers;
     Rollback { snap_id: u64 } = "rollback", Writes, object::rollback;
     Unsupported { code: u16 } = "unsupported", Writes, object::unsupported;
 }

@@ -13,6 +13,7 @@ use store::{At, Change, Intervals, ObjectChange, ObjectClone, ObjectId, Stat, St
 use super::overlay::{Patches, Values};
 use super::snapshots::{self, View};
 use super::{Caller, Evaluated, Fact};
+use crate::around::Around;
 use crate::error::{Outcome, refuse};
 use crate::limits::Limits;
 use crate::op::{Door, OpResult, Output, SnapContext, Vector};
@@ -25,6 +26,7 @@ pub(crate) struct Target<'a> {
     store: &'a dyn Store,
     limits: &'a Limits,
     pool: &'a PoolInfo,
+    around: Option<Around<'a>>,
     id: ObjectId,
     context: Cow<'a, SnapContext>,
     door: Door,
@@ -56,7 +58,7 @@ impl<'a> Target<'a> {
         store: &'a dyn Store,
         limits: &'a Limits,
         pool: &'a PoolInfo,
-        caller: &Caller<'_>,
+        caller: &Caller<'a>,
         vector: &'a Vector,
     ) -> Outcome<Self> {
         let id = ObjectId { pool: pool.id, namespace: vector.namespace.clone(), name: vector.object.clone() };
@@ -66,6 +68,7 @@ impl<'a> Target<'a> {
             limits,
             pool,
             context: pool.write_context(&vector.snap_context),
+            around: caller.around,
             door: vector.terms.door,
             before,
             stat: before,
@@ -145,6 +148,15 @@ impl<'a> Target<'a> {
 
     pub(crate) fn limits(&self) -> &Limits {
         self.limits
+    }
+
+    pub(crate) fn around(&self) -> Option<Around<'a>> {
+        self.around
+    }
+
+    /// In the order in which they came to be.
+    pub(crate) fn facts(&self) -> &[Fact] {
+        &self.facts
     }
 
     pub(crate) fn tell(&mut self, fact: Fact) {

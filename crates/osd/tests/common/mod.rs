@@ -52,7 +52,7 @@ impl World {
         let (address, watchers) = ("127.0.0.1:1/1", &self.watchers[..]);
         let pools =
             self.others.iter().chain([&self.pool]).map(|pool| (pool.name.clone(), pool.clone())).collect();
-        let caller = Caller { gid, address, pools: &pools, watchers, now: self.now, unix_ms };
+        let caller = Caller { gid, address, pools: &pools, watchers, now: self.now, unix_ms, around: None };
         let evaluated = evaluate(&self.store, &self.limits, &self.pool, &caller, vector)?;
         if let Some(transaction) = &evaluated.transaction {
             self.store.submit(transaction.clone()).expect("memory does not fail");

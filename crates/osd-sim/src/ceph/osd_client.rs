@@ -1,0 +1,180 @@
+//! A client of the OSD, as long as its connection is open.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ceph_wire::osd::{WatchNotify, notify_op};
+use ceph_wire::{EntityAddr, Message, Wire, WireError, Writer, kind};
+use errno::Errno;
+use messenger::Peer;
+use osd::vector::mutates;
+use osd::{Effect, Entity, NotifyReply, OpError, Osd, Reply, Request, StreamId, WatchEvent, WatchRequest};
+use store::Seq;
+
+use super::daemons::Daemons;
+use super::reply::Page;
+use super::request::{Asked, List, What};
+use crate::daemon::{AnyStore, Inlet};
+
+pub(super) struct OsdClient {
+    daemons: Arc<Daemons>,
+    gid: u64,
+    /// Its watch stream; `None` for an instance that is fenced: it is told so by each of its ops.
+    stream: Option<StreamId>,
+    inlet: Option<Inlet>,
+}
+
+impl OsdClient {
+    /// Its session begins, or goes on. The error is why its connection has to end.
+    pub(super) fn open(daemons: &Arc<Daemons>, peer: &Peer) -> Result<Self, OpError> {
+        let Peer { name, gid, address, .. } = peer;
+        let (outlet, inlet) = daemons.daemon.channel();
+        let address = shown(address);
+        let entity = Entity { gid: *gid, name: &name.id, address: &address };
+        let opened = daemons.daemon.entity_connected(entity, outlet);
+        let client = |stream, inlet| Self { daemons: daemons.clone(), gid: *gid, stream, inlet };
+        match opened {
+            Ok(stream) => Ok(client(Some(stream), Some(inlet))),
+            Err(refusal) if refusal.errno == Errno::EBLOCKLISTED => Ok(client(None, None)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The answer to a message, and what that may have seen; `None` = nobody waits for one.
+    pub(super) fn take(&self, message: &Message) -> Result<Option<(Message, Seq)>, WireError> {
+        if message.kind != kind::OSD_OP {
+            return Ok(None);
+        }
+        let mut asked = Asked::read(message)?;
+        let epoch = self.daemons.epoch();
+        let what = std::mem::replace(&mut asked.what, What::Refused(Errno::EOPNOTSUPP));
+        Ok(Some(match what {
+            What::Vector(vector) => {
+                let mutates = mutates(&vector.ops);
+                let mut request = Request { gid: self.gid, tid: asked.tid, watermark: 0, vector };
+                let pool = asked.pool();
+                let (reply, seen) = self.daemons.daemon.step_seeing(|osd, now| {
+                    let Some(name) = osd.pool_name(pool) else {
+                        return (Arc::new(Reply::Err(no_pool(pool).into())), Vec::new());
+                    };
+                    name.clone_into(&mut request.vector.pool);
+                    osd.operate(now, &request)
+                });
+                (asked.answer(&reply, epoch, mutates), seen)
+            }
+            What::List(list) => {
+                let (page, seen) = self
+                    .daemons
+                    .daemon
+                    .step_seeing(|osd, _| (self.list(osd, asked.pool(), &list), NO_EFFECTS));
+                (asked.answer_page(page, epoch), seen)
+            }
+            What::Refused(errno) => (asked.refuse(errno, epoch), Seq(0)),
+        }))
+    }
+
+    fn list(&self, osd: &Osd<AnyStore>, pool: u64, list: &List) -> Page {
+        if let Some(over) = osd.session_over(self.gid) {
+            return Err(over);
+        }
+        let name = osd.pool_name(pool).ok_or_else(|| no_pool(pool))?;
+        osd.list_by_hash(name, list.namespace.as_deref(), &list.from, list.max)
+    }
+
+    /// The client lives: it has answered when it was asked.
+    pub(super) fn lives(&self) {
+        if let Some(stream) = self.stream {
+            self.daemons.daemon.watch_request(stream, WatchRequest::Ping { sequence: 0 });
+        }
+    }
+
+    /// What the OSD has to say by itself; `None` when the connection has to end.
+    pub(super) async fn next(&mut self) -> Option<Told> {
+        let Some(inlet) = &mut self.inlet else { return std::future::pending().await };
+        loop {
+            if let Some(told) = told(inlet.next().await?) {
+                return Some(told);
+            }
+        }
+    }
+}
+
+impl OsdClient {
+    /// Why the OSD has nothing more to say.
+    pub(super) fn why_cut(&self) -> String {
+        let cut = self.inlet.as_ref().and_then(|inlet| inlet.cut.get());
+        cut.map_or_else(String::new, |reason| reason.message().to_owned())
+    }
+}
+
+const NO_EFFECTS: Vec<Effect> = Vec::new();
+
+impl Drop for OsdClient {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream {
+            self.daemons.daemon.stream_lost(stream);
+        }
+    }
+}
+
+/// What a client is told without having asked.
+pub(super) enum Told {
+    Message(Message),
+    /// It is asked whether it lives.
+    Ask,
+}
+
+/// An event as its client reads it; `None` for what the answers to its ops say.
+fn told(event: WatchEvent) -> Option<Told> {
+    let (notify, data) = match event {
+        WatchEvent::Notification(heard) => {
+            let osd::Notification { cookie, version, notify_id, payload, notifier_gid, .. } = heard;
+            let op = notify_op::NOTIFY;
+            let notifier = notifier_gid;
+            (
+                WatchNotify { form: FORM, op, cookie, version, notify_id, payload, result: 0, notifier },
+                Bytes::new(),
+            )
+        }
+        WatchEvent::NotifyDone { cookie, notify_id, reply } => {
+            let result = if reply.timed_out { Errno::ETIMEDOUT.result() } else { 0 };
+            let of = WatchNotify { cookie, notify_id, result, ..about(notify_op::NOTIFY_COMPLETE) };
+            (of, answers(&reply))
+        }
+        WatchEvent::Disconnected { cookie, .. } => {
+            (WatchNotify { cookie, ..about(notify_op::DISCONNECT) }, Bytes::new())
+        }
+        WatchEvent::Ask => return Some(Told::Ask),
+        WatchEvent::Result { .. } | WatchEvent::Pong { .. } => return None,
+    };
+    Some(Told::Message(Message::with_data(0, &notify, data)))
+}
+
+/// Of every [`WatchNotify`].
+const FORM: u8 = 1;
+
+fn about(op: u8) -> WatchNotify {
+    let payload = Bytes::new();
+    WatchNotify { form: FORM, op, cookie: 0, version: 0, notify_id: 0, payload, result: 0, notifier: 0 }
+}
+
+/// Who answered what, and who did not.
+fn answers(reply: &NotifyReply) -> Bytes {
+    let mut out = Writer::new();
+    (reply.replies.len() as u32).put(&mut out);
+    for (gid, cookie, payload) in &reply.replies {
+        (*gid, *cookie).put(&mut out);
+        payload.put(&mut out);
+    }
+    reply.missed.put(&mut out);
+    out.finish()
+}
+
+/// An address as Ceph shows it.
+fn shown(address: &EntityAddr) -> String {
+    address.to_string()
+}
+
+fn no_pool(pool: u64) -> OpError {
+    OpError { errno: Errno::ENOENT, failed_op: None, text: format!("there is no pool {pool}") }
+}

@@ -1,0 +1,9 @@
+//! Ceph's own clients, as Debian ships them (ceph-common 16.2.15), and clients that are none, at the door.
+
+mod cluster;
+#[path = "../common/mod.rs"]
+mod common;
+mod data;
+mod hostile;
+mod lab;
+mod watch;
