@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod daemons;
 mod door;
+mod ops;
 mod osd_client;
 mod reply;
 mod request;

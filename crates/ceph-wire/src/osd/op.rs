@@ -183,6 +183,7 @@ numbers! { flag, u32, "Flags of a request.":
     READ = 0x10;
     WRITE = 0x20;
     ORDERSNAP = 0x40;
+    PARALLELEXEC = 0x200;
     PGOP = 0x400;
     RETURNVEC = 0x400_0000;
 }

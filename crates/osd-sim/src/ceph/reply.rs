@@ -6,9 +6,9 @@ use ceph_wire::{
     AddrKind, EntityAddr, EntityName, EntityType, Eversion, Hobject, Message, Wire, Writer, to_bytes,
 };
 use errno::Errno;
-use osd::op::{Entries, OpResult, Output};
+use osd::op::{Checksums, Entries, OpResult, Output};
 use osd::{OpError, Reply, WatcherInfo};
-use store::HashPlace;
+use store::{HashPlace, ObjectClone};
 
 use super::request::Asked;
 
@@ -135,24 +135,52 @@ fn output(asked: u16, output: &Output) -> Bytes {
         }
         Output::Omap { entries, more } => {
             let mut out = Writer::new();
-            if asked == code::OMAP_GET_KEYS {
-                (entries.len() as u32).put(&mut out);
-                entries.keys().for_each(|key| put_name(key, &mut out));
-            } else {
-                put_entries(entries, &mut out);
-            }
+            put_entries(entries, &mut out);
             if asked != code::OMAP_GET_VALS_BY_KEYS {
                 more.put(&mut out);
             }
             out.finish()
         }
         Output::Exec { output } => output.clone(),
-        Output::ListSnaps { .. } => Bytes::new(),
+        Output::Keys { keys, more } => {
+            let mut out = Writer::new();
+            (keys.len() as u32).put(&mut out);
+            keys.iter().for_each(|key| put_name(key, &mut out));
+            more.put(&mut out);
+            out.finish()
+        }
+        Output::Header { header } => header.clone(),
+        Output::Checksums { checksums: Checksums::Narrow(checksums) } => to_bytes(checksums),
+        Output::Checksums { checksums: Checksums::Wide(checksums) } => to_bytes(checksums),
+        Output::ListSnaps { seq, clones, head_bytes } => snap_set(*seq, clones, *head_bytes),
         Output::Notified { notify_id } => to_bytes(notify_id),
         Output::Watchers { watchers } => {
             to_bytes(&Watchers { watchers: watchers.iter().map(watcher).collect() })
         }
     }
+}
+
+/// The states of an object, the oldest one first.
+fn snap_set(seq: u64, clones: &[ObjectClone], head_bytes: Option<u64>) -> Bytes {
+    let mut out = Writer::new();
+    out.versioned(2, 1, |out| {
+        (clones.len() as u32 + u32::from(head_bytes.is_some())).put(out);
+        for ObjectClone { id, snaps, size, overlap } in clones {
+            out.versioned(1, 1, |out| {
+                id.put(out);
+                snaps.iter().rev().copied().collect::<Vec<u64>>().put(out);
+                (overlap.iter().len() as u32).put(out);
+                overlap.iter().for_each(|range| (range.start, range.end - range.start).put(out));
+                size.put(out);
+            });
+        }
+        if let Some(size) = head_bytes {
+            // Neither snapshots nor an overlap.
+            out.versioned(1, 1, |out| ((super::request::NOSNAP, 0u32), (0u32, size)).put(out));
+        }
+        seq.put(out);
+    });
+    out.finish()
 }
 
 fn watcher(watcher: &WatcherInfo) -> WatcherItem {

@@ -94,10 +94,7 @@ async fn a_namespace_has_objects_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_objects_are_written_listed_and_cleaned_up() {
     let lab = Lab::new();
-    if lab
-        .output("rados -p rbd bench 1 write -b 4096 -t 16 --no-hints --no-cleanup --max-objects 3000")
-        .await
-        .is_none()
+    if lab.output("rados -p rbd bench 1 write -b 4096 -t 16 --no-cleanup --max-objects 3000").await.is_none()
     {
         return;
     }
@@ -122,4 +119,49 @@ async fn what_clients_do_is_in_the_event_log() {
     assert_eq!((applied.object.as_str(), applied.detail.as_str()), ("object", "create"));
     let started = events.iter().find(|event| event.kind == "session_started").expect("a session");
     assert_eq!((started.gid, started.detail.as_str()), (applied.gid, "admin"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_appended_to_and_copied() {
+    let lab = Lab::new();
+    let (piece, got) = (file(1000), file(0));
+    let append = format!("rados -p rbd append object {}", piece.path().display());
+    if lab.output(&append).await.is_none() {
+        return;
+    }
+    lab.output(&append).await;
+    lab.output("rados -p rbd setxattr object color red").await;
+    lab.output("rados -p rbd setomapval object one 1").await;
+    lab.output("rados -p rbd cp object copy").await;
+    lab.output(&format!("rados -p rbd get copy {}", got.path().display())).await;
+    assert!(read(got.path()) == read(piece.path()).repeat(2));
+    assert_eq!(lab.output("rados -p rbd getxattr copy color").await.as_deref(), Some("red"));
+    assert_eq!(lab.output("rados -p rbd listomapkeys copy").await.as_deref(), Some("one"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_a_pool_is_read_and_rolled_back_to() {
+    let lab = Lab::new();
+    let (old, new, got) = (file(5000), file(2000), file(0));
+    let put = |file: &tempfile::NamedTempFile| format!("rados -p rbd put object {}", file.path().display());
+    if lab.output(&put(&old)).await.is_none() {
+        return;
+    }
+    lab.output("rados -p rbd mksnap before").await;
+    lab.output(&put(&new)).await;
+    let listed = lab.output("rados -p rbd lssnap").await.unwrap_or_default();
+    assert!(listed.contains("before") && listed.ends_with("1 snaps"), "{listed}");
+    let get = format!("rados -p rbd get object {}", got.path().display());
+    lab.output(&get.replace("get", "-s before get")).await;
+    assert!(read(got.path()) == read(old.path()), "what was before");
+    lab.output(&get).await;
+    assert!(read(got.path()) == read(new.path()), "what is");
+    lab.output("rados -p rbd rollback object before").await;
+    lab.output(&get).await;
+    assert!(read(got.path()) == read(old.path()), "it is as it was");
+    let snaps = lab.output("rados -p rbd listsnaps object").await.unwrap_or_default();
+    assert!(snaps.starts_with("object:\ncloneid\tsnaps\tsize\toverlap\n1\t1\t5000\t"), "{snaps}");
+    lab.output("rados -p rbd rmsnap before").await;
+    let listed = lab.output("rados -p rbd lssnap").await.unwrap_or_default();
+    assert!(listed.ends_with("0 snaps"), "{listed}");
 }
