@@ -147,8 +147,7 @@ pub(crate) mod ops {
         around.stream()?;
         check_span("a watch timeout", timeout, ("WATCH_TIMEOUT_MAX", WATCH_TIMEOUT_MAX))?;
         let timeout = span(timeout, around.config.osd_client_watch_timeout).max(PINGED_WATCH_TIMEOUT_MIN);
-        let watches_max = around.config.limits.watches_per_object_max;
-        around.table.check_register(around.object, (around.gid, cookie), watches_max)?;
+        around.table.check_register(around.object, (around.gid, cookie), &around.config.limits)?;
         done(target, Deed::Register { cookie, timeout })
     }
 

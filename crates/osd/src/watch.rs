@@ -161,7 +161,8 @@ impl WatchTable {
         }
         if of_session >= watches_per_session_max as usize {
             let gid = id.0;
-            let rule = format!("client {gid} has watches_per_session_max = {watches_per_session_max} watches");
+            let rule =
+                format!("client {gid} has watches_per_session_max = {watches_per_session_max} watches");
             return refuse(Errno::EMFILE, rule);
         }
         Ok(())

@@ -3,7 +3,6 @@
 mod whole;
 
 use errno::Errno;
-use osd::op::Op;
 use osd::{Config, Effect, Entity, Kind, Millis, OpError, StreamId};
 use whole::{World, errno, write};
 
@@ -52,11 +51,11 @@ fn the_oldest_replies_make_room_and_nothing_is_refused() {
     let mut world = World::with(Config { replays_per_entity_max: 2, ..Config::default() });
     must_connect(&mut world);
     for tid in 1..=3 {
-        world.must(GID, tid, "object", &[Op::Create { exclusive: false }]);
+        world.must(GID, tid, "object", &[write("x")]);
     }
-    world.must(GID, 2, "object", &[Op::Create { exclusive: false }]);
+    world.must(GID, 2, "object", &[write("x")]);
     assert_eq!(world.count(Kind::Duplicate), 1);
-    world.must(GID, 1, "object", &[Op::Create { exclusive: false }]);
+    world.must(GID, 1, "object", &[write("x")]);
     assert_eq!((world.count(Kind::Applied), world.count(Kind::Duplicate)), (4, 1));
 }
 

@@ -155,7 +155,9 @@ impl Host {
                         self.watch_streams.remove(&place);
                         let event = osd::WatchEvent::Result { cookie: 0, error: Some(refusal) };
                         let mut out = self.carry_out(effects);
-                        out.extend(convert::watch_event(event).map(|event| (place, Down::Event(Box::new(event)))));
+                        out.extend(
+                            convert::watch_event(event).map(|event| (place, Down::Event(Box::new(event)))),
+                        );
                         out.push((place, Down::Ended(None)));
                         return out;
                     }

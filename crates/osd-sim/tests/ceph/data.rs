@@ -81,13 +81,14 @@ async fn a_namespace_has_objects_of_its_own() {
     }
     assert_eq!(lab.output("rados -p rbd ls").await.as_deref(), Some("object"));
     let lines = |text: Option<String>| {
-        let mut lines: Vec<String> = text.unwrap_or_default().lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> =
+            text.unwrap_or_default().lines().map(|line| line.trim().to_owned()).collect();
         lines.sort();
         lines
     };
     assert_eq!(lines(lab.output("rados -p rbd -N other ls").await), ["further", "object"]);
     let all = lines(lab.output("rados -p rbd --all ls").await);
-    assert_eq!(all, ["\tobject", "other\tfurther", "other\tobject"]);
+    assert_eq!(all, ["object", "other\tfurther", "other\tobject"]);
 }
 
 /// More than a page of a listing.
