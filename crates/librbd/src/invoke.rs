@@ -8,7 +8,9 @@ use errno::Errno;
 use rbd_protocol::invoke::{Decision, Place, Rounds, Seen, is_reached, place};
 use rbd_protocol::lock::Purpose;
 use rbd_protocol::retry::Backoff;
-use rbd_protocol::{Failure, Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher};
+use rbd_protocol::{
+    Ended, Failure, Millis, OpOutcome, Operation, Request, RequestId, RpcOutcome, Token, watcher,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -146,8 +148,7 @@ impl<'a> Call<'a> {
             return Ok(());
         }
         self.image.check_writable()?;
-        // Whoever flattened it told everybody before his call ended: a state that nothing was heard against is that of the begin.
-        self.image.refresh_if_stale().await?;
+        self.image.refresh().await?;
         if self.image.state().head_parent().is_some() {
             return Ok(());
         }
@@ -163,18 +164,27 @@ impl<'a> Call<'a> {
             return Err(error);
         }
         self.image.check_alive()?;
-        if self.was_forwarded
-            && let Known::Ended(ended) = done::look_up(&self.image.io, &self.image.header, self.id).await?
-        {
-            return ended.map_err(|failure| {
+        let error = match self.recorded().await? {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(failure)) => {
                 let (errno, text) = self.describe_failure(&failure, "failed at the lock owner");
                 Error::refused(errno, text)
-            });
-        }
+            }
+            None => error,
+        };
         self.image.refresh().await?;
         let state = self.image.state();
         let seen = Seen { has_parent: state.head_parent().is_some(), size: state.size };
         if is_reached(operation, seen) { Ok(()) } else { Err(error) }
+    }
+
+    /// How an owner that was asked has ended it, if one has.
+    async fn recorded(&self) -> Result<Option<Ended>> {
+        if !self.was_forwarded {
+            return Ok(None);
+        }
+        let known = done::look_up(&self.image.io, &self.image.header, self.id).await?;
+        Ok(if let Known::Ended(ended) = known { Some(ended) } else { None })
     }
 
     /// Where this attempt runs. Everything is looked at again in each round.

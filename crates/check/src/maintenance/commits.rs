@@ -167,10 +167,7 @@ impl<'a> Judged<'a> {
     fn was_so_already(&self, window: &Window<'_>) -> bool {
         match self.kind {
             Kind::SnapCreate | Kind::SnapRemove => false,
-            Kind::Flatten => self
-                .commits
-                .iter()
-                .any(|commit| window.covers(commit) || self.may_be_heard_of_in(commit, window)),
+            Kind::Flatten => self.commits.iter().any(|commit| window.covers(commit)),
             Kind::Resize => {
                 let before = self.commits.iter().rfind(|commit| commit.sequence <= window.after);
                 let is_that =
@@ -183,14 +180,6 @@ impl<'a> Judged<'a> {
                     || self.commits.iter().any(|commit| window.covers(commit))
             }
         }
-    }
-
-    /// It was committed before the call began, by one that had not ended then: nobody can have known.
-    fn may_be_heard_of_in(&self, commit: &Commit, window: &Window<'_>) -> bool {
-        let begun = window.call.invoked.position;
-        self.windows(|other| other.call.end() > begun && other.covers(commit))
-            .iter()
-            .any(|other| other.call.id != window.call.id)
     }
 
     /// Commits for which no call is left, or only one that was refused.
