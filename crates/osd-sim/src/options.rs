@@ -127,7 +127,7 @@ pub(crate) struct Ceph {
     #[arg(long = "ceph-conf", env = "OSD_SIM_CEPH_CONF", value_name = "FILE", requires = "monitor")]
     pub(crate) conf_file: Option<PathBuf>,
     /// Connections to each of the monitor, the OSD and the manager; further ones wait [4096].
-    #[arg(long = "ceph-connections-max", env = "OSD_SIM_CEPH_CONNECTIONS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(id = "ceph_connections_max", long = "ceph-connections-max", env = "OSD_SIM_CEPH_CONNECTIONS_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections_max: Option<u32>,
     /// How long a client may take until it has said who it is [10s].
     #[arg(long = "ceph-handshake-time-max", env = "OSD_SIM_CEPH_HANDSHAKE_TIME_MAX", value_name = "TIME", value_parser = span)]
