@@ -1,4 +1,4 @@
-//! What is stored of a lock: the value of attribute "lock.<name>", as Ceph encodes it.
+//! What is stored of a lock: the value of attribute `lock.NAME`, as Ceph encodes it.
 
 use ceph_wire::cls::{LockInfo, LockKind, LockerId};
 use ceph_wire::{EntityName, EntityType, Utime};
