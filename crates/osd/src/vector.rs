@@ -107,10 +107,12 @@ pub fn evaluate<S: Store>(
     check(limits, pool, vector).map_err(whole)?;
     let mut target = Target::load(store, limits, pool, caller, vector).map_err(whole)?;
     check_object(&target, vector).map_err(whole)?;
-    let mut results = Vec::with_capacity(vector.ops.len());
+    let mut results: Vec<OpResult> = Vec::with_capacity(vector.ops.len());
+    let mut carried = 0;
     for (index, op) in vector.ops.iter().enumerate() {
-        let unharmed = vector.terms.may_fail.contains(&index).then(|| target.clone());
-        match (run(op, &mut target, caller, &results), unharmed) {
+        let may_fail = vector.terms.may_fail.contains(&index);
+        let unharmed = may_fail.then(|| target.clone());
+        match (run(op, &mut target, caller, results.last(), &mut carried), unharmed) {
             (Ok(result), _) => results.push(result),
             (Err(refusal), Some(unharmed)) => {
                 target = unharmed;
@@ -147,13 +149,21 @@ fn keeps_number(op: &Op) -> bool {
     )
 }
 
-/// One op after others.
-fn run(op: &Op, target: &mut Target<'_>, caller: &Caller<'_>, before: &[OpResult]) -> Outcome<OpResult> {
+/// One op after others, of which `last` is what the one before it came to, and `carried` how many bytes all of them answer.
+fn run(
+    op: &Op,
+    target: &mut Target<'_>,
+    caller: &Caller<'_>,
+    last: Option<&OpResult>,
+    carried: &mut u64,
+) -> Outcome<OpResult> {
     let mut result = op.execute(target, caller)?;
     if target.door() == Door::Ceph && keeps_number(op) {
-        result.number = before.last().map_or(0, |last| last.number.max(0));
+        result.number = last.map_or(0, |last| last.number.max(0));
     }
-    payload::check(target.limits(), "results", result_bytes(before) + payload::of_result(&result))?;
+    let bytes = *carried + payload::of_result(&result);
+    payload::check_results(target.limits(), target.door(), bytes)?;
+    *carried = bytes;
     Ok(result)
 }
 
@@ -235,8 +245,9 @@ const NAMESPACE_BYTES_MAX: usize = 256;
 
 /// The rules of a vector as a whole.
 fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
-    let ops_max = limits.ops_per_vector_max as usize;
     let Terms { door, .. } = vector.terms;
+    let mutates = mutates(&vector.ops);
+    let ops_max = door.ops_per_vector_max(limits, mutates);
     if vector.object.is_empty() {
         return refuse(Errno::EINVAL, "an object's name is empty");
     }
@@ -247,8 +258,8 @@ fn check(limits: &Limits, pool: &PoolInfo, vector: &Vector) -> Outcome<()> {
         return refuse(Errno::E2BIG, format!("{count} ops are more than ops_per_vector_max = {ops_max}"));
     }
     let snaps = size_of_val(vector.snap_context.snaps.as_slice()) as u64;
-    payload::check(limits, "ops", vector.ops.iter().map(Op::payload).sum::<u64>() + snaps)?;
-    if mutates(&vector.ops) && vector.snap_id.is_some() {
+    payload::check_ops(limits, door, vector.ops.iter().map(Op::payload).sum::<u64>() + snaps)?;
+    if mutates && vector.snap_id.is_some() {
         return refuse(Errno::EINVAL, "a vector that changes the object cannot name a snap id");
     }
     vector.snap_id.map_or(Ok(()), |snap_id| snapshots::check_read(pool, door, snap_id))?;

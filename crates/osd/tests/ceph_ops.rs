@@ -80,8 +80,16 @@ fn cmpext_says_where_it_failed() {
     assert_eq!(number(&mut world, compare(0, b"hello\0\0")), 0, "beyond the end are zeros");
     assert_eq!(number(&mut world, compare(10, b"\0a\0")), -4096);
     assert_eq!(number(&mut world, compare(0, b"")), 0);
-    let guarded = [compare(0, b"\0")[0].clone(), write(0, b"x")];
-    assert_eq!(world.errno("b", guarded), Errno::ENOENT, "nothing is not zeros");
+}
+
+#[test]
+fn cmpext_takes_what_is_missing_for_zeros_where_the_vector_writes() {
+    let mut world = ceph();
+    let compare = |data: &'static [u8]| Op::CompareExtent { offset: 0, data: data.into() };
+    assert_eq!(world.errno("a", [compare(b"\0")]), Errno::ENOENT, "a vector that only reads needs an object");
+    assert_eq!(world.errno("a", [compare(b"\0a"), write(0, b"x")]), Errno::EILSEQ);
+    world.must("a", [compare(b"\0\0"), write(0, b"x")]);
+    assert_eq!(world.read("a", None), Some(b"x".to_vec()));
 }
 
 #[test]

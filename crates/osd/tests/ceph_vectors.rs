@@ -268,3 +268,29 @@ fn names_are_as_long_as_rados_lets_them_be() {
     assert_eq!(World::new().errno(&"o".repeat(257), [Op::Stat {}]), Errno::ENAMETOOLONG);
     World::new().must("a", xattr(256));
 }
+
+#[test]
+fn a_vector_that_only_reads_has_as_many_ops_as_a_message() {
+    let mut world = ceph();
+    world.must("a", [write(0, b"x")]);
+    let many = |op: Op, count: usize| vec![op; count];
+    world.must("a", many(Op::Stat {}, usize::from(u16::MAX)));
+    let over = world.limits.ops_per_vector_max as usize + 1;
+    assert_eq!(
+        world.errno("a", many(write(0, b"x"), over)),
+        Errno::E2BIG,
+        "what is kept of a change is bounded"
+    );
+}
+
+#[test]
+fn ops_carry_what_rados_takes_and_results_a_whole_object() {
+    let mut world = ceph();
+    let piece = vec![7; 45 << 20];
+    let full = |at: u64| Op::Write { offset: at << 20, data: piece.clone().into() };
+    world.must("a", [full(0), full(45)]);
+    assert_eq!(world.errno("a", [full(0), full(0), write(0, b"x")]), Errno::EMSGSIZE);
+    world.must("a", [Op::Read { offset: 0, length: 90 << 20 }, Op::Read { offset: 0, length: 38 << 20 }]);
+    let too_much = [Op::Read { offset: 0, length: 90 << 20 }, Op::Read { offset: 0, length: 39 << 20 }];
+    assert_eq!(world.errno("a", too_much), Errno::E2BIG);
+}

@@ -170,6 +170,7 @@ fn what_grpc_s_clients_cannot_reach_is_refused_and_named() {
 fn create_knows_all_features_but_no_internal_ones_and_a_data_pool_only_with_its_feature() {
     let cases = [
         (creation(1 << 12, None), Errno::ENOSYS),
+        (creation(u64::MAX, None), Errno::ENOSYS),
         (creation(OPERATIONS, None), Errno::EINVAL),
         (creation(DATA_POOL, None), Errno::EINVAL),
         (creation(0, Some(3)), Errno::EINVAL),

@@ -36,7 +36,7 @@ impl Default for CephLimits {
         Self {
             connections_max: 4096,
             handshake_time_max: Duration::from_secs(10),
-            frame_bytes_max: 32 << 20,
+            frame_bytes_max: 100 << 20,
             arriving_bytes_max: 256 << 20,
             write_time_max: Duration::from_secs(30),
             waiting_messages_max: 1024,

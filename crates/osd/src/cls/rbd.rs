@@ -56,6 +56,7 @@ pub(super) const CLASS: Class = Class {
         mirror::status::METHODS,
         mirror::instances::METHODS,
         mirror::image_maps::METHODS,
+        mirror::snapshots::METHODS,
         sparsify::METHODS,
         snapc_seq::METHODS,
         old_header::METHODS,

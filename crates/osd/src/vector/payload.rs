@@ -7,7 +7,7 @@ use store::{Name, ObjectClone};
 
 use crate::error::{Outcome, refuse};
 use crate::limits::Limits;
-use crate::op::{Assertions, Checksum, Comparison, Entries, OpResult, Operand, Output, Source};
+use crate::op::{Assertions, Checksum, Comparison, Door, Entries, OpResult, Operand, Output, Source};
 use crate::{Millis, WatcherInfo};
 
 /// Most bytes by which encoding lengthens a piece of data, a pair of key and value, or a clone without its snapshots:
@@ -20,14 +20,31 @@ const SNAP_ID_BYTES: u64 = 10;
 /// Bytes of one range of a clone's overlap.
 const RANGE_BYTES: u64 = 16;
 
-/// E2BIG above `payload_bytes_max`; `what` says which side it is, ops or results.
-pub(super) fn check(limits: &Limits, what: &str, bytes: u64) -> Outcome<()> {
-    let max = limits.payload_bytes_max;
+/// Most bytes that the ops of one vector of Ceph's clients carry, as RADOS' `osd_max_write_size` (EMSGSIZE).
+const CEPH_OPS_BYTES_MAX: u64 = 90 << 20;
+
+/// How many bytes the ops carry: E2BIG above `payload_bytes_max`, EMSGSIZE above what RADOS takes.
+pub(super) fn check_ops(limits: &Limits, door: Door, bytes: u64) -> Outcome<()> {
+    match door {
+        Door::Grpc => check(bytes, "ops", "payload_bytes_max", limits.payload_bytes_max),
+        Door::Ceph if bytes > CEPH_OPS_BYTES_MAX => {
+            refuse(Errno::EMSGSIZE, format!("{bytes} bytes of ops are more than {CEPH_OPS_BYTES_MAX}"))
+        }
+        Door::Ceph => Ok(()),
+    }
+}
+
+/// How many bytes the results carry: E2BIG above `payload_bytes_max`; to Ceph's clients a whole object can be answered.
+pub(super) fn check_results(limits: &Limits, door: Door, bytes: u64) -> Outcome<()> {
+    match door {
+        Door::Grpc => check(bytes, "results", "payload_bytes_max", limits.payload_bytes_max),
+        Door::Ceph => check(bytes, "results", "object_bytes_max", limits.object_bytes_max),
+    }
+}
+
+fn check(bytes: u64, of: &str, limit: &str, max: u64) -> Outcome<()> {
     if bytes > max {
-        return refuse(
-            Errno::E2BIG,
-            format!("{bytes} bytes of {what} are more than payload_bytes_max = {max}"),
-        );
+        return refuse(Errno::E2BIG, format!("{bytes} bytes of {of} are more than {limit} = {max}"));
     }
     Ok(())
 }

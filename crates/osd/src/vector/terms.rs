@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::limits::Limits;
+
 /// Through which door a vector came, and so whose rules hold for it:
 ///
 /// | | [`Grpc`](Self::Grpc) | [`Ceph`](Self::Ceph), as RADOS does it |
@@ -12,6 +14,8 @@ use std::collections::BTreeSet;
 /// | what the ops of a vector answer that has changed something | what they found | nothing, unless [`returns`](Terms::returns) says so |
 /// | a read at a snapshot that was removed | ESTALE | ENOENT |
 /// | a snapshot id that was never allocated | EINVAL | HEAD |
+/// | ops in a vector that only reads, in one that changes something | `ops_per_vector_max` | as many as a message can have, `ops_per_vector_max` |
+/// | bytes that ops carry, that results carry | `payload_bytes_max` (E2BIG) | 90 MiB (EMSGSIZE), `object_bytes_max` (E2BIG) |
 /// | bytes of the names of objects, namespaces, xattrs | 256 | 2048, 256, 100 |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Door {
@@ -46,6 +50,14 @@ impl Terms {
 }
 
 impl Door {
+    /// Ops in one vector. librbd reads the header's part of all snapshots in one, four ops for each.
+    pub(crate) const fn ops_per_vector_max(self, limits: &Limits, mutates: bool) -> usize {
+        match self {
+            Self::Ceph if !mutates => u16::MAX as usize,
+            Self::Grpc | Self::Ceph => limits.ops_per_vector_max as usize,
+        }
+    }
+
     /// Bytes of an object's name.
     pub(crate) const fn object_name_bytes_max(self) -> usize {
         match self {

@@ -11,6 +11,7 @@ mod metadata;
 mod migration;
 mod mirror;
 mod mirror_images;
+mod mirror_snapshots;
 mod object_map;
 mod old_header;
 mod settings;

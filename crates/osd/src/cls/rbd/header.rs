@@ -116,11 +116,11 @@ fn check_new(target: &Target<'_>) -> Outcome<()> {
 }
 
 fn check_features(features: u64, known: u64) -> Outcome<()> {
+    if features & !(known | features::OPERATIONS) != 0 {
+        return refuse(Errno::ENOSYS, format!("features {features:#x} has bits beyond {known:#x}"));
+    }
     if features & features::OPERATIONS != 0 {
         return refuse(Errno::EINVAL, format!("features {features:#x} has internal bits"));
-    }
-    if features & !known != 0 {
-        return refuse(Errno::ENOSYS, format!("features {features:#x} has bits beyond {known:#x}"));
     }
     Ok(())
 }

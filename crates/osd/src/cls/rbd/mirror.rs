@@ -6,5 +6,6 @@ pub(super) mod images;
 pub(super) mod instances;
 pub(super) mod mode;
 pub(super) mod peers;
+pub(super) mod snapshots;
 pub(super) mod status;
 mod summary;

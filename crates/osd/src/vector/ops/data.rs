@@ -28,17 +28,20 @@ pub(super) fn length_within(stat: &Stat, offset: u64, length: u64) -> u64 {
     if length == 0 { rest } else { length.min(rest) }
 }
 
-/// What lies beyond the object's end compares as zeros.
+/// What lies beyond the object's end compares as zeros, and so does an object that is missing.
 pub(in crate::vector) fn compare_extent(
     target: &Target<'_>,
     &offset: &u64,
     data: &Bytes,
 ) -> Outcome<OpResult> {
-    let length = length_within(&target.stat()?, offset, data.len() as u64);
     if data.is_empty() {
         return done();
     }
-    let stored = target.read(offset, length)?.to_bytes(offset, length);
+    let mut stored = Bytes::new();
+    if target.exists() {
+        let length = length_within(&target.stat()?, offset, data.len() as u64);
+        stored = target.read(offset, length)?.to_bytes(offset, length);
+    }
     let stored = stored.iter().copied().chain(std::iter::repeat(0));
     match data.iter().zip(stored).position(|(expected, stored)| *expected != stored) {
         None => done(),
