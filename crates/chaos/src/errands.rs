@@ -66,6 +66,7 @@ impl Errands {
             Errand::Clone => self.clone_image().await,
             Errand::Flatten => self.flatten().await,
             Errand::SnapRemove => self.remove_a_parents_snapshot().await,
+            Errand::Rename => self.rename_a_clone().await,
             Errand::Remove => self.remove_a_clone().await,
         }
     }
@@ -161,6 +162,19 @@ impl Errands {
         }
         let verb = ["snap", "rm", "--no-progress", &source];
         calls::verb(&self.stage, image, Operation::SnapRemove { snap: of() }, &verb).await?;
+        Ok(())
+    }
+
+    /// What it is called when that failed is known to nobody here: it is left alone.
+    async fn rename_a_clone(&mut self) -> Result<()> {
+        let Some(place) = self.some_clone() else { return Ok(()) };
+        let Side { image, snaps } = self.clones.swap_remove(place);
+        let to = self.fresh_name("side");
+        let verb = ["rename", &spec(&image), &spec(&to)];
+        let renamed = calls::verb(&self.stage, &image, Operation::Rename { to: spec(&to) }, &verb).await?;
+        if matches!(renamed, Outcome::Ok { .. }) {
+            self.clones.push(Side { image: to, snaps });
+        }
         Ok(())
     }
 

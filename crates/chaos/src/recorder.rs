@@ -30,7 +30,7 @@ struct Book {
     /// Calls without an answer, who made them, and what they ask for.
     open: BTreeMap<u64, (String, Operation)>,
     /// How many succeeded, by operation.
-    succeeded: BTreeMap<String, usize>,
+    succeeded: BTreeMap<&'static str, usize>,
     /// Nothing is taken down any more.
     is_closed: bool,
 }
@@ -87,13 +87,13 @@ impl Recorder {
         let is_success = matches!(outcome, Outcome::Ok { .. });
         self.take_down(&mut book, id, osd_sequence, What::Complete(outcome))?;
         if let Some((_, operation)) = book.open.remove(&id).filter(|_| is_success) {
-            *book.succeeded.entry(operation.name()).or_default() += 1;
+            *book.succeeded.entry(operation.entry().name).or_default() += 1;
         }
         Ok(())
     }
 
     /// How many calls have succeeded until now, by operation.
-    pub fn succeeded(&self) -> BTreeMap<String, usize> {
+    pub fn succeeded(&self) -> BTreeMap<&'static str, usize> {
         self.lock().succeeded.clone()
     }
 

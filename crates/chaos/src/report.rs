@@ -34,7 +34,7 @@ pub struct Report {
     /// Calls in the history.
     pub calls: usize,
     /// How they ended: by op, how often each way.
-    pub answers: BTreeMap<String, BTreeMap<String, usize>>,
+    pub answers: BTreeMap<&'static str, BTreeMap<String, usize>>,
     /// Events in the OSD's log.
     pub events: usize,
     /// How long each call may take when nothing was broken (I5).
@@ -89,8 +89,8 @@ impl Report {
 }
 
 /// How the calls of one history ended: by op, how often each way.
-pub fn answers(history: &History) -> BTreeMap<String, BTreeMap<String, usize>> {
-    let mut answers: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+pub fn answers(history: &History) -> BTreeMap<&'static str, BTreeMap<String, usize>> {
+    let mut answers: BTreeMap<&'static str, BTreeMap<String, usize>> = BTreeMap::new();
     for call in &history.calls {
         let ended = match &call.completed {
             Some((_, Outcome::Ok { .. })) => "ok",
@@ -98,7 +98,7 @@ pub fn answers(history: &History) -> BTreeMap<String, BTreeMap<String, usize>> {
             Some((_, Outcome::Unknown)) => "unknown",
             None => "no answer",
         };
-        *answers.entry(call.operation.name()).or_default().entry(ended.to_owned()).or_default() += 1;
+        *answers.entry(call.operation.entry().name).or_default().entry(ended.to_owned()).or_default() += 1;
     }
     answers
 }

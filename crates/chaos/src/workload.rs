@@ -80,15 +80,18 @@ pub enum Errand {
     Flatten,
     /// Removes a snapshot that was cloned: it must not go while somebody needs it.
     SnapRemove,
+    /// Gives a clone another name.
+    Rename,
     /// Removes a clone with its snapshots.
     Remove,
 }
 
-const ERRANDS: [(Errand, usize); 5] = [
+const ERRANDS: [(Errand, usize); 6] = [
     (Errand::Create, 1),
     (Errand::Clone, 3),
     (Errand::Flatten, 2),
     (Errand::SnapRemove, 1),
+    (Errand::Rename, 1),
     (Errand::Remove, 1),
 ];
 

@@ -6,17 +6,12 @@ use crate::events::{Event, EventLog, Fact};
 use crate::image::ImageObjects;
 use crate::violation::{At, Rule, Violation};
 
-/// Ops on a header that only the lock's holder may have applied. What is missing needs no lock: taking and breaking it,
-/// attaching and detaching children, making the image, clearing done_ records, and protecting snapshots (librbd: snap protect is
-/// forwarded with journaling only, else it runs where it was called).
-const GUARDED: &[&str] = &[
-    "rbd.set_size",
-    "rbd.snapshot_add",
-    "rbd.snapshot_remove",
-    "rbd.snapshot_rename",
-    "rbd.parent_detach",
-    "remove",
-];
+/// Whether only the lock's holder may have this op applied to a header: the commits of what is forwarded, and the header's removal. What
+/// is missing needs no lock: taking and breaking it, attaching and detaching children, making the image, clearing done_ records,
+/// protecting and renaming snapshots.
+fn is_guarded(op: &str) -> bool {
+    op == "remove" || rbd_protocol::Operation::TABLE.iter().any(|entry| entry.commit == op)
+}
 
 /// The op that says under which cookie the lock is believed to be held.
 const ASSERT_LOCKED: &str = "lock.assert_locked";
@@ -92,7 +87,7 @@ impl Judge<'_> {
             let what = format!("{} on {} was applied after the fence", ops.join(", "), event.object);
             self.report(Rule::WriteAfterFence, event, Some(*fence), what);
         }
-        let needs_lock = !is_header || ops.iter().any(|op| GUARDED.contains(&op.as_str()));
+        let needs_lock = !is_header || ops.iter().any(|op| is_guarded(op));
         if needs_lock && self.holder.as_ref().is_none_or(|holder| holder.gid != event.gid) {
             let lost = self.lost.get(&event.gid).copied();
             let (rule, history) = match lost {

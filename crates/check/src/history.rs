@@ -2,6 +2,7 @@
 
 mod build;
 mod line;
+mod operation;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use errno::Errno;
 
 pub use build::HistoryError;
+pub use operation::{Entry, Kind, Operation, Place};
 pub use writer::HistoryWriter;
 
 /// A position after every other.
@@ -54,97 +56,6 @@ pub struct Moment {
     pub time_ms: u64,
     /// Newest event in the OSD's log at this moment; see the README for which way it may err.
     pub osd_sequence: Option<u64>,
-}
-
-/// What is asked. Offsets, lengths and sizes are in bytes and multiples of the block size.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Operation {
-    /// Reads a range of HEAD or of a snapshot.
-    Read {
-        /// Where it begins.
-        offset: u64,
-        /// How much.
-        length: u64,
-        /// Name of the snapshot; absent = HEAD.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        snap: Option<String>,
-    },
-    /// Fills every block of a range with the tag.
-    Write {
-        /// Where it begins.
-        offset: u64,
-        /// How much.
-        length: u64,
-        /// Above 0, no other write of the history has it.
-        tag: u64,
-    },
-    /// Makes a range read as zeros.
-    Discard {
-        /// Where it begins.
-        offset: u64,
-        /// How much.
-        length: u64,
-    },
-    /// Answers when earlier writes have ended.
-    Flush,
-    /// Makes the image.
-    Create {
-        /// Its size.
-        size: u64,
-    },
-    /// Makes the image from another's snapshot.
-    Clone {
-        /// The other image.
-        parent: String,
-        /// Name of its snapshot.
-        snap: String,
-    },
-    /// Takes a snapshot.
-    SnapCreate {
-        /// Its name.
-        snap: String,
-    },
-    /// Removes a snapshot.
-    SnapRemove {
-        /// Its name.
-        snap: String,
-    },
-    /// Keeps a snapshot from being removed, so that it can be cloned.
-    SnapProtect {
-        /// Its name.
-        snap: String,
-    },
-    /// Takes that back.
-    SnapUnprotect {
-        /// Its name.
-        snap: String,
-    },
-    /// Makes HEAD what a snapshot is.
-    SnapRollback {
-        /// Its name.
-        snap: String,
-    },
-    /// Removes the image.
-    Remove,
-    /// Gives the image another name.
-    Rename {
-        /// The new name.
-        to: String,
-    },
-    /// Changes the size; blocks beyond it are zero afterwards.
-    Resize {
-        /// The new size.
-        size: u64,
-    },
-    /// Detaches the image from its parent.
-    Flatten,
-    /// Takes the exclusive lock.
-    Acquire,
-    /// Gives the exclusive lock away.
-    Release,
-    /// Opens the image anew, as a new instance.
-    Reopen,
 }
 
 /// How a call ended, as far as its caller knows.
@@ -219,7 +130,9 @@ impl Call {
     fn ends_the_wait_only(&self, errno: Errno) -> bool {
         match errno {
             Errno::ETIMEDOUT | Errno::ERESTART => true,
-            Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN => self.operation.is_maintenance(),
+            Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN => {
+                self.operation.entry().place == Place::Owner
+            }
             _ => false,
         }
     }
@@ -239,58 +152,6 @@ impl Call {
 
     pub(crate) fn is_ok(&self) -> bool {
         matches!(self.effect(), Effect::Happened(_))
-    }
-}
-
-impl Operation {
-    /// Offset and length of a read, write or discard.
-    pub fn range(&self) -> Option<(u64, u64)> {
-        match self {
-            Self::Read { offset, length, .. }
-            | Self::Write { offset, length, .. }
-            | Self::Discard { offset, length } => Some((*offset, *length)),
-            _ => None,
-        }
-    }
-
-    /// Its `op` in a history file, e.g. "snap_create".
-    pub fn name(&self) -> String {
-        line::named(self).0
-    }
-
-    /// The snapshot that it needs.
-    pub(crate) fn snapshot(&self) -> Option<&str> {
-        match self {
-            Self::Read { snap, .. } => snap.as_deref(),
-            Self::SnapRemove { snap }
-            | Self::SnapProtect { snap }
-            | Self::SnapUnprotect { snap }
-            | Self::SnapRollback { snap }
-            | Self::Clone { snap, .. } => Some(snap),
-            _ => None,
-        }
-    }
-
-    /// Whether it is done by the lock's owner, its caller or another.
-    pub(crate) fn needs_the_lock(&self) -> bool {
-        self.is_maintenance()
-            || matches!(self, Self::Write { .. } | Self::Discard { .. } | Self::Flush | Self::Acquire)
-            || matches!(self, Self::SnapRollback { .. } | Self::Remove)
-    }
-
-    /// Whether it is forwarded to the lock's owner.
-    pub(crate) fn is_maintenance(&self) -> bool {
-        matches!(
-            self,
-            Self::Flatten | Self::Resize { .. } | Self::SnapCreate { .. } | Self::SnapRemove { .. }
-        )
-    }
-}
-
-impl Operation {
-    /// Whether it makes an image.
-    pub fn makes_an_image(&self) -> bool {
-        matches!(self, Self::Create { .. } | Self::Clone { .. })
     }
 }
 

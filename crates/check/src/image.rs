@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, Fact};
 
+/// The object that knows the images of a pool.
+const DIRECTORY: &str = "rbd_directory";
+/// Start of the names of header objects.
+const HEADER: &str = "rbd_header.";
+
 /// The objects of an image that uses the exclusive lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,10 +38,23 @@ impl ImageObjects {
         matches!(event.fact, Fact::Applied(_)) && self.is_data(event)
     }
 
-    /// Whether the event is a change of the header by this op.
+    /// Whether the event is a change of this image by this op: of its header, or of the directory under its id.
     pub(crate) fn is_commit(&self, event: &Event, op: &str) -> bool {
         let Fact::Applied(ops) = &event.fact else { return false };
-        self.is_header(event) && ops.iter().any(|applied| applied == op)
+        let is_of_entry = || {
+            let id = event.argument(op).and_then(|argument| argument.split(' ').next());
+            event.pool == self.pool && event.object == DIRECTORY && id.is_some_and(|id| id == self.id())
+        };
+        ops.iter().any(|applied| applied == op) && (self.is_header(event) || is_of_entry())
+    }
+
+    fn id(&self) -> &str {
+        self.header.strip_prefix(HEADER).unwrap_or_default()
+    }
+
+    /// An image of the same pool, as a history names it.
+    pub(crate) fn spec(&self, name: &str) -> String {
+        format!("{}/{name}", self.pool)
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proto::rbd::v1::{
     AcquireLockRequest, CallLimits, CloneImageRequest, DiscardRequest, FlattenRequest, FlushRequest,
     ImageName, ImageShape, InfoReply, InfoRequest, LockOwner, LockOwnerRequest, ReadRequest,
-    ReleaseLockRequest, ReopenRequest, ResizeRequest, SnapCreateRequest, SnapProtectRequest,
+    ReleaseLockRequest, RenameRequest, ReopenRequest, ResizeRequest, SnapCreateRequest, SnapProtectRequest,
     SnapRemoveRequest, SnapRollbackRequest, SnapUnprotectRequest, WriteRequest,
 };
 use rpc::{Address, Network, rbd::rbd_client_client::RbdClientClient};
@@ -92,26 +92,6 @@ impl Remote {
         Ok(self.stub().reopen(ReopenRequest {}).await?.into_inner().gid)
     }
 
-    /// Starts a flatten.
-    pub fn flatten(&self, limits: CallLimits) -> Call {
-        let mut stub = self.stub();
-        Call::follow(async move { stub.flatten(FlattenRequest { limits: Some(limits) }).await })
-    }
-
-    /// Starts a resize to `size` bytes.
-    pub fn resize(&self, size: u64, allow_shrink: bool, limits: CallLimits) -> Call {
-        let mut stub = self.stub();
-        let request = ResizeRequest { limits: Some(limits), size, allow_shrink };
-        Call::follow(async move { stub.resize(request).await })
-    }
-
-    /// Starts the creation of a snapshot.
-    pub fn snap_create(&self, name: &str, limits: CallLimits) -> Call {
-        let mut stub = self.stub();
-        let request = SnapCreateRequest { limits: Some(limits), name: name.to_owned() };
-        Call::follow(async move { stub.snap_create(request).await })
-    }
-
     /// Keeps a snapshot from being removed, so that it can be cloned.
     pub async fn snap_protect(&self, name: &str) -> Result<(), Failure> {
         self.stub().snap_protect(SnapProtectRequest { name: name.to_owned() }).await?;
@@ -122,13 +102,6 @@ impl Remote {
     pub async fn snap_unprotect(&self, name: &str) -> Result<(), Failure> {
         self.stub().snap_unprotect(SnapUnprotectRequest { name: name.to_owned() }).await?;
         Ok(())
-    }
-
-    /// Starts making HEAD what a snapshot is.
-    pub fn snap_rollback(&self, name: &str, limits: CallLimits) -> Call {
-        let mut stub = self.stub();
-        let request = SnapRollbackRequest { limits: Some(limits), name: name.to_owned() };
-        Call::follow(async move { stub.snap_rollback(request).await })
     }
 
     /// Makes another image of pool "rbd" from one of its snapshots. Dropping the call takes the wish back.
@@ -150,13 +123,40 @@ impl Remote {
         self.stub().clone_image(request).await?;
         Ok(())
     }
+}
 
+/// Calls that answer with a stream of events: what each asks for, beside its limits.
+macro_rules! calls {
+    ($($(#[doc = $what:literal])+ $call:ident($($argument:ident: $type:ty),*) = $request:ident $fields:tt;)+) => {
+        impl Remote {
+            $(
+                $(#[doc = $what])+
+                pub fn $call(&self, $($argument: $type,)* limits: CallLimits) -> Call {
+                    let mut stub = self.stub();
+                    let request = calls!(@request limits $request $fields);
+                    Call::follow(async move { stub.$call(request).await })
+                }
+            )+
+        }
+    };
+    (@request $limits:ident $request:ident { $($field:ident: $value:expr),* }) => {
+        $request { limits: Some($limits), $($field: $value),* }
+    };
+}
+
+calls! {
+    /// Starts a flatten.
+    flatten() = FlattenRequest {};
+    /// Starts a resize to `size` bytes.
+    resize(size: u64, allow_shrink: bool) = ResizeRequest { size: size, allow_shrink: allow_shrink };
+    /// Starts the creation of a snapshot.
+    snap_create(name: &str) = SnapCreateRequest { name: name.to_owned() };
     /// Starts the removal of a snapshot.
-    pub fn snap_remove(&self, name: &str, limits: CallLimits) -> Call {
-        let mut stub = self.stub();
-        let request = SnapRemoveRequest { limits: Some(limits), name: name.to_owned() };
-        Call::follow(async move { stub.snap_remove(request).await })
-    }
+    snap_remove(name: &str) = SnapRemoveRequest { name: name.to_owned() };
+    /// Starts making HEAD what a snapshot is.
+    snap_rollback(name: &str) = SnapRollbackRequest { name: name.to_owned() };
+    /// Starts giving the image another name.
+    rename(name: &str) = RenameRequest { name: name.to_owned() };
 }
 
 /// No bounds: the call goes on until it is decided.

@@ -214,67 +214,68 @@ impl ObjectOp {
     }
 }
 
-fn mutates(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Write(_)
-            | Op::WriteFull(_)
-            | Op::Truncate(_)
-            | Op::Zero(_)
-            | Op::Create(_)
-            | Op::Remove(_)
-            | Op::SetXattr(_)
-            | Op::RemoveXattr(_)
-            | Op::OmapSet(_)
-            | Op::OmapRemove(_)
-            | Op::Rollback(_)
-    )
+/// Every op, once: its name, whether it changes the object by itself, and the payload that it carries.
+macro_rules! ops {
+    ($($op:ident = $name:literal, $kind:ident $(, $carried:ident => $bytes:expr)?;)+) => {
+        fn name(op: &Op) -> String {
+            match op {
+                $(Op::$op(_) => $name.to_owned(),)+
+                Op::Exec(exec) => format!("exec {}.{}", exec.class, exec.method),
+            }
+        }
+
+        fn mutates(op: &Op) -> bool {
+            match op {
+                $(Op::$op(_) => Kind::$kind == Kind::Writes,)+
+                Op::Exec(_) => false,
+            }
+        }
+
+        fn payload_bytes(op: &Op) -> u64 {
+            let bytes = match op {
+                $($(Op::$op($carried) => $bytes,)?)+
+                Op::Exec(exec) => exec.input.len(),
+                _ => 0,
+            };
+            bytes as u64
+        }
+    };
 }
 
-fn payload_bytes(op: &Op) -> u64 {
-    let bytes = match op {
-        Op::Write(write) => write.data.len(),
-        Op::WriteFull(write) => write.data.len(),
-        Op::SetXattr(xattr) => xattr.name.len() + xattr.value.len(),
-        Op::CompareXattr(xattr) => xattr.name.len() + xattr.value.len(),
-        Op::OmapSet(omap) => omap.entries.iter().map(|(key, value)| key.len() + value.len()).sum(),
-        Op::OmapGet(omap) => omap.keys.iter().map(String::len).sum(),
-        Op::OmapRemove(omap) => omap.keys.iter().map(String::len).sum(),
-        Op::OmapCompare(omap) => omap.key.len() + omap.value.as_ref().map_or(0, Bytes::len),
-        Op::Exec(exec) => exec.input.len(),
-        _ => 0,
-    };
-    bytes as u64
+#[derive(PartialEq)]
+enum Kind {
+    Reads,
+    Writes,
 }
 
-fn name(op: &Op) -> String {
-    let name = match op {
-        Op::Read(_) => "read",
-        Op::SparseRead(_) => "sparse_read",
-        Op::Stat(_) => "stat",
-        Op::AssertExists(_) => "assert_exists",
-        Op::AssertVersion(_) => "assert_version",
-        Op::Write(_) => "write",
-        Op::WriteFull(_) => "write_full",
-        Op::Truncate(_) => "truncate",
-        Op::Zero(_) => "zero",
-        Op::Create(_) => "create",
-        Op::Remove(_) => "remove",
-        Op::GetXattr(_) => "get_xattr",
-        Op::ListXattrs(_) => "list_xattrs",
-        Op::SetXattr(_) => "set_xattr",
-        Op::RemoveXattr(_) => "remove_xattr",
-        Op::CompareXattr(_) => "compare_xattr",
-        Op::OmapList(_) => "omap_list",
-        Op::OmapGet(_) => "omap_get",
-        Op::OmapSet(_) => "omap_set",
-        Op::OmapRemove(_) => "omap_remove",
-        Op::OmapCompare(_) => "omap_compare",
-        Op::Exec(exec) => return format!("exec {}.{}", exec.class, exec.method),
-        Op::ListSnaps(_) => "list_snaps",
-        Op::Rollback(_) => "rollback",
-    };
-    name.to_owned()
+ops! {
+    Read = "read", Reads;
+    SparseRead = "sparse_read", Reads;
+    Stat = "stat", Reads;
+    AssertExists = "assert_exists", Reads;
+    AssertVersion = "assert_version", Reads;
+    Write = "write", Writes, write => write.data.len();
+    WriteFull = "write_full", Writes, write => write.data.len();
+    Truncate = "truncate", Writes;
+    Zero = "zero", Writes;
+    Create = "create", Writes;
+    Remove = "remove", Writes;
+    GetXattr = "get_xattr", Reads;
+    ListXattrs = "list_xattrs", Reads;
+    SetXattr = "set_xattr", Writes, xattr => xattr.name.len() + xattr.value.len();
+    RemoveXattr = "remove_xattr", Writes;
+    CompareXattr = "compare_xattr", Reads, xattr => xattr.name.len() + xattr.value.len();
+    OmapList = "omap_list", Reads;
+    OmapGet = "omap_get", Reads, omap => total(&omap.keys);
+    OmapSet = "omap_set", Writes, omap => omap.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+    OmapRemove = "omap_remove", Writes, omap => total(&omap.keys);
+    OmapCompare = "omap_compare", Reads, omap => omap.key.len() + omap.value.as_ref().map_or(0, Bytes::len);
+    ListSnaps = "list_snaps", Reads;
+    Rollback = "rollback", Writes;
+}
+
+fn total(keys: &[String]) -> usize {
+    keys.iter().map(String::len).sum()
 }
 
 #[cfg(test)]

@@ -1,28 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use errno::Errno;
+use rbd_protocol::{Entry, Operation};
 
 use crate::events::{Event, EventLog};
-use crate::history::{Call, Effect, History, NEVER, Operation, Outcome};
+use crate::history::{self, Call, Effect, History, NEVER, Outcome};
 use crate::image::ImageObjects;
 use crate::sizes;
 use crate::violation::{At, Rule, Violation};
 
-/// What one op commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    SnapCreate,
-    SnapRemove,
-    Resize,
-    Flatten,
-}
-
-const KINDS: [(Kind, &str); 4] = [
-    (Kind::SnapCreate, SNAPSHOT_ADD),
-    (Kind::SnapRemove, "rbd.snapshot_remove"),
-    (Kind::Resize, "rbd.set_size"),
-    (Kind::Flatten, "rbd.parent_detach"),
-];
 const SNAPSHOT_ADD: &str = "rbd.snapshot_add";
 
 /// A commit in the event log.
@@ -42,10 +28,10 @@ struct Window<'a> {
     argument: Option<String>,
 }
 
-/// Every snapshot create and remove, resize and flatten that returned success has a commit in the event log while it ran, with its
-/// argument and its own; but a flatten has succeeded too when another one detached the parent, and a resize when another one set
-/// the same size, or the size was that. Every commit belongs to a call that may have made it, each to another one; and no call is
-/// answered with an error when its commit was made, but for those whose wait or whose instance had ended.
+/// Every forwarded operation that returned success has a commit in the event log while it ran, with its argument and its own; but a
+/// flatten has succeeded too when another one detached the parent, and a resize when another one set the same size, or the size was
+/// that. Every commit belongs to a call that may have made it, each to another one; and no call is answered with an error when its
+/// commit was made, but for those whose wait or whose instance had ended.
 ///
 /// The records' `osd_sequence` says when a call ran; without it only the numbers of calls and commits are compared. `images`
 /// names the images that are judged. The log must begin before the history.
@@ -58,10 +44,10 @@ pub fn maintenance_happened_once(
     for (name, objects) in images {
         let image = history.first_name(name);
         let names = snapshot_names(log, objects);
-        for (kind, op) in KINDS {
-            let commits = log.events().iter().filter(|event| objects.is_commit(event, op));
-            let commits: Vec<Commit> = commits.map(|event| commit(event, kind, op, &names)).collect();
-            let judged = Judged { history, image, kind, op, commits };
+        for entry in Operation::TABLE {
+            let commits = log.events().iter().filter(|event| objects.is_commit(event, entry.commit));
+            let commits: Vec<Commit> = commits.map(|event| commit(event, objects, entry, &names)).collect();
+            let judged = Judged { history, image, entry, commits };
             found.extend(judged.without_commit());
             found.extend(judged.without_call());
         }
@@ -78,25 +64,16 @@ fn snapshot_names(log: &EventLog, objects: &ImageObjects) -> BTreeMap<String, St
     log.events().iter().filter(|event| objects.is_commit(event, SNAPSHOT_ADD)).filter_map(named).collect()
 }
 
-fn commit(event: &Event, kind: Kind, op: &str, names: &BTreeMap<String, String>) -> Commit {
-    let told = event.argument(op);
-    let argument = match kind {
-        Kind::SnapCreate => told.and_then(|told| told.split_once(' ')).map(|(_, name)| name.to_owned()),
-        Kind::SnapRemove => told.and_then(|id| names.get(id).cloned()),
-        Kind::Resize => told.map(str::to_owned),
-        Kind::Flatten => None,
+fn commit(event: &Event, objects: &ImageObjects, entry: &Entry, names: &BTreeMap<String, String>) -> Commit {
+    let told = event.argument(entry.commit);
+    let second = |told: &str| told.split_once(' ').map(|(_, name)| name.to_owned());
+    let argument = match entry.name {
+        "snap_create" => told.and_then(second),
+        "snap_remove" => told.and_then(|id| names.get(id).cloned()),
+        "rename" => told.and_then(second).map(|name| objects.spec(&name)),
+        _ => told.map(str::to_owned),
     };
     Commit { sequence: event.sequence, argument }
-}
-
-fn asked(operation: &Operation) -> Option<(Kind, Option<String>)> {
-    match operation {
-        Operation::SnapCreate { snap } => Some((Kind::SnapCreate, Some(snap.clone()))),
-        Operation::SnapRemove { snap } => Some((Kind::SnapRemove, Some(snap.clone()))),
-        Operation::Resize { size } => Some((Kind::Resize, Some(size.to_string()))),
-        Operation::Flatten => Some((Kind::Flatten, None)),
-        _ => None,
-    }
 }
 
 fn window(call: &Call, argument: Option<String>) -> Window<'_> {
@@ -134,19 +111,15 @@ impl Window<'_> {
 struct Judged<'a> {
     history: &'a History,
     image: &'a str,
-    kind: Kind,
-    op: &'static str,
+    entry: &'a Entry,
     commits: Vec<Commit>,
 }
 
 impl<'a> Judged<'a> {
     fn windows(&self, is_wanted: impl Fn(&Window<'a>) -> bool) -> Vec<Window<'a>> {
         let calls = self.history.calls.iter().filter(|call| call.image == self.image);
-        let of_kind = |call: &'a Call| match asked(&call.operation) {
-            Some((kind, argument)) if kind == self.kind => Some(window(call, argument)),
-            _ => None,
-        };
-        calls.filter_map(of_kind).filter(is_wanted).collect()
+        let of_kind = calls.filter(|call| call.operation.entry().name == self.entry.name);
+        of_kind.map(|call| window(call, call.operation.argument())).filter(is_wanted).collect()
     }
 
     /// Successful calls for which no commit is left.
@@ -156,8 +129,10 @@ impl<'a> Judged<'a> {
         let is_lacking = |index: &usize| !given.contains(index) && !self.was_so_already(&successes[*index]);
         let report = |index: usize| {
             let call = successes[index].call;
-            let what =
-                format!("client {} was told of success, but no {} was left for it", call.client, self.op);
+            let what = format!(
+                "client {} was told of success, but no {} was left for it",
+                call.client, self.entry.commit
+            );
             Violation::new(Rule::NotCommitted, format!("image {}", self.image), [At::Call(call.id)], what)
         };
         (0..successes.len()).filter(is_lacking).map(report).collect()
@@ -165,10 +140,9 @@ impl<'a> Judged<'a> {
 
     /// The end that it asked for belongs to nobody, and was reached while it ran, by whomever.
     fn was_so_already(&self, window: &Window<'_>) -> bool {
-        match self.kind {
-            Kind::SnapCreate | Kind::SnapRemove => false,
-            Kind::Flatten => self.commits.iter().any(|commit| window.covers(commit)),
-            Kind::Resize => {
+        match self.entry.name {
+            "flatten" => self.commits.iter().any(|commit| window.covers(commit)),
+            "resize" => {
                 let before = self.commits.iter().rfind(|commit| commit.sequence <= window.after);
                 let is_that =
                     |commit: &Commit| commit.argument.is_none() || commit.argument == window.argument;
@@ -179,6 +153,7 @@ impl<'a> Judged<'a> {
                 before.map_or_else(was_first, is_that)
                     || self.commits.iter().any(|commit| window.covers(commit))
             }
+            _ => false,
         }
     }
 
@@ -191,7 +166,8 @@ impl<'a> Judged<'a> {
             self.commits.iter().filter(|commit| !given.contains_key(&commit.sequence)).cloned().collect();
         let by_refused = assign(&left, &refused);
         let report = |commit: &Commit| {
-            let (who, op, event) = (format!("image {}", self.image), self.op, At::Event(commit.sequence));
+            let (who, op, event) =
+                (format!("image {}", self.image), self.entry.commit, At::Event(commit.sequence));
             if let Some(index) = by_refused.get(&commit.sequence) {
                 let call = refused[*index].call;
                 let what = format!("client {} was refused, but {op} was applied for it", call.client);
@@ -209,12 +185,12 @@ impl<'a> Judged<'a> {
     /// A rollback sets the size of its snapshot, as often as it begins anew.
     fn is_of_a_rollback(&self, commit: &Commit) -> bool {
         let sets_it = |call: &Call| {
-            let Operation::SnapRollback { snap } = &call.operation else { return false };
+            let history::Operation::SnapRollback { snap } = &call.operation else { return false };
             let sizes = sizes::of_snapshot(self.history, self.image, snap).unwrap_or_default();
             let is_that = |size: &u64| window(call, Some(size.to_string())).covers(commit);
             call.image == self.image && sizes.iter().any(is_that)
         };
-        self.kind == Kind::Resize && self.history.calls.iter().any(sets_it)
+        self.entry.name == "resize" && self.history.calls.iter().any(sets_it)
     }
 }
 
@@ -234,6 +210,7 @@ fn assign(commits: &[Commit], windows: &[Window<'_>]) -> BTreeMap<u64, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Operation;
     use crate::testing::{BLOCK, Script, image, log, log_with_arguments, refused, snap_create, snap_remove};
 
     fn judged(script: &Script, ops: &[&str]) -> Vec<(Rule, Vec<At>)> {
@@ -365,6 +342,35 @@ mod tests {
             wrong,
             [(Rule::NotCommitted, vec![At::Call(removed)]), (Rule::Unexplained, vec![At::Event(3)])]
         );
+    }
+
+    /// Its commit is made in the directory, which has every image of the pool.
+    #[test]
+    fn a_renaming_has_a_commit_of_its_own_in_the_directory() {
+        let renamings = |arguments: &[&str]| {
+            let event = |(sequence, argument): (u64, &&str)| proto::osd::v1::Event {
+                sequence,
+                kind: "applied".to_owned(),
+                pool: "rbd".to_owned(),
+                object: "rbd_directory".to_owned(),
+                detail: "rbd.dir_rename_image, omap_set".to_owned(),
+                arguments: vec![(*argument).to_owned(), String::new()],
+                ..Default::default()
+            };
+            EventLog::from_wire((1..).zip(arguments).map(event)).unwrap()
+        };
+        let mut script = Script::new();
+        let call = script.ok("rbd/i", Operation::Rename { to: "rbd/j".into() });
+        let images = BTreeMap::from([("rbd/j".to_owned(), image())]);
+        let judged = |arguments: &[&str]| {
+            let found = maintenance_happened_once(&script.history(), &renamings(arguments), &images);
+            found.into_iter().map(|violation| (violation.rule, violation.at)).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(&["1 j"]), []);
+        let lacking = || (Rule::NotCommitted, vec![At::Call(call)]);
+        assert_eq!(judged(&["2 j"]), [lacking()], "of another image");
+        assert_eq!(judged(&["1 k"]), [lacking(), (Rule::Unexplained, vec![At::Event(1)])]);
+        assert_eq!(judged(&["1 j", "1 j"]), [(Rule::Unexplained, vec![At::Event(2)])]);
     }
 
     #[test]

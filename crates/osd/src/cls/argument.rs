@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto::cls::lock::v1 as lock;
 use proto::cls::rbd::v1::{
-    Protection, SetProtectionStatus, SetSize, SnapshotAdd, SnapshotRemove, SnapshotRename,
+    DirectoryRename, Protection, SetProtectionStatus, SetSize, SnapshotAdd, SnapshotRemove, SnapshotRename,
 };
 
 use super::{ceph, protobuf};
@@ -29,12 +29,16 @@ fn of_protobuf(class: &str, method: &str, input: &Bytes) -> Outcome<String> {
         ("rbd", "set_size") => protobuf::decode::<SetSize>(input)?.size.to_string(),
         ("rbd", "snapshot_add") => {
             let SnapshotAdd { id, name, .. } = protobuf::decode(input)?;
-            named(id, &name)
+            named(&id, &name)
         }
         ("rbd", "snapshot_remove") => protobuf::decode::<SnapshotRemove>(input)?.id.to_string(),
         ("rbd", "snapshot_rename") => {
             let SnapshotRename { id, name } = protobuf::decode(input)?;
-            named(id, &name)
+            named(&id, &name)
+        }
+        ("rbd", "dir_rename_image") => {
+            let DirectoryRename { id, new_name, .. } = protobuf::decode(input)?;
+            named(&id, &new_name)
         }
         ("rbd", "set_protection_status") => {
             let SetProtectionStatus { id, protection, .. } = protobuf::decode(input)?;
@@ -54,11 +58,15 @@ fn of_ceph(class: &str, method: &str, input: &Bytes) -> Outcome<String> {
         }
         ("rbd", "snapshot_add") => {
             let (name, id): (String, u64) = ceph::decode(input)?;
-            named(id, &name)
+            named(&id, &name)
         }
         ("rbd", "snapshot_rename") => {
             let (id, name): (u64, String) = ceph::decode(input)?;
-            named(id, &name)
+            named(&id, &name)
+        }
+        ("rbd", "dir_rename_image") => {
+            let (_, new_name, id): (String, String, String) = ceph::decode(input)?;
+            named(&id, &new_name)
         }
         ("rbd", "set_protection_status") => {
             let (id, protection): (u64, u8) = ceph::decode(input)?;
@@ -68,8 +76,8 @@ fn of_ceph(class: &str, method: &str, input: &Bytes) -> Outcome<String> {
     })
 }
 
-fn named(id: u64, name: &str) -> String {
-    format!("{id} {}", shown(name))
+fn named(id: &impl ToString, name: &str) -> String {
+    format!("{} {}", shown(&id.to_string()), shown(name))
 }
 
 fn protected(id: u64, protection: i32) -> String {
