@@ -8,15 +8,19 @@ mod announcements;
 mod close;
 mod effects;
 mod forwarded;
+mod panicked;
 mod running;
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clock::Clock;
 use errno::Errno;
+use futures_util::FutureExt;
 use rados::{Ack, Watch, WatchEvent};
 use rbd_protocol::lock::{self, ExclusiveLock, Purpose, State};
 use rbd_protocol::watcher::{self, ImageWatcher};
@@ -62,7 +66,12 @@ pub(crate) enum Event {
     Close { done: oneshot::Sender<()> },
     /// Everything that closing waits for has ended.
     Stop,
+    /// A task whose end the machines wait for has panicked.
+    Panicked(Panic),
 }
+
+/// What a task panicked with.
+type Panic = Box<dyn Any + Send>;
 
 /// What the op vector that takes the lock reads beside.
 #[derive(Clone, Debug)]
@@ -133,9 +142,17 @@ struct Owner {
 }
 
 /// Starts the owner task of an image that is watched and has a state.
-pub(crate) fn spawn(image: Arc<OpenImage>, watch: Watch, mailbox: mpsc::UnboundedReceiver<Event>) {
+pub(crate) fn spawn(image: Arc<OpenImage>, mut watch: Watch, mut mailbox: mpsc::UnboundedReceiver<Event>) {
     let executor = image.tasks.executor().clone();
-    executor.spawn(Owner::new(image).run(watch, mailbox));
+    let mut owner = Owner::new(image);
+    executor.spawn(async move {
+        // What is left of the owner is only asked what it may hold.
+        let run = AssertUnwindSafe(owner.run(&mut watch, &mut mailbox)).catch_unwind().await;
+        match run.and_then(|ended| ended) {
+            Ok(()) => owner.stop(watch).await,
+            Err(panic) => owner.give_everything_back(panic, watch, mailbox).await,
+        }
+    });
 }
 
 impl Owner {
@@ -169,7 +186,12 @@ impl Owner {
         owner
     }
 
-    async fn run(mut self, mut watch: Watch, mut mailbox: mpsc::UnboundedReceiver<Event>) {
+    /// Until the image is closed. The error: a task has panicked.
+    async fn run(
+        &mut self,
+        watch: &mut Watch,
+        mailbox: &mut mpsc::UnboundedReceiver<Event>,
+    ) -> Result<(), Panic> {
         let mut is_lost = false;
         let clock = self.image.clock().clone();
         loop {
@@ -177,7 +199,8 @@ impl Owner {
             tokio::select! {
                 biased;
                 Some(event) = mailbox.recv() => match event {
-                    Event::Stop => break,
+                    Event::Stop => return Ok(()),
+                    Event::Panicked(panic) => return Err(panic),
                     event => self.apply(event),
                 },
                 event = watch.next(), if !is_lost => {
@@ -188,6 +211,10 @@ impl Owner {
             }
             self.settle();
         }
+    }
+
+    /// The last step.
+    async fn stop(mut self, watch: Watch) {
         self.image.watch_handle.store(0, Ordering::Relaxed);
         if let Err(error) = watch.unwatch().await {
             tracing::debug!(image = self.image.name, %error, "the watch was gone before the image was closed");
@@ -197,7 +224,7 @@ impl Owner {
 
     fn apply(&mut self, event: Event) {
         match event {
-            Event::WriteWaiting | Event::Stop => {}
+            Event::WriteWaiting | Event::Stop | Event::Panicked(_) => {}
             Event::Lock { ask, done } => self.ask_lock(ask, done),
             Event::Admit { attempt, cancelled, done } => self.admit(attempt, cancelled, done),
             Event::OperationEnded(operation) => {
@@ -287,22 +314,26 @@ impl Owner {
                 self.queue_lock(lock::Event::WatchRegistered { handle: new });
                 self.report_watch("reregistered", new, None);
             }
-            WatchEvent::Lost(error) => self.die(&error),
+            WatchEvent::Lost(cause) => self.die(cause.errno(), &cause.to_string()),
         }
     }
 
     /// The watch is lost for good: the image is dead until it is opened again.
-    fn die(&mut self, cause: &rados::Error) {
-        let errno = cause.errno();
+    fn die(&mut self, errno: Errno, cause: &str) {
+        self.end(errno, cause);
+        self.queue_watcher(watcher::Event::Dead(errno));
+        self.queue_lock(lock::Event::Dead(errno));
+        self.report_watch("lost", 0, Some(errno));
+    }
+
+    /// No call is served from here on, and those that wait get an answer.
+    fn end(&self, errno: Errno, cause: &str) {
         let text =
             format!("image {} can no longer be used and must be opened again: {cause}", self.image.name);
         let error = Error::refused(errno, text);
         self.image.end(error.clone());
         self.image.gate.fail(&error);
         self.operations.cancel_all();
-        self.queue_watcher(watcher::Event::Dead(errno));
-        self.queue_lock(lock::Event::Dead(errno));
-        self.report_watch("lost", 0, Some(errno));
     }
 
     fn report_watch(&self, state: &'static str, handle: u64, error: Option<Errno>) {

@@ -6,6 +6,7 @@ use rbd_protocol::Token;
 use rbd_protocol::{lock, watcher};
 use tokio::sync::oneshot;
 
+use super::panicked::or_panic;
 use super::{Event, Owner, Work};
 use crate::done;
 use crate::error::Error;
@@ -54,15 +55,15 @@ impl Owner {
     pub(super) fn lock_is_shut_down(&mut self) {
         let operations = self.operations.cancel_and_drain();
         let image = self.image.clone();
-        self.image.tasks.executor().spawn(async move {
+        self.image.tasks.executor().spawn(or_panic(image.clone(), async move {
             operations.await;
             finish(&image).await;
             image.tell(Event::Stop);
-        });
+        }));
     }
 }
 
-async fn finish(image: &OpenImage) {
+pub(super) async fn finish(image: &OpenImage) {
     image.gate.fail(&closed(image));
     image.gate.drained().await;
     image.data.drain_copyups().await;

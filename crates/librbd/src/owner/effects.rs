@@ -8,6 +8,7 @@ use errno::Errno;
 use rbd_protocol::lock::{self, State};
 use rbd_protocol::{Ended, Failure, Message, NotifyAnswers, OpResult, Token, rpc_outcome, watcher};
 
+use super::panicked::or_panic;
 use super::{Acquired, Answer, Event, Forwarded, Owner, Work, forwarded};
 use crate::error::Error;
 use crate::event::ImageEvent;
@@ -15,6 +16,7 @@ use crate::gate::Reason;
 use crate::opened::OpenImage;
 use crate::operations::{clean_up, finish_names};
 use crate::wire;
+pub(super) use lock_ops::giver;
 
 impl Owner {
     pub(super) fn perform_lock(&mut self, effect: lock::Effect) {
@@ -92,10 +94,10 @@ impl Owner {
                     let result = image.refresh_if_stale().await.map_err(|error| error.to_failure());
                     image.tell(Event::RefreshEnded { id, result });
                 };
-                self.image.tasks.spawn(refresh);
+                self.begin(refresh);
             }
             watcher::Effect::StartOperation { request } => {
-                self.image.tasks.spawn(forwarded::run(self.image.clone(), request));
+                self.begin(forwarded::run(self.image.clone(), request));
             }
             watcher::Effect::Placed { token, owner } => self.forwarded(token, Forwarded::Placed(owner)),
             watcher::Effect::Progress { token, offset, total } => {
@@ -167,10 +169,15 @@ impl Owner {
     {
         let image = self.image.clone();
         let effect = effect(image.clone());
-        self.image.tasks.spawn(async move {
+        self.begin(async move {
             let event = effect.await;
             image.tell(event);
         });
+    }
+
+    /// Starts a task of which the machines hear at its end.
+    fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.image.tasks.spawn(or_panic(self.image.clone(), task));
     }
 }
 

@@ -16,6 +16,7 @@ mod limits;
 mod lock;
 mod operations;
 mod order;
+mod panics;
 mod peer;
 mod random_io;
 mod records;

@@ -154,6 +154,11 @@ impl ExclusiveLock {
         self.is_owner().then_some(self.held)
     }
 
+    /// Watch handles in the cookies under which the OSD may have the lock for this client, in whatever state; 0 = none.
+    pub fn handles(&self) -> [u64; 2] {
+        [self.held, self.reacquiring]
+    }
+
     /// Whether this client may write and run operations, as far as it knows; only the OSD can confirm it.
     pub fn is_owner(&self) -> bool {
         self.state.is_owner() && self.dead.is_none()

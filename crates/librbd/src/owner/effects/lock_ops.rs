@@ -74,7 +74,8 @@ pub(super) async fn unlock(image: &OpenImage, handle: u64) -> OpResult {
     given_back
 }
 
-fn giver(image: &OpenImage, handle: u64) -> Giver {
+/// Gives the lock back that is held under this watch handle.
+pub(crate) fn giver(image: &OpenImage, handle: u64) -> Giver {
     Giver {
         io: image.io.clone(),
         header: image.header.clone(),
