@@ -118,6 +118,7 @@ kinds! {
     GETPOOLSTATS = 58;
     GETPOOLSTATS_REPLY = 59;
     CONFIG = 62;
+    LOG = 68;
     COMMAND = 97;
     COMMAND_REPLY = 98;
     MGR_MAP = 0x704;

@@ -57,6 +57,7 @@ properties! {
     get_version: crate::mon::GetVersion;
     get_version_reply: crate::mon::GetVersionReply;
     config: crate::mon::Config;
+    log: crate::mon::Log;
     mon_command: crate::mon::MonCommand;
     mon_command_ack: crate::mon::MonCommandAck;
     command: crate::mon::Command;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ceph_wire::mon::SubscribeItem;
+use ceph_wire::mon::{LogLevel, SubscribeItem};
 
 /// Names a connection to the monitor, for as long as it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ pub(crate) enum Map {
     Monitors,
     Managers,
     Osds,
+    /// What is said in the cluster's log from a level on.
+    Log(LogLevel),
 }
 
 impl Map {
@@ -30,7 +32,7 @@ impl Map {
             "monmap" => Some(Self::Monitors),
             "mgrmap" => Some(Self::Managers),
             "osdmap" => Some(Self::Osds),
-            _ => None,
+            _ => name.strip_prefix("log-").and_then(LogLevel::named).map(Self::Log),
         }
     }
 }
@@ -51,13 +53,13 @@ impl Clients {
         }
     }
 
-    /// Who wants a map of this version by now, or any if he does not say which. Who wants it once is done with it; the
-    /// others want the next one.
-    pub(crate) fn take_due(&mut self, map: Map, version: u64) -> Vec<ConnectionId> {
+    /// Who wants a map of this version by now, or any if he does not say which, and from which version on. Who wants it once
+    /// is done with it; the others want the next one.
+    pub(crate) fn take_due(&mut self, map: Map, version: u64) -> Vec<(ConnectionId, u64)> {
         let mut due = Vec::new();
         for (&connection, wishes) in &mut self.wishes {
             let Some(item) = wishes.get_mut(&map).filter(|item| item.start <= version) else { continue };
-            due.push(connection);
+            due.push((connection, item.start));
             item.start = version + 1;
             if item.is_onetime() {
                 wishes.remove(&map);

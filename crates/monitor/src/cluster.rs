@@ -7,6 +7,8 @@ pub trait Cluster {
     fn pools(&self) -> Vec<PoolState>;
     /// A new pool; its number.
     fn create_pool(&mut self, name: &str) -> Result<u64, Refusal>;
+    /// A pool gets another name.
+    fn rename_pool(&mut self, from: &str, to: &str) -> Result<(), Refusal>;
     /// A pool goes, with everything in it.
     fn remove_pool(&mut self, name: &str) -> Result<(), Refusal>;
     /// A new snapshot of a whole pool.

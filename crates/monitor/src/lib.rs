@@ -7,6 +7,7 @@ mod clients;
 mod cluster;
 mod commands;
 mod json;
+mod log;
 mod machine;
 mod maps;
 mod pool_ops;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ceph_wire::mon::{
-    Config, GetPoolStats, GetPoolStatsReply, GetVersion, GetVersionReply, MonCommand, MonCommandAck,
-    MonMapMessage, Paxos, PoolOp, Statfs, StatfsReply, Subscribe,
+    Config, GetPoolStats, GetPoolStatsReply, GetVersion, GetVersionReply, LogLevel, MonCommand,
+    MonCommandAck, MonMapMessage, Paxos, PoolOp, Statfs, StatfsReply, Subscribe,
 };
 use ceph_wire::osdmap::{OsdMapMessage, release};
 use ceph_wire::{EntityAddr, Message, Uuid, WireError, kind, to_bytes};
@@ -13,6 +13,7 @@ use ceph_wire::{EntityAddr, Message, Uuid, WireError, kind, to_bytes};
 use crate::clients::{Clients, ConnectionId, Map};
 use crate::cluster::{Cluster, Refusal, Usage};
 use crate::commands::{self, Settings};
+use crate::log::Log;
 use crate::maps::{self, MGR_EPOCH, MON_EPOCH, PoolNotes, Shown};
 use crate::pool_ops;
 
@@ -66,7 +67,7 @@ pub struct Send {
 /// | what comes        | what goes                                                                          |
 /// |-------------------|------------------------------------------------------------------------------------|
 /// | MON_GET_MAP       | MON_MAP                                                                            |
-/// | MON_SUBSCRIBE     | CONFIG, MON_MAP, MGR_MAP, OSD_MAP as asked, at once or when there is such a version |
+/// | MON_SUBSCRIBE     | CONFIG, MON_MAP, MGR_MAP, OSD_MAP, LOG as asked, at once or when there is such a version |
 /// | MON_GET_VERSION   | MON_GET_VERSION_REPLY                                                              |
 /// | MON_COMMAND       | MON_COMMAND_ACK at once; EINVAL for what it does not know                          |
 /// | POOLOP            | POOLOP_REPLY at once                                                               |
@@ -82,6 +83,7 @@ pub struct Monitor {
     pub(crate) addresses: Addresses,
     pub(crate) shown: Shown,
     pub(crate) settings: Settings,
+    pub(crate) log: Log,
     clients: Clients,
     /// The OSD map as it was last sent, encoded.
     osd_map: Bytes,
@@ -100,9 +102,9 @@ impl Monitor {
             // From Mimic on, librbd clones by format 2.
             require_min_compat_client: release::MIMIC,
         };
-        let (settings, clients, osd_map) = (Settings::default(), Clients::default(), Bytes::new());
-        let started = identity.started_unix_ms;
-        let mut monitor = Self { identity, addresses, shown, settings, clients, osd_map };
+        let (settings, log, clients) = (Settings::default(), Log::default(), Clients::default());
+        let (osd_map, started) = (Bytes::new(), identity.started_unix_ms);
+        let mut monitor = Self { identity, addresses, shown, settings, log, clients, osd_map };
         monitor.look(started, cluster);
         monitor
     }
@@ -202,20 +204,26 @@ impl Monitor {
     fn send_due(&mut self) -> Vec<Send> {
         let mut sends = Vec::new();
         let epoch = self.shown.epoch.into();
-        for to in self.clients.take_due(Map::Config, self.settings.version) {
+        for (to, _) in self.clients.take_due(Map::Config, self.settings.version) {
             sends.push(Send {
                 to,
                 message: Message::of(0, &Config { settings: self.settings.for_clients() }),
             });
         }
-        for to in self.clients.take_due(Map::Monitors, MON_EPOCH.into()) {
+        for (to, _) in self.clients.take_due(Map::Monitors, MON_EPOCH.into()) {
             sends.push(Send { to, message: self.mon_map() });
         }
-        for to in self.clients.take_due(Map::Managers, MGR_EPOCH.into()) {
+        for (to, _) in self.clients.take_due(Map::Managers, MGR_EPOCH.into()) {
             sends.push(Send { to, message: Message::of(0, &maps::mgr_map(&self.identity, &self.addresses)) });
         }
-        for to in self.clients.take_due(Map::Osds, epoch) {
+        for (to, _) in self.clients.take_due(Map::Osds, epoch) {
             sends.push(Send { to, message: self.osd_map() });
+        }
+        for &level in LogLevel::ALL {
+            for (to, start) in self.clients.take_due(Map::Log(level), self.log.version()) {
+                let message = self.log.since(start, level, self.identity.fsid);
+                sends.extend(message.map(|message| Send { to, message }));
+            }
         }
         sends
     }

@@ -49,6 +49,20 @@ const SCRIPT: &[(&str, i32, &str)] = &[
         "option 'compression_mode' is not set on pool 'a'",
     ),
     (r#"{"prefix":"osd pool set","pool":"a","var":"zz","val":"1"}"#, -22, "unrecognized variable 'zz'"),
+    (
+        r#"{"prefix":"osd pool set","pool":"a","var":"size","val":"many"}"#,
+        -22,
+        "error parsing integer value 'many': Expected option value to be integer, got 'many'",
+    ),
+    (r#"{"prefix":"osd pool rename","srcpool":"none","destpool":"z"}"#, -2, "unrecognized pool 'none'"),
+    (r#"{"prefix":"osd pool rename","srcpool":"rbd","destpool":"a"}"#, -17, "pool 'a' already exists"),
+    (r#"{"prefix":"osd pool rename","srcpool":"a","destpool":"b"}"#, 0, "pool 'a' renamed to 'b'"),
+    (
+        r#"{"prefix":"osd pool rename","srcpool":"a","destpool":"b"}"#,
+        0,
+        "pool 'a' does not exist; pool 'b' does -- assuming successful rename",
+    ),
+    (r#"{"prefix":"osd pool rename","srcpool":"b","destpool":"a"}"#, 0, "pool 'b' renamed to 'a'"),
     (r#"{"prefix":"osd pool set","pool":"a","var":"nodelete","val":"1"}"#, 0, "set pool 2 nodelete to 1"),
     (
         r#"{"prefix":"osd pool rm","pool":"a","pool2":"a","yes_i_really_really_mean_it":true}"#,
@@ -100,6 +114,14 @@ const SCRIPT: &[(&str, i32, &str)] = &[
     ),
     (r#"{"prefix":"osd blocklist clear"}"#, 0, " removed all blocklist entries"),
     (r#"{"prefix":"config get","who":"client.admin","key":"zz"}"#, -2, "unrecognized key 'zz'"),
+    (
+        r#"{"prefix":"config set","who":"client","name":"zz","value":"1"}"#,
+        -22,
+        "unrecognized config option 'zz'",
+    ),
+    (r#"{"prefix":"config set","who":"client","name":"zz","value":"1","force":true}"#, 0, ""),
+    (r#"{"prefix":"config get","who":"client","key":"zz"}"#, 0, ""),
+    (r#"{"prefix":"log","logtext":["a"],"level":"loud"}"#, -22, "unrecognized log level 'loud'"),
     (r#"{"prefix":"config-key get","key":"rbd/mirror/site_name"}"#, -2, ""),
     (r#"{"prefix":"config-key set","key":"zz","val":"1"}"#, 0, "set zz"),
     (r#"{"prefix":"config-key exists","key":"zz"}"#, 0, "key 'zz' exists"),
@@ -209,4 +231,34 @@ fn clones_are_of_format_2_unless_told_otherwise() {
     assert_eq!(compat(&mut lab), "mimic");
     lab.command(r#"{"prefix":"osd set-require-min-compat-client","version":"luminous"}"#);
     assert_eq!(compat(&mut lab), "luminous");
+}
+
+#[test]
+fn an_option_that_nobody_has_set_has_its_default() {
+    let mut lab = Lab::new();
+    let mut get =
+        |key: &str| lab.command(&format!(r#"{{"prefix":"config get","who":"client","key":"{key}"}}"#)).2;
+    assert_eq!(get("rbd_cache"), "true\n");
+    assert_eq!(get("rbd_default_features"), "61\n");
+    let set = r#"{"prefix":"config set","who":"client","name":"rbd_cache","value":"false"}"#;
+    assert_eq!(lab.command(set).0, 0);
+    assert_eq!(lab.command(r#"{"prefix":"config get","who":"client.admin","key":"rbd-cache"}"#).2, "false\n");
+}
+
+/// `ceph` refuses by itself what is not among the choices.
+#[test]
+fn whatever_of_a_pool_may_be_chosen_is_answered() {
+    let mut lab = Lab::new();
+    let (_, _, described) = lab.command(r#"{"prefix":"get_command_descriptions"}"#);
+    let described: Value = serde_json::from_str(&described).expect("JSON");
+    let get = described.as_object().expect("commands").values().find(|command| {
+        let words = command["sig"].as_array().expect("a signature");
+        words.starts_with(&["osd".into(), "pool".into(), "get".into()])
+    });
+    let choices = get.expect("osd pool get")["sig"][4]["strings"].as_str().expect("choices").to_owned();
+    for choice in choices.split('|') {
+        let (result, status, _) =
+            lab.command(&format!(r#"{{"prefix":"osd pool get","pool":"rbd","var":"{choice}"}}"#));
+        assert!([0, -2].contains(&result), "{choice}: {result} {status}");
+    }
 }

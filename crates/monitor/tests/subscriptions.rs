@@ -2,7 +2,9 @@
 
 mod fake;
 
-use ceph_wire::mon::{Config, GetVersion, GetVersionReply, MgrMap, MonGetMap, MonMap, MonMapMessage, op};
+use ceph_wire::mon::{
+    Config, GetVersion, GetVersionReply, Log, MgrMap, MonCommand, MonGetMap, MonMap, MonMapMessage, Paxos, op,
+};
 use ceph_wire::osdmap::{OsdMap, OsdMapMessage};
 use ceph_wire::{AddrKind, Message, from_bytes, kind};
 use fake::{CLIENT, FSID, Lab};
@@ -133,4 +135,41 @@ fn a_message_that_does_not_decode_is_its_senders_error() {
     let wrong = Message { kind: kind::MON_SUBSCRIBE, ..wrong };
     let outcome = lab.monitor.step(fake::NOW, Event::Message(CLIENT, wrong), &mut lab.cluster);
     assert_eq!(outcome.expect_err("it is refused").field, "Subscribe.what");
+}
+
+fn said(messages: &[Message]) -> Vec<String> {
+    let of_log = messages.iter().filter(|message| message.kind == kind::LOG);
+    of_log
+        .flat_map(|message| message.read::<Log>().expect("it decodes").entries)
+        .map(|entry| entry.text)
+        .collect()
+}
+
+#[test]
+fn who_follows_the_log_hears_what_matters_to_him() {
+    let mut lab = Lab::new();
+    assert_eq!(lab.subscribe("log-warn", 0, 0), [], "nothing has been said");
+    let mut log = |level: &str, text: &str| {
+        let command = format!(r#"{{"prefix":"log","level":"{level}","logtext":["{text}","again"]}}"#);
+        let message = MonCommand { paxos: Paxos, fsid: FSID, command: vec![command.into()] };
+        let messages = lab.say(&message);
+        said(&messages)
+    };
+    assert_eq!(log("info", "one"), Vec::<String>::new());
+    assert_eq!(log("error", "two"), ["two again"]);
+    assert_eq!(log("warn", "three"), ["three again"]);
+    assert_eq!(said(&lab.subscribe("log-info", 0, 1)), ["three again"], "who comes later hears the newest");
+    assert_eq!(said(&lab.subscribe("log-info", 1, 1)), ["one again", "two again", "three again"]);
+}
+
+/// The client goes by it: what is not newer is not shown.
+#[test]
+fn what_is_said_has_the_version_of_the_log() {
+    let mut lab = Lab::new();
+    for _ in 0..2 {
+        lab.command(r#"{"prefix":"log","logtext":["a"]}"#);
+    }
+    let messages = lab.subscribe("log-info", 0, 0);
+    let log: Log = messages[0].read().expect("it decodes");
+    assert_eq!((log.version, log.fsid, log.entries[0].channel.as_str()), (2, FSID, "cluster"));
 }

@@ -49,6 +49,7 @@ kinds! {
     Blocklisted = "blocklisted";
     BlocklistRemoved = "blocklist_removed";
     PoolCreated = "pool_created";
+    PoolRenamed = "pool_renamed";
     PoolRemoved = "pool_removed";
     SnapId = "snap_id";
     SnapTrimmed = "snap_trimmed";
@@ -59,8 +60,8 @@ kinds! {
 impl Kind {
     /// Pools, snapshot ids or fences have changed: what a map of the cluster shows.
     pub(crate) const fn changes_map(self) -> bool {
-        use Kind::{BlocklistRemoved, Blocklisted, PoolCreated, PoolRemoved, SnapId};
-        matches!(self, PoolCreated | PoolRemoved | SnapId | Blocklisted | BlocklistRemoved)
+        use Kind::{BlocklistRemoved, Blocklisted, PoolCreated, PoolRemoved, PoolRenamed, SnapId};
+        matches!(self, PoolCreated | PoolRenamed | PoolRemoved | SnapId | Blocklisted | BlocklistRemoved)
     }
 }
 

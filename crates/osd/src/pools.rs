@@ -44,13 +44,7 @@ impl<S: Store> Osd<S> {
 
     fn start_pool(&mut self, name: &str) -> Result<u64, OpError> {
         let pools_max = self.config.pools_max;
-        if name.is_empty() {
-            return Err(error(Errno::EINVAL, "a pool needs a name".to_owned()));
-        }
-        check_name("a pool's name", name, NAME_BYTES_MAX)?;
-        if self.pools.contains_key(name) {
-            return Err(error(Errno::EEXIST, format!("pool '{name}' exists already")));
-        }
+        self.check_new_name(name)?;
         if self.pools.len() >= pools_max {
             let text = format!("pool '{name}': there are pools_max = {pools_max} pools");
             return Err(error(Errno::EAGAIN, text));
@@ -62,6 +56,35 @@ impl<S: Store> Osd<S> {
         self.pools.insert(name.to_owned(), info);
         self.step.tell(Event::new(Kind::PoolCreated, 0).on(name, ""));
         Ok(self.counters.newest_pool)
+    }
+
+    /// Gives a pool another name; its number stays. ENOENT if there is none, EEXIST if the name is taken, EINVAL for an empty
+    /// one, ENAMETOOLONG above 256 bytes; EIO, ENOSPC of the store.
+    pub fn rename_pool(&mut self, now: Millis, from: &str, to: &str) -> (Result<(), OpError>, Vec<Effect>) {
+        self.begin(now);
+        let renamed = self.give_name(from, to);
+        self.done(renamed)
+    }
+
+    fn give_name(&mut self, from: &str, to: &str) -> Result<(), OpError> {
+        let info = PoolInfo { name: to.to_owned(), ..self.pool(from)?.clone() };
+        self.check_new_name(to)?;
+        self.submit(vec![records::kept(&info.record())])?;
+        self.pools.remove(from);
+        self.pools.insert(to.to_owned(), info);
+        self.step.tell(Event::new(Kind::PoolRenamed, 0).on(to, "").detail(format!("it was '{from}'")));
+        Ok(())
+    }
+
+    fn check_new_name(&self, name: &str) -> Result<(), OpError> {
+        if name.is_empty() {
+            return Err(error(Errno::EINVAL, "a pool needs a name".to_owned()));
+        }
+        check_name("a pool's name", name, NAME_BYTES_MAX)?;
+        if self.pools.contains_key(name) {
+            return Err(error(Errno::EEXIST, format!("pool '{name}' exists already")));
+        }
+        Ok(())
     }
 
     /// The pool of that name; ENOENT if there is none, ENAMETOOLONG if there can be none.

@@ -131,6 +131,26 @@ fn pools_and_their_numbers_survive_as_far_as_they_were_durable() {
 }
 
 #[test]
+fn a_renamed_pool_keeps_its_number_and_what_it_holds_and_so_after_a_crash() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.write(gid, 1, "object", &[]).expect("it is written");
+    world.osd.create_pool(world.now, "images").0.expect("the name is free");
+    assert_eq!(errno(world.osd.rename_pool(world.now, "none", "other").0), Errno::ENOENT);
+    assert_eq!(errno(world.osd.rename_pool(world.now, "rbd", "images").0), Errno::EEXIST);
+    assert_eq!(errno(world.osd.rename_pool(world.now, "rbd", "").0), Errno::EINVAL);
+    world.osd.rename_pool(world.now, "rbd", "tank").0.expect("the name is free");
+    world.settle();
+    for _ in 0..2 {
+        let pools = world.osd.pools();
+        let names: Vec<_> = pools.iter().map(|pool| (pool.id, pool.name.as_str())).collect();
+        assert_eq!(names, [(1, "tank"), (2, "images")]);
+        assert_eq!(pools[0].totals.objects, 1);
+        world.crash(0);
+    }
+}
+
+#[test]
 fn snapshot_ids_survive_and_none_is_given_twice() {
     let mut world = World::new();
     let gid = world.connect();

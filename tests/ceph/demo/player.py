@@ -9,6 +9,8 @@ import threading
 
 # No wait of a scene is longer.
 BOUND_SECONDS = 90
+# Room for the requests to a client that stands still: a block each.
+PIPE_BYTES = 1 << 20
 
 
 class Failed(Exception):
@@ -63,7 +65,9 @@ class Player:
         self.name = f"client {number}"
         command = [sys.executable, "-m", "demo.client", f"client{number}", image, json.dumps(options)]
         environment = os.environ | {"CEPH_CONF": conf}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, pipesize=PIPE_BYTES
+        )
         self._calls: dict[int, Call] = {0: Call()}
         threading.Thread(target=self._read, daemon=True).start()
         try:

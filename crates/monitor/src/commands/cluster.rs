@@ -1,14 +1,45 @@
 //! Commands about the cluster as a whole.
 
+use ceph_wire::mon::{LogEntry, LogLevel};
+use ceph_wire::{AuthName, EntityName, EntityType};
+use errno::Errno;
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Outcome};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Refusal};
+use crate::log::TEXT_BYTES_MAX;
 use crate::machine::{CAPACITY_BYTES, usage};
 use crate::maps::{MGR_NAME, MON_EPOCH, MON_NAME};
+use crate::time::utime;
+
+/// The log that commands speak in.
+const CHANNEL: &str = "cluster";
 
 /// What its daemons say they are: clients of every release know Pacific.
 const VERSION: &str = "ceph version 16.2.15 (osd-sim) pacific (stable)";
+
+/// Says something in the cluster's log.
+pub(super) fn log<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
+    let text = call.request.texts("logtext").join(" ");
+    let level = call.request.text("level").unwrap_or_else(|| LogLevel::Info.to_string());
+    let refusal = || Refusal::new(Errno::EINVAL, format!("unrecognized log level '{level}'"));
+    let level = LogLevel::named(&level).ok_or_else(refusal)?;
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Refusal::new(Errno::E2BIG, format!("a text has at most {TEXT_BYTES_MAX} bytes")));
+    }
+    let monitor = &mut *call.monitor;
+    monitor.log.add(LogEntry {
+        name: AuthName { kind: EntityType::Mon.number().into(), id: MON_NAME.to_owned() },
+        rank: EntityName { kind: EntityType::Mon, number: 0 },
+        addresses: monitor.addresses.mon.into(),
+        stamp: utime(call.now_unix_ms),
+        seq: 0,
+        level,
+        text,
+        channel: CHANNEL.to_owned(),
+    });
+    Ok(Answer::default())
+}
 
 pub(super) fn fsid<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     let fsid = call.monitor.identity.fsid_text();

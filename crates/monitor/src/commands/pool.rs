@@ -123,6 +123,21 @@ pub(super) fn create<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     }
 }
 
+/// EEXIST for a name that is taken.
+pub(super) fn rename<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
+    let (from, to) = (call.request.needed("srcpool")?, call.request.needed("destpool")?);
+    if call.monitor.pool_id(&from).is_err() && call.monitor.pool_id(&to).is_ok() {
+        let text = format!("pool '{from}' does not exist; pool '{to}' does -- assuming successful rename");
+        return Ok(Answer::done(text));
+    }
+    call.monitor.pool_id(&from)?;
+    if call.monitor.pool_id(&to).is_ok() {
+        return Err(Refusal::new(Errno::EEXIST, format!("pool '{to}' already exists")));
+    }
+    call.cluster.rename_pool(&from, &to)?;
+    Ok(Answer::done(format!("pool '{from}' renamed to '{to}'")))
+}
+
 /// A pool that does not exist is fine.
 pub(super) fn remove<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     let name = call.request.needed("pool")?;
@@ -144,6 +159,9 @@ pub(super) fn remove<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     call.cluster.remove_pool(&name)?;
     Ok(Answer::done(format!("pool '{name}' removed")))
 }
+
+/// Variables of a pool that are numbers.
+const NUMBERS: [&str; 4] = ["size", "min_size", "pg_num", "pgp_num"];
 
 /// What `osd pool get` shows, in its order.
 fn variables(notes: &PoolNotes) -> Vec<(&'static str, Value)> {
@@ -202,6 +220,11 @@ pub(super) fn set<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     let known = variables(&call.monitor.shown.notes[&id]);
     if !known.iter().any(|(known, _)| *known == variable) && !UNSET.contains(&variable.as_str()) {
         return Err(Refusal::new(Errno::EINVAL, format!("unrecognized variable '{variable}'")));
+    }
+    if NUMBERS.contains(&variable.as_str()) && text.parse::<i64>().is_err() {
+        let expected = format!("Expected option value to be integer, got '{text}'");
+        let text = format!("error parsing integer value '{text}': {expected}");
+        return Err(Refusal::new(Errno::EINVAL, text));
     }
     if variable == "size" && text == "1" && !call.request.is_promised("yes_i_really_mean_it") {
         return Err(promise(

@@ -51,6 +51,15 @@ impl Request {
         }
     }
 
+    /// Texts, one or many.
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
+        match self.arguments.get(name) {
+            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(Value::String(text)) => vec![text.clone()],
+            _ => Vec::new(),
+        }
+    }
+
     /// A text that must be there and not empty: EINVAL.
     pub(crate) fn needed(&self, name: &str) -> Result<String, Refusal> {
         let refusal = || Refusal::new(Errno::EINVAL, "(22) Invalid argument");

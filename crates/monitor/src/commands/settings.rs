@@ -58,10 +58,22 @@ fn option(name: &str) -> String {
     name.replace(['-', ' '], "_")
 }
 
-/// Any name is taken: what is an option is each client's to know.
+/// Every option of 16.2.15 and its default, sorted by name, as `ceph-conf --show-config` says them.
+const OPTIONS: &str = include_str!("options.txt");
+
+/// The default of an option; `None` if there is none of that name.
+fn default_of(name: &str) -> Option<&'static str> {
+    let options = OPTIONS.lines().map(|line| line.split_once(' ').unwrap_or((line, "")));
+    options.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// EINVAL for a name that is no option, unless it is to be set all the same.
 pub(super) fn set<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     let (who, name) = (call.request.needed("who")?, option(&call.request.needed("name")?));
     let value = call.request.text("value").unwrap_or_default();
+    if default_of(&name).is_none() && !call.request.is_promised("force") {
+        return Err(Refusal::new(Errno::EINVAL, format!("unrecognized config option '{name}'")));
+    }
     let settings = &mut call.monitor.settings;
     settings.check_room(&name, value.len())?;
     settings.settings.insert((who, name), value);
@@ -76,8 +88,7 @@ pub(super) fn remove<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     Ok(Answer::default())
 }
 
-/// One option of somebody, or everything that applies to him. ENOENT for an option that was not set: defaults are each
-/// client's to know.
+/// One option of somebody, or everything that applies to him. ENOENT for a name that is no option and was not set.
 pub(super) fn get<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     let who = call.request.needed("who")?;
     let settings = &call.monitor.settings.settings;
@@ -89,7 +100,8 @@ pub(super) fn get<C: Cluster>(call: &mut Call<'_, C>) -> Outcome {
     }
     if let Some(key) = call.request.text("key").map(|key| option(&key)) {
         let missing = || Refusal::new(Errno::ENOENT, format!("unrecognized key '{key}'"));
-        let (_, value) = applying.get(&key).ok_or_else(missing)?;
+        let set = applying.get(&key).map(|(_, value)| value.as_str());
+        let value = set.or_else(|| default_of(&key)).ok_or_else(missing)?;
         return Ok(Answer::raw(format!("{value}\n")));
     }
     let rows: Vec<_> = applying.into_iter().map(|(name, (section, value))| (section, name, value)).collect();

@@ -14,7 +14,8 @@ pub(super) fn find<C: Cluster>(prefix: &str) -> Option<Run<C>> {
 }
 
 struct Command<C> {
-    /// Its words, and its arguments as `name:Type`, with `?` where they may be missing.
+    /// Its words, and its arguments as `name:Type`, with `?` where they may be missing, `*` where there may be many, and after
+    /// `=` what may be chosen from.
     signature: &'static str,
     help: &'static str,
     run: Run<C>,
@@ -34,6 +35,11 @@ impl<C> Command<C> {
                 let (kind, is_optional) = (kind.trim_end_matches('?'), kind.ends_with('?'));
                 let mut argument = Map::new();
                 argument.insert("name".to_owned(), json!(name));
+                let (kind, choices) =
+                    kind.split_once('=').map_or((kind, None), |(kind, all)| (kind, Some(all)));
+                if let Some(choices) = choices {
+                    argument.insert("strings".to_owned(), json!(choices));
+                }
                 argument.insert("type".to_owned(), json!(format!("Ceph{}", kind.trim_end_matches('*'))));
                 if kind.ends_with('*') {
                     argument.insert("n".to_owned(), json!("N"));
@@ -64,6 +70,7 @@ fn commands<C: Cluster>() -> Vec<Command<C>> {
         command("versions", "check running versions of ceph daemons", cluster::versions),
         command("version", "show mon daemon version", cluster::version),
         command("features", "report of connected features", cluster::features),
+        command("log level:Choices=debug|info|sec|warn|error? logtext:String*", "log supplied text to the monitor log", cluster::log),
         command("quorum_status", "report status of monitor quorum", maps::quorum_status),
         command("mon dump epoch:Int?", "dump formatted monmap", maps::mon_dump),
         command("mon stat", "summarize monitor status", maps::mon_stat),
@@ -83,7 +90,8 @@ fn commands<C: Cluster>() -> Vec<Command<C>> {
         command("osd pool create pool:Poolname pg_num:Int? pgp_num:Int? pool_type:String? erasure_code_profile:String? rule:String? expected_num_objects:Int? size:Int?", "create pool", pool::create),
         command("osd pool rm pool:Poolname pool2:Poolname? yes_i_really_really_mean_it:Bool?", "remove pool", pool::remove),
         command("osd pool delete pool:Poolname pool2:Poolname? yes_i_really_really_mean_it:Bool?", "delete pool", pool::remove),
-        command("osd pool get pool:Poolname var:String", "get pool parameter <var>", pool::get),
+        command("osd pool rename srcpool:Poolname destpool:Poolname", "rename <srcpool> to <destpool>", pool::rename),
+        command("osd pool get pool:Poolname var:Choices=all|size|min_size|pg_num|pgp_num|crush_rule|hashpspool|nodelete|nopgchange|nosizechange|write_fadvise_dontneed|noscrub|nodeep-scrub|use_gmt_hitset|fast_read|pg_autoscale_mode|bulk|compression_mode|compression_algorithm|compression_required_ratio|compression_max_blob_size|compression_min_blob_size|csum_type|scrub_min_interval|scrub_max_interval|target_size_bytes|target_size_ratio|pg_num_min|recovery_priority", "get pool parameter <var>", pool::get),
         command("osd pool set pool:Poolname var:String val:String yes_i_really_mean_it:Bool?", "set pool parameter <var> to <val>", pool::set),
         command("osd pool application enable pool:Poolname app:String yes_i_really_mean_it:Bool?", "enable use of an application <app> on pool <poolname>", pool::application_enable),
         command("osd pool application disable pool:Poolname app:String yes_i_really_mean_it:Bool?", "disables use of an application <app> on pool <poolname>", pool::application_disable),

@@ -43,6 +43,12 @@ impl Cluster for Fake {
         Ok(self.newest_pool)
     }
 
+    fn rename_pool(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
+        let pool = self.pools.iter_mut().find(|pool| pool.name == from).expect("the pool");
+        pool.name = to.to_owned();
+        Ok(())
+    }
+
     fn remove_pool(&mut self, name: &str) -> Result<(), Refusal> {
         self.pools.retain(|pool| pool.name != name);
         Ok(())

@@ -53,6 +53,11 @@ impl Cluster for InStep<'_> {
         self.keep(created).map_err(refusal)
     }
 
+    fn rename_pool(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
+        let renamed = self.osd.rename_pool(self.now, from, to);
+        self.keep(renamed).map_err(refusal)
+    }
+
     fn remove_pool(&mut self, name: &str) -> Result<(), Refusal> {
         let removed = self.osd.remove_pool(self.now, name);
         self.keep(removed).map_err(refusal)

@@ -107,10 +107,13 @@ impl Daemons {
     pub(super) fn answer(kind: EntityType, message: &Message) -> Result<Option<Message>, WireError> {
         Ok(match message.kind {
             kind::COMMAND => {
-                message.read::<Command>()?;
-                let status = format!("the {kind} here knows no commands");
-                let result = Errno::EINVAL.result();
-                Some(Message::of(message.tid, &CommandReply { result, status }))
+                let Command { command, .. } = message.read()?;
+                let is_command = serde_json::from_slice::<serde_json::Value>(&command.concat())
+                    .is_ok_and(|command| command.get("prefix").is_some_and(serde_json::Value::is_string));
+                // As from an OSD that is not there to answer: who asks goes on without.
+                let errno = if kind == EntityType::Osd && is_command { Errno::ENXIO } else { Errno::EINVAL };
+                let status = format!("the {kind} here answers no commands");
+                Some(Message::of(message.tid, &CommandReply { result: errno.result(), status }))
             }
             _ => None,
         })
