@@ -66,6 +66,7 @@ impl Errands {
             Errand::Clone => self.clone_image().await,
             Errand::Flatten => self.flatten().await,
             Errand::SnapRemove => self.remove_a_parents_snapshot().await,
+            Errand::Protect => self.protect().await,
             Errand::Rename => self.rename_a_clone().await,
             Errand::Remove => self.remove_a_clone().await,
         }
@@ -81,12 +82,7 @@ impl Errands {
         let image = self.fresh_name("made");
         let (size, object) = (format!("{MADE_BYTES}B"), OBJECT_BYTES.to_string());
         let verb = ["create", "--size", &size, "--object-size", &object, &spec(&image)];
-        let create = || calls::verb(&self.stage, &image, Operation::Create { size: MADE_BYTES }, &verb);
-        if self.rng.bool() {
-            tokio::try_join!(create(), create())?;
-        } else {
-            create().await?;
-        }
+        self.once_or_twice(&image, Operation::Create { size: MADE_BYTES }, &verb).await?;
         self.remove(&image).await
     }
 
@@ -103,7 +99,10 @@ impl Errands {
             (format!("{}@{snap}", spec(&parent)), spec(&image), OBJECT_BYTES.to_string());
         let verb = ["clone", "--object-size", &object, &source, &target];
         let operation = Operation::Clone { parent: spec(&parent), snap };
-        calls::verb(&self.stage, &image, operation, &verb).await?;
+        let made = calls::verb(&self.stage, &image, operation, &verb).await?;
+        if matches!(made, Outcome::Error { .. }) {
+            return Ok(());
+        }
         if self.rng.u8(0..3) == 0 {
             let size = draw_size(&mut self.rng, &self.stage.setting.shape, OBJECT_BYTES);
             let bytes = format!("{size}B");
@@ -120,7 +119,12 @@ impl Errands {
         if let Some(source) = family.get(choice) {
             return Ok(Some(source.clone()));
         }
-        let side = &mut self.clones[choice - family.len()];
+        self.snapshot_of(choice - family.len()).await
+    }
+
+    /// Takes a snapshot of one of its clones: the clone and the snapshot.
+    async fn snapshot_of(&mut self, place: usize) -> Result<Option<(String, String)>> {
+        let side = &mut self.clones[place];
         let snap = format!("s{}", side.snaps.len() + 1);
         side.snaps.push(snap.clone());
         let image = side.image.clone();
@@ -130,6 +134,25 @@ impl Errands {
         Ok(matches!(made, Outcome::Ok { .. }).then_some((image, snap)))
     }
 
+    async fn protect(&mut self) -> Result<()> {
+        let Some(place) = self.some_clone() else { return Ok(()) };
+        let Some((image, snap)) = self.snapshot_of(place).await? else { return Ok(()) };
+        let source = format!("{}@{snap}", spec(&image));
+        let protect = Operation::SnapProtect { snap: snap.clone() };
+        self.once_or_twice(&image, protect, &["snap", "protect", &source]).await?;
+        self.once_or_twice(&image, Operation::SnapUnprotect { snap }, &["snap", "unprotect", &source]).await
+    }
+
+    async fn once_or_twice(&mut self, image: &str, operation: Operation, verb: &[&str]) -> Result<()> {
+        let call = || calls::verb(&self.stage, image, operation.clone(), verb);
+        if self.rng.bool() {
+            tokio::try_join!(call(), call())?;
+        } else {
+            call().await?;
+        }
+        Ok(())
+    }
+
     fn some_clone(&mut self) -> Option<usize> {
         (!self.clones.is_empty()).then(|| self.rng.usize(0..self.clones.len()))
     }
@@ -137,14 +160,7 @@ impl Errands {
     async fn flatten(&mut self) -> Result<()> {
         let Some(place) = self.some_clone() else { return Ok(()) };
         let image = self.clones[place].image.clone();
-        let verb = ["flatten", "--no-progress", &spec(&image)];
-        let flatten = || calls::verb(&self.stage, &image, Operation::Flatten, &verb);
-        if self.rng.bool() {
-            tokio::try_join!(flatten(), flatten())?;
-        } else {
-            flatten().await?;
-        }
-        Ok(())
+        self.once_or_twice(&image, Operation::Flatten, &["flatten", "--no-progress", &spec(&image)]).await
     }
 
     async fn remove_a_parents_snapshot(&mut self) -> Result<()> {

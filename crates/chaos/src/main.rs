@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use chaos::{
     evidence::{Evidence, Verdict},
     options::{Command, Common, Format, Options, Output, Random},
-    report::{Report, judged},
+    report::{Outcome, Report, judged},
     run::{Place, panics},
     scenarios::{owner_lost, random, regressions, slow_watcher, two_owners},
 };
@@ -33,8 +33,7 @@ async fn main() -> ExitCode {
         outcome = Box::pin(run(&options.command)) => outcome,
     };
     match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(outcome) => ExitCode::from(outcome.status()),
         Err(error) => {
             eprintln!("chaos: FAIL: {error:#}");
             ExitCode::FAILURE
@@ -42,8 +41,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether everything passed.
-async fn run(command: &Command) -> Result<bool> {
+/// What everything comes to.
+async fn run(command: &Command) -> Result<Outcome> {
     match command {
         Command::KillOwner(lost) => {
             one(&lost.common, async |seed, place| owner_lost::play(owner_lost::KILL, lost, seed, place).await)
@@ -73,13 +72,13 @@ async fn run(command: &Command) -> Result<bool> {
             let regressions: Vec<_> =
                 list.iter().map(|regression| regression.options(&options.output)).collect::<Result<_>>()?;
             let shelf = options.output.keep.as_deref().map(shelf).transpose()?;
-            let mut passed = true;
+            let mut worst = Outcome::Passed;
             for (number, (regression, random)) in (1..).zip(list.iter().zip(regressions)) {
                 eprintln!("seed {} guards: {}", regression.seed, regression.guards);
                 let keep = shelf.map(|shelf| shelf.join(format!("{number}-seed-{}", regression.seed)));
-                passed &= round(&random, regression.seed, keep).await?;
+                worst = worst.max(round(&random, regression.seed, keep).await?);
             }
-            Ok(passed)
+            Ok(worst)
         }
         Command::Check { directory, format } => {
             let judged = Evidence::read(directory)?.judge();
@@ -89,7 +88,7 @@ async fn run(command: &Command) -> Result<bool> {
 }
 
 /// One run: its report is printed, and its files stay when it failed.
-async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Report>) -> Result<bool> {
+async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Report>) -> Result<Outcome> {
     let seed = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     eprintln!("chaos: seed {seed}");
     let mut place = Place::make(common.output.keep.as_deref())?;
@@ -103,14 +102,14 @@ async fn one(common: &Common, play: impl AsyncFnOnce(u64, &Place) -> Result<Repo
             return Err(error.context(format!("seed {seed}{told}")));
         }
     };
-    if common.output.keep.is_some() || !report.passed() {
+    if common.output.keep.is_some() || report.outcome() != Outcome::Passed {
         place.stay();
     }
     match common.output.format {
         Format::Plain => print(&report.text(common.output.timeline))?,
         Format::Json => print(&format!("{}\n", report.json()?))?,
     }
-    Ok(report.passed())
+    Ok(report.outcome())
 }
 
 fn print(text: &str) -> Result<()> {
@@ -126,14 +125,14 @@ fn shelf(keep: &Path) -> Result<&Path> {
 }
 
 /// One round of `random`, kept there.
-async fn round(random: &Random, seed: u64, keep: Option<PathBuf>) -> Result<bool> {
+async fn round(random: &Random, seed: u64, keep: Option<PathBuf>) -> Result<Outcome> {
     let output = Output { keep, ..random.common.output.clone() };
     let common = Common { seed: Some(seed), output, ..random.common.clone() };
     one(&common, async |seed, place| random::round(random, seed, place).await).await
 }
 
-/// Rounds of consecutive seeds; the first one that fails ends it.
-async fn many(options: &Random) -> Result<bool> {
+/// Rounds of consecutive seeds; the first one that does not pass ends it.
+async fn many(options: &Random) -> Result<Outcome> {
     let common = &options.common;
     let first = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let until = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
@@ -144,14 +143,15 @@ async fn many(options: &Random) -> Result<bool> {
             break;
         }
         let keep = shelf.map(|shelf| shelf.join(seed.to_string()));
-        if !round(options, seed, keep).await? {
-            return Ok(false);
+        let outcome = round(options, seed, keep).await?;
+        if outcome != Outcome::Passed {
+            return Ok(outcome);
         }
     }
-    Ok(true)
+    Ok(Outcome::Passed)
 }
 
-fn check(verdicts: &[Verdict], format: Format) -> Result<bool> {
+fn check(verdicts: &[Verdict], format: Format) -> Result<Outcome> {
     match format {
         Format::Plain => {
             let mut text = String::new();
@@ -160,7 +160,8 @@ fn check(verdicts: &[Verdict], format: Format) -> Result<bool> {
         }
         Format::Json => print(&format!("{}\n", serde_json::to_string(verdicts)?))?,
     }
-    Ok(verdicts.iter().all(Verdict::passed))
+    let passed = verdicts.iter().all(Verdict::passed);
+    Ok(if passed { Outcome::Passed } else { Outcome::Failed })
 }
 
 async fn interrupted() -> Result<&'static str> {

@@ -13,7 +13,8 @@ use crate::nemesis::Nemesis;
 /// them, breaks them, heals them, waits until everything has come to rest, and asks the checkers. Every call is written to
 /// history.jsonl, every event of the OSD to events.jsonl, and what was found at the end to findings.json.
 ///
-/// Exit status 0: no violation. 1: a violation, or the run could not be made. 2: the command line is wrong.
+/// Exit status 0: no violation. 1: a violation, or the run could not be made. 2: the command line is wrong. 3: no violation, but too little
+/// happened for that to mean anything.
 #[derive(Parser, Debug)]
 #[command(name = "chaos", version, after_help = EXAMPLES)]
 pub struct Options {

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use anyhow::Result;
-use check::{History, Outcome};
+use check::History;
 use harness::{
     check::{Check, said, wrapped},
     timeline::{self, Line},
@@ -11,6 +11,36 @@ use harness::{
 use serde::Serialize;
 
 use crate::{evidence::Verdict, histogram::Histogram};
+
+/// What a run comes to, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything that was said is so, and no checker found anything.
+    Passed,
+    /// Neither is anything wrong, but too little happened for that to mean anything.
+    ShowsNothing,
+    /// Something is wrong.
+    Failed,
+}
+
+impl Outcome {
+    /// Exit status of the program.
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::ShowsNothing => 3,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "PASS",
+            Self::Failed => "FAIL",
+            Self::ShowsNothing => "TOO LITTLE HAPPENED",
+        }
+    }
+}
 
 /// The outcome of one run.
 #[derive(Debug, Serialize)]
@@ -29,6 +59,8 @@ pub struct Report {
     pub measured: Vec<Histogram>,
     /// Statements of the run's own.
     pub statements: Vec<Check>,
+    /// What must have happened for the run to show anything.
+    pub shown: Vec<Check>,
     /// What the checkers say.
     pub verdicts: Vec<Verdict>,
     /// Calls in the history.
@@ -42,11 +74,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Everything that was said is so, and no checker found anything.
-    pub fn passed(&self) -> bool {
-        !self.verdicts.is_empty()
+    /// What it comes to.
+    pub fn outcome(&self) -> Outcome {
+        let is_right = !self.verdicts.is_empty()
             && self.statements.iter().all(|statement| statement.passed)
-            && self.verdicts.iter().all(Verdict::passed)
+            && self.verdicts.iter().all(Verdict::passed);
+        match (is_right, self.shown.iter().all(|shown| shown.passed)) {
+            (false, _) => Outcome::Failed,
+            (true, false) => Outcome::ShowsNothing,
+            (true, true) => Outcome::Passed,
+        }
     }
 
     /// One JSON document, with `passed` beside the fields.
@@ -57,7 +94,7 @@ impl Report {
             #[serde(flatten)]
             report: &'a Report,
         }
-        Ok(serde_json::to_string(&Judged { passed: self.passed(), report: self })?)
+        Ok(serde_json::to_string(&Judged { passed: self.outcome() == Outcome::Passed, report: self })?)
     }
 
     /// For a terminal. At most `lines_max` lines of the timeline.
@@ -79,11 +116,11 @@ impl Report {
         );
         self.answers.iter().for_each(|(op, ended)| answered(&mut text, op, ended));
         text.push('\n');
-        self.statements.iter().for_each(|statement| statement.write(&mut text));
+        self.shown.iter().chain(&self.statements).for_each(|statement| statement.write(&mut text));
         for verdict in &self.verdicts {
             judged(&mut text, verdict);
         }
-        let _ = writeln!(text, "\n{} (seed {})", if self.passed() { "PASS" } else { "FAIL" }, self.seed);
+        let _ = writeln!(text, "\n{} (seed {})", self.outcome().word(), self.seed);
         text
     }
 }
@@ -93,9 +130,9 @@ pub fn answers(history: &History) -> BTreeMap<&'static str, BTreeMap<String, usi
     let mut answers: BTreeMap<&'static str, BTreeMap<String, usize>> = BTreeMap::new();
     for call in &history.calls {
         let ended = match &call.completed {
-            Some((_, Outcome::Ok { .. })) => "ok",
-            Some((_, Outcome::Error { errno })) => errno.name(),
-            Some((_, Outcome::Unknown)) => "unknown",
+            Some((_, check::Outcome::Ok { .. })) => "ok",
+            Some((_, check::Outcome::Error { errno })) => errno.name(),
+            Some((_, check::Outcome::Unknown)) => "unknown",
             None => "no answer",
         };
         *answers.entry(call.operation.entry().name).or_default().entry(ended.to_owned()).or_default() += 1;
@@ -123,5 +160,40 @@ pub fn judged(text: &mut String, verdict: &Verdict) {
     let more = verdict.violations.len().saturating_sub(VIOLATIONS_SHOWN_MAX);
     if more > 0 {
         let _ = writeln!(text, "          ... {more} violations more, see --format json");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(is_right: bool, is_shown: bool) -> Report {
+        let check = |passed| Check { what: "what".to_owned(), passed, found: "found".to_owned() };
+        Report {
+            name: "random",
+            seed: 7,
+            what: String::new(),
+            timeline_of: String::new(),
+            timeline: Vec::new(),
+            measured: Vec::new(),
+            statements: vec![check(is_right)],
+            shown: vec![check(is_shown)],
+            verdicts: vec![Verdict { check: "check", invariant: "I1", violations: Vec::new() }],
+            calls: 0,
+            answers: BTreeMap::new(),
+            events: 0,
+            calm_ms_max: 0,
+        }
+    }
+
+    /// Too little is no pass, and nothing that was found either.
+    #[test]
+    fn a_run_in_which_too_little_happened_neither_passes_nor_fails() {
+        assert_eq!(report(true, true).outcome(), Outcome::Passed);
+        assert_eq!(report(true, false).outcome(), Outcome::ShowsNothing);
+        assert_eq!(report(false, false).outcome(), Outcome::Failed);
+        let statuses = [Outcome::Passed, Outcome::ShowsNothing, Outcome::Failed].map(Outcome::status);
+        assert_eq!(statuses, [0, 3, 1]);
+        assert!(report(true, false).json().unwrap().starts_with(r#"{"passed":false"#));
     }
 }

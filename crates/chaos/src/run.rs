@@ -70,6 +70,8 @@ pub struct Told {
     pub measured: Vec<Histogram>,
     /// What must be so.
     pub statements: Vec<Check>,
+    /// What must have happened for the run to show anything.
+    pub shown: Vec<Check>,
     /// The part of the OSD's log that is told: events after the first number, up to the second.
     pub part: (u64, u64),
     /// What part that is.
@@ -209,6 +211,7 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
         timeline,
         measured: told.measured,
         statements: told.statements,
+        shown: told.shown,
         verdicts,
         calls: evidence.history.calls.len(),
         answers: answers(&evidence.history),

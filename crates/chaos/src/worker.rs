@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     calls,
+    recorder::BLOCK_BYTES,
     seat::Seat,
     setup::OBJECT_BYTES,
     stage::Stage,
-    workload::{Chore, Deck, draw_io, draw_size},
+    workload::{Chore, Deck, draw_io, draw_object, draw_size},
 };
 
 /// Longest pause between two chores.
@@ -63,7 +64,7 @@ impl Worker {
     async fn chore(&mut self, chore: Chore) -> Result<()> {
         let rng = &mut self.rng;
         match chore {
-            Chore::Flatten => drop(self.maintain(Operation::Flatten).await?),
+            Chore::Flatten => self.flatten().await?,
             Chore::Resize => {
                 let size = draw_size(rng, &self.stage.setting.shape, OBJECT_BYTES);
                 self.maintain(Operation::Resize { size }).await?;
@@ -88,8 +89,8 @@ impl Worker {
             }
             Chore::SnapProtect => {
                 if let Some(snap) = self.some_snapshot() {
-                    self.act(Operation::SnapProtect { snap: snap.clone() }).await?;
-                    self.act(Operation::SnapUnprotect { snap }).await?;
+                    self.once_or_twice(Operation::SnapProtect { snap: snap.clone() }).await?;
+                    self.once_or_twice(Operation::SnapUnprotect { snap }).await?;
                 }
             }
             Chore::Clone => self.clone_snapshot().await?,
@@ -110,15 +111,19 @@ impl Worker {
     }
 
     async fn maintain(&mut self, operation: Operation) -> Result<Outcome> {
-        let deadline_ms = match self.rng.u32(0..DEADLINE_ONE_IN) {
-            0 => self.rng.u64(50..3_000),
-            _ => 0,
-        };
-        let limits = CallLimits { attempts_max: 0, deadline_ms };
+        let limits = self.draw_limits();
         let gid = self.seat.gid();
         let outcome = calls::maintenance(&self.stage, &self.seat, operation, limits, |_| ()).await?;
         self.after(&outcome, gid).await?;
         Ok(outcome)
+    }
+
+    fn draw_limits(&mut self) -> CallLimits {
+        let deadline_ms = match self.rng.u32(0..DEADLINE_ONE_IN) {
+            0 => self.rng.u64(50..3_000),
+            _ => 0,
+        };
+        CallLimits { attempts_max: 0, deadline_ms }
     }
 
     async fn snap_create(&mut self) -> Result<Option<String>> {
@@ -140,6 +145,35 @@ impl Worker {
         let gid = self.seat.gid();
         let outcome = calls::clone_through(&self.stage, &self.seat, parent, &child, patience).await?;
         self.after(&outcome, gid).await
+    }
+
+    /// A part of an object is written, then all of it, and it is discarded when the flatten has ended: what a late copy of the parent's data
+    /// would bring back is seen.
+    async fn flatten(&mut self) -> Result<()> {
+        let (offset, length) = draw_object(&mut self.rng, &self.stage.setting.shape, OBJECT_BYTES);
+        let tag = || self.stage.recorder.fresh_tag();
+        let part = Operation::Write { offset, length: BLOCK_BYTES, tag: tag() };
+        let whole = Operation::Write { offset, length, tag: tag() };
+        let (limits, gid) = (self.draw_limits(), self.seat.gid());
+        let flattened = async {
+            let outcome =
+                calls::maintenance(&self.stage, &self.seat, Operation::Flatten, limits, |_| ()).await?;
+            self.act(Operation::Discard { offset, length }).await?;
+            anyhow::Ok(outcome)
+        };
+        let (_, _, outcome) = tokio::try_join!(self.act(part), self.act(whole), flattened)?;
+        self.after(&outcome, gid).await?;
+        self.act(Operation::Read { offset, length, snap: None }).await?;
+        Ok(())
+    }
+
+    async fn once_or_twice(&mut self, operation: Operation) -> Result<()> {
+        if self.rng.bool() {
+            tokio::try_join!(self.act(operation.clone()), self.act(operation))?;
+        } else {
+            self.act(operation).await?;
+        }
+        Ok(())
     }
 
     async fn hold_lock(&mut self) -> Result<()> {

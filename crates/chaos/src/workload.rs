@@ -46,11 +46,11 @@ pub enum Chore {
     Clone,
     /// Makes HEAD what one is, and reads it.
     SnapRollback,
-    /// Protects one, and takes that back.
+    /// Protects one, and takes that back; often twice at once.
     SnapProtect,
     /// Changes the size.
     Resize,
-    /// Flattens the image.
+    /// Flattens the image while one of its objects is written, overwritten and discarded.
     Flatten,
     /// Takes the lock by hand, keeps it for a while, and gives it back.
     HoldLock,
@@ -78,6 +78,8 @@ pub enum Errand {
     Clone,
     /// Flattens a clone, often twice at once.
     Flatten,
+    /// Protects a snapshot of a clone and takes that back, often twice at once.
+    Protect,
     /// Removes a snapshot that was cloned: it must not go while somebody needs it.
     SnapRemove,
     /// Gives a clone another name.
@@ -86,10 +88,11 @@ pub enum Errand {
     Remove,
 }
 
-const ERRANDS: [(Errand, usize); 6] = [
+const ERRANDS: [(Errand, usize); 7] = [
     (Errand::Create, 1),
     (Errand::Clone, 3),
     (Errand::Flatten, 2),
+    (Errand::Protect, 1),
     (Errand::SnapRemove, 1),
     (Errand::Rename, 1),
     (Errand::Remove, 1),
@@ -140,6 +143,11 @@ pub fn draw_io(rng: &mut Rng, shape: &Shape, recorder: &Recorder) -> Operation {
         90..97 => Operation::Discard { offset, length },
         _ => Operation::Flush,
     }
+}
+
+/// An object of the image: offset and length.
+pub fn draw_object(rng: &mut Rng, shape: &Shape, object_bytes: u64) -> (u64, u64) {
+    (rng.u64(0..shape.size() / object_bytes) * object_bytes, object_bytes)
 }
 
 /// Half of all ranges begin in the hot blocks.

@@ -222,7 +222,7 @@ impl Rounds {
             statements,
             part,
             part_name: format!("round {round}, the slowest"),
-            is_brief: false,
+            ..Told::default()
         }
     }
 }

@@ -106,9 +106,10 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
     let events = stage.cluster.log.catch_up().await?;
     let told = Told {
         measured: vec![times_to_the_next_write(&stage, &struck)?],
-        statements: vec![
+        statements: Vec::new(),
+        shown: vec![
             Check {
-                what: "something was broken, or the round shows nothing".to_owned(),
+                what: "something was broken".to_owned(),
                 passed: struck.iter().any(|struck| matches!(struck.strike, Strike::Done { .. })),
                 found: words(&struck),
             },

@@ -78,6 +78,7 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         },
     ];
     let part_name = "the last round".to_owned();
-    let told = Told { measured: vec![forwarded, hand_over], statements, part, part_name, is_brief: false };
+    let measured = vec![forwarded, hand_over];
+    let told = Told { measured, statements, part, part_name, ..Told::default() };
     Ok(finish(stage, &plan, told, place.path()).await?.0)
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blocks::complaint;
 use crate::history::{Call, Effect, History, NEVER, Operation};
-use crate::image::{FinalImage, FinalSnapshot, FinalState};
+use crate::image::{FinalImage, FinalState};
 use crate::register::{Action, RegisterOp, Start, linearize};
 use crate::sizes;
 use crate::violation::{At, Rule, Violation};
@@ -18,6 +18,7 @@ pub fn state_matches_the_calls(history: &History, state: &FinalState) -> Vec<Vio
     let mut found = existence(history, state);
     found.extend(names(history, state));
     found.extend(contents(history, state));
+    found.extend(protections(history, state));
     found
 }
 
@@ -78,7 +79,6 @@ fn contents(history: &History, state: &FinalState) -> Vec<Violation> {
         let calls: Vec<_> = history.calls.iter().filter(|call| call.image == image).collect();
         let mut found: Vec<_> = size(history, image, &calls, last).into_iter().collect();
         found.extend(snapshots(image, &calls, last));
-        found.extend(protections(image, &calls, last));
         found.extend(parent(image, &calls, last));
         found.extend(other_parent(history, image, &calls, last));
         found
@@ -108,7 +108,7 @@ fn size(history: &History, image: &str, calls: &[&Call], last: &FinalImage) -> O
         }
         _ => Vec::new(),
     };
-    judge_ops(&format!("size of image {image}"), &start, calls, last.size, ops)
+    judge_ops(&format!("size of image {image}"), &start, calls, Some(last.size), ops)
 }
 
 const fn perhaps(effect: Effect) -> Effect {
@@ -116,11 +116,25 @@ const fn perhaps(effect: Effect) -> Effect {
     Effect::Perhaps(end)
 }
 
-/// One who protects a snapshot finds it unprotected, and the other way round; who removes it finds it unprotected. Snapshots that
-/// are gone have no protection.
-fn protections(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
-    let judge_snapshot = |snapshot: &FinalSnapshot| {
-        let name = &snapshot.name;
+/// One who protects a snapshot finds it unprotected, and the other way round; who removes it finds it unprotected. Of snapshots that are
+/// gone the calls alone are judged.
+fn protections(history: &History, state: &FinalState) -> Vec<Violation> {
+    let mut calls_of: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    let mut snapshots: BTreeMap<(&str, &str), Option<u64>> = BTreeMap::new();
+    for call in &history.calls {
+        calls_of.entry(&call.image).or_default().push(call);
+        if let Operation::SnapProtect { snap } | Operation::SnapUnprotect { snap } = &call.operation {
+            snapshots.insert((&call.image, snap), None);
+        }
+    }
+    for (image, found) in &state.images {
+        for snapshot in found.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
+            let last = if snapshot.protected { PRESENT } else { ABSENT };
+            snapshots.insert((history.first_name(image), &snapshot.name), Some(last));
+        }
+    }
+    let judge_snapshot = |((image, name), last): ((&str, &str), Option<u64>)| {
+        let calls = calls_of.get(image).map_or(&[][..], Vec::as_slice);
         let action = |call: &Call| match &call.operation {
             Operation::SnapProtect { snap } if snap == name => {
                 Some(Action::Swap { from: ABSENT, to: PRESENT })
@@ -128,12 +142,12 @@ fn protections(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation
             Operation::SnapUnprotect { snap } if snap == name => {
                 Some(Action::Swap { from: PRESENT, to: ABSENT })
             }
+            Operation::SnapRemove { snap } if snap == name && call.is_ok() => Some(Action::Read(ABSENT)),
             _ => None,
         };
-        let last = if snapshot.protected { PRESENT } else { ABSENT };
         judge(&format!("protection of snapshot {image}@{name}"), &start(calls, ABSENT), calls, last, action)
     };
-    last.snapshots.iter().filter(|snapshot| !snapshot.in_trash).filter_map(judge_snapshot).collect()
+    snapshots.into_iter().filter_map(judge_snapshot).collect()
 }
 
 fn snapshots(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
@@ -187,11 +201,11 @@ fn judge(
     who: &str,
     start: &Start,
     calls: &[&Call],
-    last: u64,
+    last: impl Into<Option<u64>>,
     action: impl Fn(&Call) -> Option<Action>,
 ) -> Option<Violation> {
     let ops = |call: &Call| action(call).map(|action| register_op(call, action)).into_iter().collect();
-    judge_ops(who, start, calls, last, ops)
+    judge_ops(who, start, calls, last.into(), ops)
 }
 
 fn register_op(call: &Call, action: Action) -> RegisterOp {
@@ -202,15 +216,17 @@ fn judge_ops(
     who: &str,
     start: &Start,
     calls: &[&Call],
-    last: u64,
+    last: Option<u64>,
     ops: impl Fn(&Call) -> Vec<RegisterOp>,
 ) -> Option<Violation> {
     let mut ops: Vec<_> = calls.iter().flat_map(|call| ops(call)).collect();
     let newest = calls.last().map_or(0, |call| call.id);
-    let end = Effect::Happened(NEVER);
-    ops.push(RegisterOp { id: newest, invoked: NEVER, effect: end, action: Action::Read(last) });
+    if let Some(last) = last {
+        let end = Effect::Happened(NEVER);
+        ops.push(RegisterOp { id: newest, invoked: NEVER, effect: end, action: Action::Read(last) });
+    }
     let mut found = complaint(Rule::FinalState, who, linearize(start, &ops))?;
-    if found.rule == Rule::FinalState {
+    if let (Rule::FinalState, Some(last)) = (found.rule, last) {
         found.what = format!("the calls and their answers do not lead to {last}, which it is at the end");
     }
     Some(found)
@@ -378,6 +394,33 @@ mod tests {
         assert!(judged(&script, with(false)).is_empty());
         script.call("i", Operation::SnapProtect { snap: "s".into() }, Outcome::Unknown);
         assert!(judged(&script, with(true)).is_empty());
+    }
+
+    /// Guards that a protection is written over what was read only: of two who protect a snapshot one is refused.
+    #[test]
+    fn two_who_protected_one_snapshot_are_found_after_it_is_gone() {
+        let protect = || Operation::SnapProtect { snap: "s".into() };
+        let judged_after = |second: Outcome| {
+            let mut script = created();
+            script.ok("i", snap_create("s"));
+            let first = script.invoke("i", protect());
+            script.call("i", protect(), second);
+            script.complete(first, done());
+            script.ok("i", Operation::SnapUnprotect { snap: "s".into() });
+            script.ok("i", snap_remove("s"));
+            judged(&script, sized(BLOCK))
+        };
+        assert!(judged_after(refused(Errno::EBUSY)).is_empty());
+        assert_eq!(judged_after(done()), ["protection of snapshot i@s"]);
+    }
+
+    #[test]
+    fn a_protected_snapshot_that_was_removed_is_found() {
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        script.ok("i", Operation::SnapProtect { snap: "s".into() });
+        script.ok("i", snap_remove("s"));
+        assert_eq!(judged(&script, sized(BLOCK)), ["protection of snapshot i@s"]);
     }
 
     #[test]
