@@ -22,6 +22,7 @@ FOREIGN = str(HERE / "foreign")
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ceph-suites", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", metavar="NAME", help="only this test program; more than once: these")
+    parser.add_argument("--leave-out", action="append", default=[], metavar="NAME", help="not this test program")
     parser.add_argument("--case", metavar="REGEX", default=".", help="only cases that match")
     parser.add_argument("--quick", action="store_true", help="the bounded subset: at most 6 minutes on 2 cores")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="how long a case may take, in place of the plan's limits")
@@ -39,10 +40,11 @@ def parse() -> argparse.Namespace:
 def wanted(options: argparse.Namespace) -> list[plan.Suite]:
     suites = plan.suites()
     names = [suite.binary for suite in suites]
-    for name in options.suite or []:
+    for name in (options.suite or []) + options.leave_out:
         if name not in names:
-            sys.exit(f"ceph-suites: --suite: there is no '{name}'; there are {', '.join(names)}")
+            sys.exit(f"ceph-suites: there is no '{name}'; there are {', '.join(names)}")
     chosen = [suite for suite in suites if not options.suite or suite.binary in options.suite]
+    chosen = [suite for suite in chosen if suite.binary not in options.leave_out]
     return [suite for suite in chosen if suite.quick is not None or not options.quick]
 
 
