@@ -115,10 +115,10 @@ kinds! {
     POOLOP = 49;
     MON_COMMAND = 50;
     MON_COMMAND_ACK = 51;
+    LOG = 52;
     GETPOOLSTATS = 58;
     GETPOOLSTATS_REPLY = 59;
     CONFIG = 62;
-    LOG = 68;
     COMMAND = 97;
     COMMAND_REPLY = 98;
     MGR_MAP = 0x704;

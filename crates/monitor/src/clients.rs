@@ -46,9 +46,12 @@ impl Clients {
         self.wishes.remove(&connection);
     }
 
-    /// A wish takes the place of an earlier one for the same map.
+    /// A wish takes the place of an earlier one for the same map, and one for the log that of any other level.
     pub(crate) fn wish(&mut self, connection: ConnectionId, map: Map, item: SubscribeItem) {
         if let Some(wishes) = self.wishes.get_mut(&connection) {
+            if matches!(map, Map::Log(_)) {
+                wishes.retain(|known, _| !matches!(known, Map::Log(_)));
+            }
             wishes.insert(map, item);
         }
     }

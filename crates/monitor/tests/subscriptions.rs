@@ -173,3 +173,14 @@ fn what_is_said_has_the_version_of_the_log() {
     let log: Log = messages[0].read().expect("it decodes");
     assert_eq!((log.version, log.fsid, log.entries[0].channel.as_str()), (2, FSID, "cluster"));
 }
+
+/// librados never says that it wants a level no more.
+#[test]
+fn who_asks_for_another_level_of_the_log_hears_that_one_only() {
+    let mut lab = Lab::new();
+    lab.subscribe("log-info", 0, 0);
+    lab.subscribe("log-error", 0, 0);
+    let command = vec![r#"{"prefix":"log","logtext":["a"]}"#.into()];
+    let messages = lab.say(&MonCommand { paxos: Paxos, fsid: FSID, command });
+    assert_eq!(said(&messages), Vec::<String>::new());
+}

@@ -87,7 +87,8 @@ class Watcher:
 
 
 def main(kind: str, name: str) -> None:
-    cluster = rados.Rados(conffile=os.environ["CEPH_CONF"])
+    # Without a cache an error of a write is that write's, and none is lost with what librbd throws away when it learns that it is fenced.
+    cluster = rados.Rados(conffile=os.environ["CEPH_CONF"], conf={"rbd_cache": "false"})
     cluster.connect()
     client = {"image": ImageClient, "watch": Watcher}[kind](cluster, cluster.open_ioctx("rbd"), name)
     print(json.dumps({"result": None}), flush=True)
