@@ -95,6 +95,8 @@ pub enum Output {
     },
     Checksums {
         checksums: Checksums,
+        /// Bytes that they are of.
+        summed: u64,
     },
     ListSnaps {
         seq: u64,

@@ -108,11 +108,11 @@ pub fn evaluate<S: Store>(
     let mut target = Target::load(store, limits, pool, caller, vector).map_err(whole)?;
     check_object(&target, vector).map_err(whole)?;
     let mut results: Vec<OpResult> = Vec::with_capacity(vector.ops.len());
-    let mut carried = 0;
+    let mut read = 0;
     for (index, op) in vector.ops.iter().enumerate() {
         let may_fail = vector.terms.may_fail.contains(&index);
         let unharmed = may_fail.then(|| target.clone());
-        match (run(op, &mut target, caller, results.last(), &mut carried), unharmed) {
+        match (run(op, &mut target, caller, results.last(), &mut read), unharmed) {
             (Ok(result), _) => results.push(result),
             (Err(refusal), Some(unharmed)) => {
                 target = unharmed;
@@ -149,21 +149,22 @@ fn keeps_number(op: &Op) -> bool {
     )
 }
 
-/// One op after others, of which `last` is what the one before it came to, and `carried` how many bytes all of them answer.
+/// One op after others, of which `last` is what the one before it came to, and `read` how many bytes were
+/// read for all of them.
 fn run(
     op: &Op,
     target: &mut Target<'_>,
     caller: &Caller<'_>,
     last: Option<&OpResult>,
-    carried: &mut u64,
+    read: &mut u64,
 ) -> Outcome<OpResult> {
     let mut result = op.execute(target, caller)?;
     if target.door() == Door::Ceph && keeps_number(op) {
         result.number = last.map_or(0, |last| last.number.max(0));
     }
-    let bytes = *carried + payload::of_result(&result);
+    let bytes = *read + payload::read_for(&result);
     payload::check_results(target.limits(), target.door(), bytes)?;
-    *carried = bytes;
+    *read = bytes;
     Ok(result)
 }
 

@@ -110,7 +110,7 @@ fn checksums_are_ceph_s() {
     let mut sums = |kind, offset, length, chunk| {
         let results =
             world.ops("a", [Op::Checksum { kind, offset, length, chunk }]).map_err(|error| error.errno)?;
-        let [Output::Checksums { checksums }] = &outputs(&results)[..] else { panic!("not checksums") };
+        let [Output::Checksums { checksums, .. }] = &outputs(&results)[..] else { panic!("not checksums") };
         Ok(checksums.clone())
     };
     let narrow = |sums: &[u32]| Ok(Checksums::Narrow(sums.to_vec()));

@@ -5,7 +5,7 @@ mod common;
 use bytes::Bytes;
 use common::{World, bytes, compare_xattr, exec, outputs, write};
 use errno::Errno;
-use osd::op::{Dialect, Door, Op, Output, SnapContext, Terms, Vector};
+use osd::op::{Checksum, Dialect, Door, Op, Output, SnapContext, Terms, Vector};
 use proto::cls::lock::v1::{Lock, LockType};
 use proto::cls::rbd::v1::ImageId;
 
@@ -293,4 +293,7 @@ fn ops_carry_what_rados_takes_and_results_a_whole_object() {
     world.must("a", [Op::Read { offset: 0, length: 90 << 20 }, Op::Read { offset: 0, length: 38 << 20 }]);
     let too_much = [Op::Read { offset: 0, length: 90 << 20 }, Op::Read { offset: 0, length: 39 << 20 }];
     assert_eq!(world.errno("a", too_much), Errno::E2BIG);
+    let sum = |length: u64| Op::Checksum { kind: Checksum::Crc32c(0), offset: 0, length, chunk: 0 };
+    world.must("a", [sum(90 << 20), sum(37 << 20)]);
+    assert_eq!(world.errno("a", [sum(90 << 20), sum(39 << 20)]), Errno::E2BIG, "summing up is work too");
 }

@@ -150,8 +150,8 @@ fn output(asked: u16, output: &Output) -> Bytes {
             out.finish()
         }
         Output::Header { header } => header.clone(),
-        Output::Checksums { checksums: Checksums::Narrow(checksums) } => to_bytes(checksums),
-        Output::Checksums { checksums: Checksums::Wide(checksums) } => to_bytes(checksums),
+        Output::Checksums { checksums: Checksums::Narrow(checksums), .. } => to_bytes(checksums),
+        Output::Checksums { checksums: Checksums::Wide(checksums), .. } => to_bytes(checksums),
         Output::ListSnaps { seq, clones, head_bytes } => snap_set(*seq, clones, *head_bytes),
         Output::Notified { notify_id } => to_bytes(notify_id),
         Output::Watchers { watchers } => {

@@ -118,6 +118,12 @@ impl Carried for Source {
     }
 }
 
+/// How many bytes were read for a result: what it carries, and what it sums up.
+pub(super) fn read_for(result: &OpResult) -> u64 {
+    let summed = if let Output::Checksums { summed, .. } = &result.output { *summed } else { 0 };
+    of_result(result) + summed
+}
+
 pub(super) fn of_result(result: &OpResult) -> u64 {
     match &result.output {
         Output::Read { length, .. } => *length,
@@ -125,7 +131,7 @@ pub(super) fn of_result(result: &OpResult) -> u64 {
         Output::Xattrs { entries } | Output::Omap { entries, .. } => entries.bytes() + framing(entries.len()),
         Output::Keys { keys, .. } => keys.bytes() + framing(keys.len()),
         Output::Header { header } => header.bytes(),
-        Output::Checksums { checksums } => checksums.bytes(),
+        Output::Checksums { checksums, .. } => checksums.bytes(),
         Output::Exec { output } => output.bytes(),
         Output::ListSnaps { clones, .. } => clones.iter().map(of_clone).sum(),
         Output::Watchers { watchers } => watchers.iter().map(of_watcher).sum(),

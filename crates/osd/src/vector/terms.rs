@@ -15,7 +15,7 @@ use crate::limits::Limits;
 /// | a read at a snapshot that was removed | ESTALE | ENOENT |
 /// | a snapshot id that was never allocated | EINVAL | HEAD |
 /// | ops in a vector that only reads, in one that changes something | `ops_per_vector_max` | as many as a message can have, `ops_per_vector_max` |
-/// | bytes that ops carry, that results carry | `payload_bytes_max` (E2BIG) | 90 MiB (EMSGSIZE), `object_bytes_max` (E2BIG) |
+/// | bytes that ops carry, that are read for results | `payload_bytes_max` (E2BIG) | 90 MiB (EMSGSIZE), `object_bytes_max` (E2BIG) |
 /// | bytes of the names of objects, namespaces, xattrs | 256 | 2048, 256, 100 |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Door {

@@ -71,7 +71,7 @@ pub(in crate::vector) fn checksum(
     check_chunks(length, chunk)?;
     let data = target.read(offset, length)?.to_bytes(offset, length);
     let chunk = if chunk > 0 { chunk } else { length.max(1) };
-    Ok(Output::Checksums { checksums: kind.of(data.chunks(chunk as usize)) }.into())
+    Ok(Output::Checksums { checksums: kind.of(data.chunks(chunk as usize)), summed: length }.into())
 }
 
 fn check_chunks(length: u64, chunk: u64) -> Outcome<()> {
