@@ -1,5 +1,6 @@
 """The player of Ceph's test programs: what it reads, what it does with a case that hangs or dies, what it calls a failure."""
 
+import argparse
 import io
 import pathlib
 import re
@@ -7,6 +8,7 @@ import tempfile
 import textwrap
 import unittest
 
+from suites import __main__ as play
 from suites import commands, gtest, plan, verdict
 from suites.gtest import Outcome
 
@@ -186,6 +188,23 @@ class PlanTest(unittest.TestCase):
         table = verdict.TABLE.search((plan.HERE.parents[2] / "docs" / "ceph-clients.md").read_text())
         rows = re.findall(r"^\| (?!suite )(\w+) \|", table[0], re.M)
         self.assertEqual([row for row in rows if row != self.NOT_RECORDED], list(plan.recorded()))
+
+
+class ChosenTest(unittest.TestCase):
+    def names(self, **options) -> list[str]:
+        defaults = {"suite": None, "leave_out": [], "quick": False}
+        return [suite.binary for suite in play.wanted(argparse.Namespace(**(defaults | options)))]
+
+    def test_what_is_left_out_is_not_played_and_the_rest_is(self):
+        everything = self.names()
+        self.assertEqual(self.names(leave_out=["fio", "qemu"]), [name for name in everything if name not in ("fio", "qemu")])
+        self.assertEqual(self.names(suite=["fio", "qemu"], leave_out=["qemu"]), ["fio"])
+
+    def test_a_name_that_there_is_not_is_told(self):
+        for options in ({"suite": ["nothing"]}, {"leave_out": ["nothing"]}):
+            with self.assertRaisesRegex(SystemExit, "there is no 'nothing'"):
+                self.names(**options)
+
 
 
 if __name__ == "__main__":
