@@ -130,6 +130,10 @@ class VerdictTest(unittest.TestCase):
         self.assertEqual(self.verdict(four="FAILED").failures(), ["A.four"])
         self.assertEqual(self.verdict(four="OK").failures(), [])
 
+    def test_a_program_that_dies_by_itself_may_do_so_in_any_case_and_nothing_else(self):
+        found = self.verdict({"ceph_test *": plan.DIES}, one="CRASH", two="FAILED")
+        self.assertEqual((found.failures(), found.excused()), (["A.two"], ["A.one"]))
+
     def test_an_excuse_is_for_one_case_by_name_and_is_shown(self):
         excuses = {"ceph_test A.two": "cache tiers", "ceph_other A.one": "cache tiers"}
         found = self.verdict(excuses, one="FAILED", two="FAILED")
@@ -177,7 +181,10 @@ class PlanTest(unittest.TestCase):
         record = plan.recorded()
         for name in plan.excuses():
             binary, case = name.split()
-            self.assertTrue(record[binary][case].passed(), name)
+            if case == "*":
+                self.assertIn("CRASH", [outcome.word for outcome in record[binary].values()], name)
+            else:
+                self.assertTrue(record[binary][case].passed(), name)
 
     def test_zero_length_zero_and_erasure_coded_pools_are_never_played(self):
         for suite in plan.suites():

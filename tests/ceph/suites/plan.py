@@ -9,8 +9,10 @@ from suites.gtest import Outcome
 
 HERE = pathlib.Path(__file__).resolve().parent
 RECORD = HERE / "recorded.tsv"
+# Of "program *": whichever of its cases the test program dies in.
+DIES = "the test program dies by itself, there too"
 # Why a case that passes on the real cluster may fail here.
-REASONS = ("cache tiers", "journaling", "tell to a daemon")
+REASONS = ("cache tiers", "journaling", "tell to a daemon", DIES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,8 @@ class Verdict:
         return [case for case, outcome in self.here.items() if outcome.passed() and self._excuse(case)]
 
     def _excuse(self, case: str) -> str | None:
-        return self.excuses.get(f"{self.binary} {case}")
+        dies = self.here[case].word == "CRASH"
+        return self.excuses.get(f"{self.binary} {case}") or (self.excuses.get(f"{self.binary} *") if dies else None)
 
     def row(self) -> str:
         """A line of the table, without its end."""
