@@ -16,7 +16,7 @@ pub struct Step {
 }
 
 /// Ops of whoever owns the lock.
-const OF_OWNERS: [&str; 13] = [
+const OF_OWNERS: [&str; 12] = [
     "rbd.parent_detach",
     "rbd.child_detach",
     "rbd.snapshot_add",
@@ -24,7 +24,6 @@ const OF_OWNERS: [&str; 13] = [
     "rbd.set_size",
     "rbd.set_protection_status",
     "rbd.*copyup",
-    "allocate_snap_id",
     "remove_snap_id",
     "rollback",
     "lock.unlock",

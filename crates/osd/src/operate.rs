@@ -95,7 +95,11 @@ impl<S: Store> Osd<S> {
     /// EIO, ENOSPC: the store has failed, and nothing has happened.
     fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Result<Answer, Refused> {
         let Evaluated { number, results, version, transaction, facts } = evaluated;
-        if let Some(transaction) = transaction {
+        let pool = &request.vector.pool;
+        if let Some(mut transaction) = transaction {
+            if let Some(newest) = facts.iter().filter_map(Fact::snap_id).max() {
+                transaction.changes.push(self.pool(pool)?.record_at(newest));
+            }
             self.submit(transaction.changes)
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
             let (summary, arguments) =
@@ -113,6 +117,9 @@ impl<S: Store> Osd<S> {
         let gid = request.gid;
         let (kind, whom, detail) = match fact {
             Fact::ObjectRemoved => return self.watches.remove_object(&mut self.step, id),
+            Fact::SnapIdTaken(snap_id) => {
+                return self.snap_id_taken(&request.vector.pool, snap_id, gid, request.tid);
+            }
             Fact::Watching(deed) => return self.carry_out(request, version, id, deed),
             Fact::LockTaken { name, cookie } => (Kind::Lock, gid, format!("{name} '{cookie}'")),
             Fact::LockReleased { name, cookie } => (Kind::Unlock, gid, format!("{name} '{cookie}'")),

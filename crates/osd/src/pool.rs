@@ -62,6 +62,15 @@ impl PoolInfo {
         self.snap_seq > 0 && !self.has_named_snaps
     }
 
+    /// EINVAL for a pool with snapshots of its own.
+    pub(crate) fn check_self_managed(&self) -> Outcome<()> {
+        if self.has_named_snaps {
+            let text = format!("pool '{}' has snapshots of its own: clients cannot manage theirs", self.name);
+            return refuse(Errno::EINVAL, text);
+        }
+        Ok(())
+    }
+
     pub(crate) fn add_named_snap(&mut self, snap: PoolSnap) {
         let id = self.allocate_snap_id();
         self.has_named_snaps = true;
@@ -95,6 +104,11 @@ impl PoolInfo {
         let removed_snaps = self.removed_snaps.len();
         let Self { id: PoolId(id), ref name, snap_seq, has_named_snaps, .. } = *self;
         records::Pool { id, name: name.clone(), snap_seq, removed_snaps, has_named_snaps }
+    }
+
+    /// The same once all ids up to this one are allocated.
+    pub(crate) fn record_at(&self, snap_seq: u64) -> Change {
+        records::kept(&records::Pool { snap_seq, ..self.record() })
     }
 
     /// What the store is to know once an id that was not is given up.

@@ -192,19 +192,24 @@ impl<S: Store> Osd<S> {
             }
         }
         let info = self.pool(pool)?;
-        if info.has_named_snaps {
-            let text = format!("pool '{pool}' has snapshots of its own: clients cannot manage theirs");
-            return Err(error(Errno::EINVAL, text));
-        }
-        let record = records::Pool { snap_seq: info.snap_seq + 1, ..info.record() };
-        self.submit(vec![records::kept(&record)])?;
-        let snap_id = self.pool_mut(pool)?.allocate_snap_id();
-        self.step
-            .tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
+        info.check_self_managed()?;
+        let snap_id = info.snap_seq + 1;
+        let record = info.record_at(snap_id);
+        self.submit(vec![record])?;
+        self.snap_id_taken(pool, snap_id, gid, tid);
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
             session.store(tid, Stored::SnapId(snap_id), &self.config);
         }
         Ok(snap_id)
+    }
+
+    /// Up to this snapshot id all are allocated: the store has the pool's record.
+    pub(crate) fn snap_id_taken(&mut self, pool: &str, snap_id: u64, gid: u64, tid: u64) {
+        if let Some(info) = self.pools.get_mut(pool) {
+            info.snap_seq = snap_id;
+        }
+        self.step
+            .tell(Event::new(Kind::SnapId, gid).tid(tid).on(pool, "").detail(format!("snap id {snap_id}")));
     }
 
     /// Gives a snapshot id up: nobody reads at it from here on, and what only it preserved is trimmed, by this step or, if it is

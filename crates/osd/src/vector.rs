@@ -87,8 +87,17 @@ pub enum Fact {
     LockBroken { name: String, gid: u64, cookie: String },
     /// The caller holds the lock under another cookie.
     LockCookieChanged { name: String, old: String, new: String },
+    /// The object has got the pool's next snapshot id.
+    SnapIdTaken(u64),
     /// The caller asks for something of the watches around the object.
     Watching(Deed),
+}
+
+impl Fact {
+    /// A snapshot id that is allocated with the vector.
+    pub(crate) fn snap_id(&self) -> Option<u64> {
+        if let Self::SnapIdTaken(id) = self { Some(*id) } else { None }
+    }
 }
 
 /// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, SnapContext, Terms, Vector};
+use osd::op::{Dialect, Op, SnapContext, Terms, Vector};
 use osd::{Answer, Config, Millis, OBJECTS_PER_STEP_MAX, OpError, Osd, Request};
+use prost::Message;
+use proto::cls::rbd::v1::{Create, SnapshotAdd, SnapshotGet};
 use shaky::{Handle, Shaky};
 use store::{Name, PoolId, Seq, Store, StoreError};
 
@@ -277,6 +279,34 @@ fn a_fence_that_was_not_durable_was_never_answered_and_is_gone() {
     assert!(world.osd.seen() > world.osd.durable(), "its answer waits");
     world.crash(0);
     assert_eq!(world.fences(), []);
+}
+
+/// After a crash at any point there is the id with its snapshot, or neither.
+#[test]
+fn a_snapshot_and_its_id_survive_together() {
+    let mut world = World::new();
+    let gid = world.connect();
+    let call = |method: &str, input: Vec<u8>| Op::Exec {
+        class: "rbd".to_owned(),
+        method: method.to_owned(),
+        input: input.into(),
+        dialect: Dialect::Protobuf,
+    };
+    let create =
+        Create { size: 4096, order: 12, object_prefix: "rbd_data.1".to_owned(), ..Create::default() };
+    world.operate(gid, 1, vector("header", call("create", create.encode_to_vec()))).expect("it is the first");
+    let first = world.store.newest();
+    let add = SnapshotAdd { name: "s".to_owned(), ..SnapshotAdd::default() };
+    world
+        .operate(gid, 2, vector("header", call("snapshot_add", add.encode_to_vec())))
+        .expect("it is the first");
+    for seq in first.0..=world.store.newest().0 {
+        let mut left = world.crashed_at(seq);
+        let id = left.osd.pools()[0].snap_seq;
+        let get = vector("header", call("snapshot_get", SnapshotGet { id }.encode_to_vec()));
+        let is_there = left.operate(0, 0, get).is_ok();
+        assert_eq!(is_there, id == 1, "at {seq}");
+    }
 }
 
 #[test]

@@ -63,6 +63,27 @@ fn what_happens_is_stamped_with_the_start_and_the_time_since() {
 }
 
 #[test]
+fn a_snapshot_gets_the_pools_next_id_with_it_or_takes_none() {
+    let next = |name: &str| {
+        let snapshot = rbd::v1::SnapshotAdd { id: 0, name: name.to_owned(), created_unix_ms: 0 };
+        exec("rbd", "snapshot_add", &snapshot)
+    };
+    let newest = |world: &World| world.osd.pools()[0].snap_seq;
+    let mut world = World::new();
+    let gid = world.connect();
+    image(&mut world, gid);
+    happens_once(&mut world, gid, 2, "rbd_header.1", next("a"));
+    assert_eq!((newest(&world), world.count(Kind::SnapId)), (1, 1));
+    let refused = world.send(gid, 3, 0, "rbd_header.1", &[next("b"), next("a")]);
+    assert_eq!(errno(refused), Errno::EEXIST);
+    assert_eq!((newest(&world), world.count(Kind::SnapId)), (1, 1), "with its vector no id was taken");
+    world.must(gid, 4, "rbd_header.1", &[next("b"), next("c")]);
+    assert_eq!((newest(&world), world.count(Kind::SnapId)), (3, 3));
+    let allocated = world.osd.allocate_snap_id(world.now, "rbd", 0, 0);
+    assert_eq!(world.keep(allocated), Ok(4));
+}
+
+#[test]
 fn a_lock_whose_answer_was_lost_is_taken_once() {
     let mut world = World::new();
     let gid = world.connect();

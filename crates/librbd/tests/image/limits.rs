@@ -1,9 +1,7 @@
 //! Named limits (design 4.8).
 
 use errno::Errno;
-use librbd::{CallOptions, READ_BYTES_MAX};
-use proto::cls::rbd::v1 as cls;
-use rados::ObjectOp;
+use librbd::READ_BYTES_MAX;
 
 use crate::faults::Requests;
 use crate::story::position;
@@ -54,19 +52,4 @@ async fn a_long_discard_lets_the_lock_go_in_between() {
     assert!(unlocked < last, "the lock went only after the discard");
     assert_eq!(read(&peer, OBJECTS - 1).await, vec![0; OBJECT as usize]);
     assert_eq!(read(&peer, 1).await, vec![2; OBJECT as usize]);
-}
-
-/// Somebody used up snapshot ids far beyond the pool's: they are not tried one after the other for ever.
-#[tokio::test]
-async fn snapshot_ids_are_tried_a_bounded_number_of_times() {
-    let cluster = Cluster::start();
-    let io = cluster.client("a").await;
-    create(&io, "img", 4).await;
-    let image = open(&io, "img").await;
-    let header = librbd::names::header(&librbd::image_id(&io, "img").await.unwrap());
-    let far = cls::SnapshotAdd { id: 1_000_000, name: "far".to_owned(), created_unix_ms: 0 };
-    io.operate(&header, ObjectOp::new().exec("rbd", "snapshot_add", &far)).await.unwrap();
-    let refused = soon(image.snap_create("s", CallOptions::default())).await;
-    assert_eq!(errno_of(refused), Errno::ESTALE);
-    assert!(io.allocate_snap_id().await.unwrap() < 100);
 }

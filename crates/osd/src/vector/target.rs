@@ -163,6 +163,15 @@ impl<'a> Target<'a> {
         self.facts.push(fact);
     }
 
+    /// The pool's next snapshot id, which is allocated with the vector or not at all. EINVAL for a pool with snapshots of its own.
+    pub(crate) fn take_snap_id(&mut self) -> Outcome<u64> {
+        self.pool.check_self_managed()?;
+        let taken = self.facts.iter().filter(|fact| matches!(fact, Fact::SnapIdTaken(_))).count();
+        let id = self.pool.snap_seq + taken as u64 + 1;
+        self.tell(Fact::SnapIdTaken(id));
+        Ok(id)
+    }
+
     /// Makes HEAD what a read at `snap_id` sees.
     pub(super) fn rollback(&mut self, snap_id: u64) -> Outcome<()> {
         snapshots::check_read(self.pool, self.door, snap_id)?;

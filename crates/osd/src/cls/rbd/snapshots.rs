@@ -32,8 +32,9 @@ pub(super) const METHODS: &[Method] = &[
         |target, caller, input| {
             let SnapshotAdd { id, name, .. } = protobuf::decode(input)?;
             record::check_image(target)?;
-            check_newer(target, id)?;
             check_given(&name)?;
+            let id = if id == 0 { target.take_snap_id()? } else { id };
+            check_newer(target, id)?;
             done(add(target, caller, id, name, SnapshotNamespace::User))
         },
         |target, caller, input| {
