@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use osd_sim::Config;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::AsyncWriteExt;
 
 use crate::lab::{CLIENT_TIME_MAX, Lab};
@@ -73,6 +73,8 @@ async fn under_a_manual_clock_who_runs_keeps_the_watch_and_who_is_stopped_loses_
     assert_eq!(unheard, [], "it has answered each time");
     let pid = Pid::from_raw(watcher.id().expect("it runs").cast_signed()).expect("a pid");
     kill_process(pid, Signal::STOP).expect("it runs");
+    // Until none of its threads runs, one of them may answer.
+    waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).expect("it is a child");
     let unheard = clock.advance(Duration::from_secs(29)).await.expect("the clock is manual");
     assert_eq!(unheard.iter().map(|watch| watch.gid).collect::<Vec<_>>(), [gid]);
     clock.advance(Duration::from_secs(1)).await.expect("the clock is manual");
