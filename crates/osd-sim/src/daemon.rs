@@ -114,13 +114,15 @@ impl Daemon {
         let map_revision = watch::Sender::new(osd.map_revision());
         let durable = watch::Sender::new(osd.durable());
         let in_flight_ops_max = config.limits.in_flight_ops_per_session_max as usize;
+        let sessions = osd.sessions().into_iter();
+        let permits = sessions.map(|session| (session.gid, Arc::new(Semaphore::new(in_flight_ops_max))));
         let state = State {
             osd,
             pace: Pace::new(config.clock.clone()),
             held: Held::default(),
             outlets: BTreeMap::new(),
             notifies: BTreeMap::new(),
-            permits: BTreeMap::new(),
+            permits: permits.collect(),
             armed: None,
             faults: Faults::default(),
             late: LateQueue::default(),

@@ -27,6 +27,8 @@ pub(crate) enum Due {
     Trim(Trim),
     /// The erasure of a pool goes on.
     Erasure(Erasure),
+    /// The replies of a session that has ended are forgotten further.
+    Forget { gid: u64 },
 }
 
 /// Times in order. Who renews something often leaves its entry where it is and looks again when it is due.

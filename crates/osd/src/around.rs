@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use errno::Errno;
-use store::{ObjectId, Store};
+use store::{Change, ObjectId, Store};
 
 use crate::error::{Outcome, refuse};
 use crate::event::Kind;
@@ -12,7 +12,9 @@ use crate::notify::{Answered, PendingMax};
 use crate::op::{OpResult, Output};
 use crate::operate::Request;
 use crate::osd::Osd;
+use crate::records::{self, Watching};
 use crate::session::Session;
+use crate::vector::Fact;
 use crate::vector::target::Target;
 use crate::watch::{Place, StreamId, Watch, WatchId, WatchTable, WatcherInfo};
 use crate::{Config, Millis};
@@ -225,6 +227,27 @@ impl<S: Store> Osd<S> {
     pub(crate) fn around<'a>(&'a self, gid: u64, object: &'a ObjectId) -> Around<'a> {
         let Self { watches: table, sessions, config, step, .. } = self;
         Around { gid, object, table, sessions, config, now: step.now }
+    }
+
+    /// What the store is to know of the watches that a vector makes and ends.
+    pub(crate) fn watch_records(&self, gid: u64, object: &ObjectId, facts: &[Fact]) -> Vec<Change> {
+        let gone = |cookie| records::gone(records::watching_key(object, (gid, cookie)));
+        let mut changes = Vec::new();
+        for (index, fact) in facts.iter().enumerate() {
+            match fact {
+                Fact::ObjectRemoved => {
+                    changes.extend(self.watches.all_gone(object));
+                    let before = facts[..index].iter();
+                    changes.extend(before.filter_map(Fact::registered).map(gone));
+                }
+                &Fact::Watching(Deed::Register { cookie, timeout }) => {
+                    changes.push(records::kept(&Watching::new(object, (gid, cookie), timeout)));
+                }
+                &Fact::Watching(Deed::Unwatch { cookie }) => changes.push(gone(cookie)),
+                _ => {}
+            }
+        }
+        changes
     }
 
     /// Does what a vector asked for that has happened. `version` is the object's.

@@ -9,6 +9,7 @@ use crate::event::{Event, Kind};
 use crate::limits::{NAME_BYTES_MAX, check_name};
 use crate::op::Door;
 use crate::osd::{Osd, error};
+use crate::records::{self, Instance};
 use crate::session::Session;
 use crate::watch::StreamId;
 use crate::{Millis, OpError};
@@ -29,7 +30,7 @@ impl<S: Store> Osd<S> {
     /// stream: a former one is cut, and its watches wait for the client to come back to them.
     ///
     /// EBLOCKLISTED for a fenced instance; EINVAL for gid 0, a gid of a client of the other door, a name or an address above 256
-    /// bytes; EAGAIN at the limit of sessions.
+    /// bytes; EAGAIN at the limit of sessions; EIO, ENOSPC of the store.
     pub fn entity_connected(
         &mut self,
         now: Millis,
@@ -53,20 +54,34 @@ impl<S: Store> Osd<S> {
         }
         check_name("a client's name", name, NAME_BYTES_MAX)?;
         check_name("a client's address", address, NAME_BYTES_MAX)?;
-        if let Some(session) = self.sessions.get_mut(&gid) {
+        if let Some(session) = self.sessions.get(&gid) {
             if session.door != Door::Ceph {
                 let text = format!("client {gid} is another one, at the other door");
                 return Err(error(Errno::EINVAL, text));
             }
-            address.clone_into(&mut session.address);
-            session.last_heard = self.step.now;
-            return Ok(());
+            return self.renew_entity(gid, address);
         }
         self.check_room_for_session()?;
+        // Of an earlier session, which has ended.
+        while !self.erase_records(&records::replies_prefix(gid), None)? {}
         let session = Session::new(self.step.now, Door::Ceph, name.to_owned(), address.to_owned());
+        self.submit(vec![records::kept(&session.record(gid))])?;
         self.sessions.insert(gid, session);
         self.plan_end(gid);
         self.step.tell(Event::new(Kind::SessionStarted, gid).detail(name));
+        Ok(())
+    }
+
+    /// The client is heard of again, from that address.
+    fn renew_entity(&mut self, gid: u64, address: &str) -> Result<(), OpError> {
+        let session = &self.sessions[&gid];
+        if session.address != address {
+            let record = Instance { address: address.to_owned(), ..session.record(gid) };
+            self.submit(vec![records::kept(&record)])?;
+        }
+        let session = self.sessions.get_mut(&gid).expect("it is there");
+        address.clone_into(&mut session.address);
+        session.last_heard = self.step.now;
         Ok(())
     }
 

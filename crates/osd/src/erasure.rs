@@ -26,6 +26,11 @@ impl Erasure {
         let trim = Trim { pool, pool_name, snap_id: removed_snaps.first_missing(), gid: 0, objects: 0 };
         Self { pool, snap_seq, removed_snaps, trim }
     }
+
+    /// Number and name.
+    pub(crate) fn pool(&self) -> (PoolId, String) {
+        (self.pool, self.trim.pool_name.clone())
+    }
 }
 
 impl<S: Store> Osd<S> {
@@ -75,15 +80,8 @@ impl<S: Store> Osd<S> {
             }
             return Ok(false);
         }
-        let prefix = records::removed_snaps_prefix(pool);
-        let ranges = self.store.records(&prefix, b"", OBJECTS_PER_STEP_MAX)?;
-        let is_last = ranges.len() < OBJECTS_PER_STEP_MAX;
-        let mut changes: Vec<Change> = ranges.into_iter().map(|(key, _)| records::gone(key)).collect();
-        if is_last {
-            changes.push(records::gone(records::erasing_key(pool)));
-        }
-        self.submit(changes)?;
-        Ok(is_last)
+        let finished = records::gone(records::erasing_key(pool));
+        self.erase_records(&records::removed_snaps_prefix(pool), Some(finished))
     }
 
     /// Whether there were any.
@@ -95,7 +93,9 @@ impl<S: Store> Osd<S> {
         if objects.is_empty() {
             return Ok(false);
         }
-        self.submit(objects.iter().map(remove).collect())?;
+        let watches = objects.iter().flat_map(|object| self.watches.all_gone(object));
+        let changes = objects.iter().map(remove).chain(watches).collect();
+        self.submit(changes)?;
         for object in &objects {
             self.watches.remove_object(&mut self.step, object);
         }

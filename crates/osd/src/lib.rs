@@ -16,6 +16,7 @@ mod erasure;
 pub mod error;
 mod event;
 pub mod faults;
+mod forgetting;
 pub mod limits;
 mod notify;
 pub mod op;

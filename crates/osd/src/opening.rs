@@ -10,17 +10,20 @@ use crate::blocklist::Blocklist;
 use crate::effect::Step;
 use crate::erasure::Erasure;
 use crate::event::EventLog;
+use crate::op::Door;
 use crate::osd::{Osd, error};
 use crate::pool::PoolSnap;
 use crate::records::{
-    self, Counters, Erasing, Fence, FencedAddress, NamedSnap, Pool, RemovedSnaps, Trimming,
+    self, Counters, Erasing, Fence, FencedAddress, Instance, NamedSnap, Pool, RemovedSnaps, Reply, Trimming,
+    Watching,
 };
+use crate::session::Session;
 use crate::trim::Trim;
-use crate::watch::WatchTable;
+use crate::watch::{Place, WatchTable};
 use crate::{Config, Millis, OpError, PoolInfo, SnapIds};
 
 impl<S: Store> Osd<S> {
-    /// An OSD that goes on where the last one on this store ended, at whatever moment that was; without pools on a store that is empty.
+    /// An OSD that goes on where the last one on this store ended, at whatever moment that was; without pools and sessions on a store that is empty.
     /// The clock may have begun anew: what expires at a time of day is kept by the wall clock, which [`Config::started_unix_ms`] gives.
     ///
     /// Client instances are numbered from `gid_base` + 1, or from above the newest of this store: runs with bases that are far
@@ -36,6 +39,8 @@ impl<S: Store> Osd<S> {
         osd.watches.begin_life(counters.lives);
         osd.load_pools()?;
         osd.load_fences()?;
+        osd.load_sessions()?;
+        osd.load_watches()?;
         counters.lives += 1;
         osd.submit(vec![records::kept(&counters)])?;
         osd.counters = counters;
@@ -55,6 +60,7 @@ impl<S: Store> Osd<S> {
             watches: WatchTable::default(),
             trims: Vec::new().into(),
             erasures: Vec::new().into(),
+            forgotten: Vec::new().into(),
             step: Step {
                 now,
                 effects: Vec::new(),
@@ -121,6 +127,46 @@ impl<S: Store> Osd<S> {
             let expires = self.millis(expires_unix_ms);
             self.step.agenda.add(expires, Due::BlocklistAddress { address: address.clone() });
             self.blocklist.addresses.insert(address, expires);
+        }
+        Ok(())
+    }
+
+    /// Sessions and what their clients were told; they have their whole time to come back.
+    fn load_sessions(&mut self) -> Result<(), OpError> {
+        for Instance { gid, is_ceph, name, address } in records::all(&self.store)? {
+            if self.blocklist.is_fenced(gid) {
+                self.step.unsaved.push(records::gone(records::instance_key(gid)));
+                continue;
+            }
+            let door = if is_ceph { Door::Ceph } else { Door::Grpc };
+            self.sessions.insert(gid, Session::new(self.step.now, door, name, address));
+            self.plan_end(gid);
+        }
+        for reply in records::all::<Reply>(&self.store)? {
+            match self.sessions.get_mut(&reply.gid) {
+                Some(session) => session.restore(reply),
+                None if self.forgotten.back() == Some(&reply.gid) => {}
+                None => self.forgotten.push_back(reply.gid),
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of sessions that are there.
+    fn load_watches(&mut self) -> Result<(), OpError> {
+        let known = self.pools.values().map(|info| (info.id, info.name.clone()));
+        let names: BTreeMap<PoolId, String> = known.chain(self.erasures.iter().map(Erasure::pool)).collect();
+        for watching in records::all::<Watching>(&self.store)? {
+            let (id, watch) = (watching.object(), (watching.gid, watching.cookie));
+            if !self.sessions.contains_key(&watching.gid) {
+                self.step.unsaved.push(records::gone(records::watching_key(&id, watch)));
+                continue;
+            }
+            let Some(pool) = names.get(&id.pool).cloned() else {
+                return Err(contradiction(&format!("a watch in pool {}", id.pool.0)));
+            };
+            let place = Place { id, pool };
+            self.watches.restore(&mut self.step, &place, watch, Millis(watching.timeout_ms));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use errno::Errno;
-use store::{ObjectId, Store};
+use store::{Change, ObjectId, Store};
 
 use crate::effect::Effect;
 use crate::event::{Event, Kind};
@@ -25,6 +25,10 @@ pub struct Request {
     /// What is to be done.
     pub vector: Vector,
 }
+
+/// Of a vector: its object, its reply, and a reply that is not needed any longer. In one allocation: a list that grows leaves gaps
+/// between the objects that are made meanwhile, 16 bytes for each.
+const USUAL_CHANGES: usize = 3;
 
 impl<S: Store> Osd<S> {
     /// Executes a vector, or gives the stored reply if its tid ran before. The reply is to be held until what it may have seen
@@ -57,7 +61,7 @@ impl<S: Store> Osd<S> {
             Err(refusal) => return Arc::new(self.refuse(request, refusal.into())),
         }
         let reply = self.evaluate(request).and_then(|(evaluated, id)| self.apply(request, evaluated, &id));
-        let reply = Arc::new(reply.or_else(|refused| self.refuse(request, refused)));
+        let reply = reply.unwrap_or_else(|refused| Arc::new(self.refuse(request, refused)));
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| mutates) {
             session.store(tid, Stored::Reply(reply.clone()), &self.config);
         }
@@ -92,16 +96,28 @@ impl<S: Store> Osd<S> {
         Ok((evaluated, id))
     }
 
-    /// EIO, ENOSPC: the store has failed, and nothing has happened.
-    fn apply(&mut self, request: &Request, evaluated: Evaluated, id: &ObjectId) -> Result<Answer, Refused> {
+    /// EIO, ENOSPC: the store has failed, and nothing has happened. A reply to what has changed something is a record, from the same
+    /// moment on; what has changed nothing may be evaluated again when an OSD is opened anew.
+    fn apply(
+        &mut self,
+        request: &Request,
+        evaluated: Evaluated,
+        id: &ObjectId,
+    ) -> Result<Arc<Reply>, Refused> {
         let Evaluated { number, results, version, transaction, facts } = evaluated;
-        let pool = &request.vector.pool;
-        if let Some(mut transaction) = transaction {
-            if let Some(newest) = facts.iter().filter_map(Fact::snap_id).max() {
-                transaction.changes.push(self.pool(pool)?.record_at(newest));
-            }
-            self.submit(transaction.changes)
+        let reply = Arc::new(Ok(Answer { version, number, results }));
+        let is_applied = transaction.is_some();
+        let mut changes = Vec::with_capacity(USUAL_CHANGES);
+        changes.extend(transaction.unwrap_or_default().changes);
+        if let Some(newest) = facts.iter().filter_map(Fact::snap_id).max().filter(|_| is_applied) {
+            changes.push(self.pool(&request.vector.pool)?.record_at(newest));
+        }
+        changes.extend(self.watch_records(request.gid, id, &facts));
+        if !changes.is_empty() {
+            self.submit_answered(request.gid, request.tid, changes, Stored::Reply(reply.clone()))
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
+        }
+        if is_applied {
             let (summary, arguments) =
                 (vector::summary(&request.vector.ops), vector::arguments(&request.vector.ops));
             let applied = event(Kind::Applied, request).version(version).detail(summary);
@@ -110,7 +126,22 @@ impl<S: Store> Osd<S> {
         for fact in facts {
             self.take_note(request, version, id, fact);
         }
-        Ok(Answer { version, number, results })
+        Ok(reply)
+    }
+
+    /// Makes changes happen together with the record of what a live session is told of them.
+    pub(crate) fn submit_answered(
+        &mut self,
+        gid: u64,
+        tid: u64,
+        mut changes: Vec<Change>,
+        stored: Stored,
+    ) -> store::Stored<()> {
+        let session = self.sessions.get(&gid).expect("it was admitted");
+        changes.extend(session.reply_records(gid, tid, stored));
+        self.submit(changes)?;
+        self.sessions.get_mut(&gid).expect("it was admitted").recorded();
+        Ok(())
     }
 
     fn take_note(&mut self, request: &Request, version: u64, id: &ObjectId, fact: Fact) {

@@ -41,6 +41,8 @@ pub struct Osd<S> {
     pub(crate) trims: VecDeque<Trim>,
     /// Removed pools with objects that are still there.
     pub(crate) erasures: VecDeque<Erasure>,
+    /// Sessions that have ended and whose replies still have records.
+    pub(crate) forgotten: VecDeque<u64>,
     pub(crate) step: Step,
     pub(crate) counters: Counters,
 }
@@ -67,12 +69,15 @@ impl<S: Store> Osd<S> {
         if let Err(refusal) = self.check_room_for_session() {
             return self.done(Err(refusal));
         }
-        let gid = match self.allocate_gid() {
-            Ok(gid) => gid,
-            Err(failure) => return self.done(Err(failure)),
-        };
+        let counters = self.with_next_gid();
+        let gid = counters.newest_gid;
         let address = format!("{peer}/{}", nonce(gid));
         let session = Session::new(self.step.now, Door::Grpc, name.to_owned(), address.clone());
+        let changes = vec![records::kept(&counters), records::kept(&session.record(gid))];
+        if let Err(failure) = self.submit(changes) {
+            return self.done(Err(failure.into()));
+        }
+        self.counters = counters;
         self.sessions.insert(gid, session);
         self.plan_end(gid);
         self.step.tell(Event::new(Kind::SessionStarted, gid).detail(name));
@@ -89,11 +94,15 @@ impl<S: Store> Osd<S> {
     /// A number that no client instance has had. EIO, ENOSPC of the store.
     pub fn new_gid(&mut self, now: Millis) -> (Result<u64, OpError>, Vec<Effect>) {
         self.begin(now);
-        let gid = self.allocate_gid();
-        self.done(gid)
+        let counters = self.with_next_gid();
+        let gid = self.submit(vec![records::kept(&counters)]).map(|_| counters.newest_gid);
+        if gid.is_ok() {
+            self.counters = counters;
+        }
+        self.done(gid.map_err(OpError::from))
     }
 
-    fn allocate_gid(&mut self) -> Result<u64, OpError> {
+    fn with_next_gid(&self) -> Counters {
         let mut counters = self.counters.clone();
         counters.newest_gid += 1;
         while self.blocklist.is_fenced(counters.newest_gid)
@@ -101,9 +110,7 @@ impl<S: Store> Osd<S> {
         {
             counters.newest_gid += 1;
         }
-        self.submit(vec![records::kept(&counters)])?;
-        self.counters = counters;
-        Ok(self.counters.newest_gid)
+        counters
     }
 
     /// Ends a session in an orderly way. ENOTCONN if it has ended, EBLOCKLISTED if it was fenced.
@@ -354,6 +361,7 @@ impl<S: Store> Osd<S> {
             Due::Save => self.step.is_save_planned = false,
             Due::Trim(trim) => self.trims.push_back(trim),
             Due::Erasure(erasure) => self.erasures.push_back(erasure),
+            Due::Forget { gid } => self.forgotten.push_back(gid),
         }
     }
 
@@ -389,6 +397,10 @@ impl<S: Store> Osd<S> {
 
     fn end_session(&mut self, gid: u64, reason: &OpError) {
         let Some(session) = self.sessions.remove(&gid) else { return };
+        self.step.unsaved.push(records::gone(records::instance_key(gid)));
+        if session.has_reply_records() {
+            self.forget_replies(gid);
+        }
         if let Some(stream) = session.watch_stream {
             self.watches.close_stream(stream);
             self.step.effects.push(Effect::CutStream { stream, reason: reason.clone() });

@@ -194,11 +194,15 @@ impl<S: Store> Osd<S> {
         let info = self.pool(pool)?;
         info.check_self_managed()?;
         let snap_id = info.snap_seq + 1;
-        let record = info.record_at(snap_id);
-        self.submit(vec![record])?;
+        let (changes, stored) = (vec![info.record_at(snap_id)], Stored::SnapId(snap_id));
+        if is_protected {
+            self.submit_answered(gid, tid, changes, stored.clone())?;
+        } else {
+            self.submit(changes)?;
+        }
         self.snap_id_taken(pool, snap_id, gid, tid);
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
-            session.store(tid, Stored::SnapId(snap_id), &self.config);
+            session.store(tid, stored, &self.config);
         }
         Ok(snap_id)
     }

@@ -3,17 +3,24 @@
 //! A key is a letter for the kind and what tells one record from the next, numbers in the order of their bytes. A value says all of the
 //! record, as a versioned struct of Ceph's encodings.
 
-use bytes::Bytes;
-use ceph_wire::{Reader, Wire, WireError, Writer, from_bytes, to_bytes};
-use errno::Errno;
-use store::{Change, Name, PoolId, Store};
+mod reply;
 
-use crate::OpError;
+use bytes::Bytes;
+use ceph_wire::{Reader, Wire, WireError, Writer, from_bytes};
+use errno::Errno;
+use store::{Change, Name, ObjectId, PoolId, Store};
+
 use crate::error::Refusal;
 use crate::osd::error;
+use crate::session::Stored;
+use crate::watch::WatchId;
+use crate::{Millis, OpError};
 
 /// Records that are read at a time.
 const PAGE_RECORDS: usize = 1_000;
+
+/// Most records are shorter.
+const USUAL_BYTES: usize = 128;
 
 /// A kind of record.
 pub(crate) trait Record: Wire {
@@ -30,7 +37,7 @@ macro_rules! records {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
     })*) => {$(
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         pub(crate) struct $name {
             $($(#[$field_meta])* pub(crate) $field: $type,)*
         }
@@ -61,6 +68,7 @@ macro_rules! records {
 
 records! {
     /// Numbers that are never given twice; there is one such record.
+    #[derive(Default)]
     Counters = b'c', |_record| key(b'c', []) => {
         /// How often the OSD was opened on this store before.
         lives: u64,
@@ -120,6 +128,47 @@ records! {
         address: String,
         expires_unix_ms: u64,
     }
+
+    /// A client instance whose session has not ended.
+    Instance = b'i', |instance| instance_key(instance.gid) => {
+        gid: u64,
+        /// At the door of Ceph's clients.
+        is_ceph: bool,
+        name: String,
+        address: String,
+    }
+
+    /// What a tid that has changed something came to. It says the watermark of its session at that time: the records of lower tids
+    /// go with it, or with later ones.
+    Reply = b'r', |reply| reply_key(reply.gid, reply.tid) => {
+        gid: u64,
+        tid: u64,
+        watermark: u64,
+        stored: Stored,
+    }
+
+    /// A watch. Its object exists, and the session of its client.
+    Watching = b'w', |watch| watching_key(&watch.object(), (watch.gid, watch.cookie)) => {
+        gid: u64,
+        cookie: u64,
+        pool: u64,
+        namespace: Bytes,
+        object: Bytes,
+        timeout_ms: u64,
+    }
+}
+
+impl Watching {
+    pub(crate) fn new(object: &ObjectId, (gid, cookie): WatchId, Millis(timeout_ms): Millis) -> Self {
+        let bytes = |name: &Name| Bytes::copy_from_slice(name);
+        let (namespace, name) = (bytes(&object.namespace), bytes(&object.name));
+        Self { gid, cookie, pool: object.pool.0, namespace, object: name, timeout_ms }
+    }
+
+    pub(crate) fn object(&self) -> ObjectId {
+        let name = |bytes: &Bytes| Name::from(&bytes[..]);
+        ObjectId { pool: PoolId(self.pool), namespace: name(&self.namespace), name: name(&self.object) }
+    }
 }
 
 pub(crate) fn pool_key(pool: PoolId) -> Name {
@@ -155,8 +204,27 @@ pub(crate) fn fenced_address_key(address: &str) -> Name {
     [&[FencedAddress::KIND], address.as_bytes()].concat().as_slice().into()
 }
 
+pub(crate) fn instance_key(gid: u64) -> Name {
+    key(Instance::KIND, [gid])
+}
+
+/// What the keys of all replies of a session begin with.
+pub(crate) fn replies_prefix(gid: u64) -> Name {
+    key(Reply::KIND, [gid])
+}
+
+pub(crate) fn reply_key(gid: u64, tid: u64) -> Name {
+    key(Reply::KIND, [gid, tid])
+}
+
+pub(crate) fn watching_key(object: &ObjectId, (gid, cookie): WatchId) -> Name {
+    let ObjectId { pool, namespace, name } = object;
+    let numbers = key(Watching::KIND, [gid, cookie, pool.0, namespace.len() as u64]);
+    [&numbers[..], namespace, name].concat().as_slice().into()
+}
+
 fn key<const N: usize>(kind: u8, numbers: [u64; N]) -> Name {
-    let mut key = [kind; 32];
+    let mut key = [kind; 40];
     for (part, number) in key[1..].chunks_exact_mut(8).zip(numbers) {
         part.copy_from_slice(&number.to_be_bytes());
     }
@@ -165,7 +233,10 @@ fn key<const N: usize>(kind: u8, numbers: [u64; N]) -> Name {
 
 /// The change that makes a record be what it says.
 pub(crate) fn kept<R: Record>(record: &R) -> Change {
-    Change::Record { key: record.key(), value: Some(to_bytes(record)) }
+    let mut out = Writer::with_capacity(USUAL_BYTES);
+    record.put(&mut out);
+    // As long as it is: it is kept.
+    Change::Record { key: record.key(), value: Some(Bytes::copy_from_slice(out.written())) }
 }
 
 /// The change after which there is no record.

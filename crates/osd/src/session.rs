@@ -1,16 +1,21 @@
 //! Client instances and what they have been told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
+use store::Change;
 
 use crate::op::{Door, OpResult};
+use crate::records::{self, Instance};
 use crate::watch::StreamId;
 use crate::{Config, Millis, OpError, Refused, vector};
 
 /// Of a stored reply beside its data.
 const STORED_BYTES: u64 = 64;
+
+/// Records of replies that are kept no longer, which go with the record of a new one.
+const RECORDS_PER_REPLY_MAX: usize = 16;
 
 /// The reply to an op vector.
 pub type Reply = Result<Answer, Refused>;
@@ -40,7 +45,7 @@ pub struct SessionInfo {
 }
 
 /// What was answered to a tid that must not run twice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     Reply(Arc<Reply>),
     SnapId(u64),
@@ -86,6 +91,8 @@ pub(crate) struct Session {
     stored: BTreeMap<u64, Stored>,
     /// Of `stored`.
     stored_bytes: u64,
+    /// Tids whose replies are kept no longer and whose records may still be there.
+    passed: VecDeque<u64>,
 }
 
 impl Session {
@@ -102,7 +109,14 @@ impl Session {
             watermark: 0,
             stored: BTreeMap::new(),
             stored_bytes: 0,
+            passed: VecDeque::new(),
         }
+    }
+
+    /// What the store is to know of it.
+    pub(crate) fn record(&self, gid: u64) -> Instance {
+        let Self { door, name, address, .. } = self;
+        Instance { gid, is_ceph: *door == Door::Ceph, name: name.clone(), address: address.clone() }
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -121,6 +135,7 @@ impl Session {
             self.watermark = watermark;
             let kept = self.stored.split_off(&watermark);
             self.stored_bytes -= self.stored.values().map(Stored::bytes).sum::<u64>();
+            self.passed.extend(self.stored.keys());
             self.stored = kept;
         }
     }
@@ -165,10 +180,40 @@ impl Session {
         Ok(Admission::Run)
     }
 
+    /// What the store is to know of a reply, and need not know any longer. Behind it, [`Session::recorded`].
+    pub(crate) fn reply_records(&self, gid: u64, tid: u64, stored: Stored) -> impl Iterator<Item = Change> {
+        let reply = records::Reply { gid, tid, watermark: self.watermark, stored };
+        let passed = self.passed.iter().take(RECORDS_PER_REPLY_MAX);
+        let gone = passed.map(move |&tid| records::gone(records::reply_key(gid, tid)));
+        gone.chain([records::kept(&reply)])
+    }
+
+    /// The store knows of the reply.
+    pub(crate) fn recorded(&mut self) {
+        self.passed.drain(..RECORDS_PER_REPLY_MAX.min(self.passed.len()));
+    }
+
+    /// A reply whose record was found.
+    pub(crate) fn restore(&mut self, reply: records::Reply) {
+        self.keep(reply.tid, reply.stored);
+        self.advance(reply.watermark);
+    }
+
+    /// Whether there may be records of its replies.
+    pub(crate) fn has_reply_records(&self) -> bool {
+        !self.stored.is_empty() || !self.passed.is_empty()
+    }
+
     pub(crate) fn store(&mut self, tid: u64, stored: Stored, config: &Config) {
         if self.door == Door::Ceph {
             self.make_room(config);
+            // It may be one that had to make room before.
+            self.passed.retain(|&passed| passed != tid);
         }
+        self.keep(tid, stored);
+    }
+
+    fn keep(&mut self, tid: u64, stored: Stored) {
         self.stored_bytes += stored.bytes();
         let previous = self.stored.insert(tid, stored);
         debug_assert!(previous.is_none(), "a tid runs once");
@@ -179,8 +224,9 @@ impl Session {
         let (count_max, bytes_max) =
             (config.replays_per_entity_max, config.stored_reply_bytes_per_session_max);
         while self.stored.len() >= count_max || self.stored_bytes >= bytes_max {
-            let Some((_, oldest)) = self.stored.pop_first() else { return };
+            let Some((tid, oldest)) = self.stored.pop_first() else { return };
             self.stored_bytes -= oldest.bytes();
+            self.passed.push_back(tid);
         }
     }
 }

@@ -39,7 +39,7 @@ impl Trim {
 impl<S: Store> Osd<S> {
     /// Whether there is work that waits for nothing but a step: [`Osd::work`].
     pub fn has_work(&self) -> bool {
-        !self.trims.is_empty() || !self.erasures.is_empty()
+        !self.trims.is_empty() || !self.erasures.is_empty() || !self.forgotten.is_empty()
     }
 
     /// One bounded piece of the work that is left.
@@ -49,6 +49,8 @@ impl<S: Store> Osd<S> {
             self.trim_piece(trim);
         } else if let Some(erasure) = self.erasures.pop_front() {
             self.erase_piece(erasure);
+        } else if let Some(gid) = self.forgotten.pop_front() {
+            self.forget_replies(gid);
         }
         self.done(()).1
     }

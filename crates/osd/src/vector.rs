@@ -98,6 +98,11 @@ impl Fact {
     pub(crate) fn snap_id(&self) -> Option<u64> {
         if let Self::SnapIdTaken(id) = self { Some(*id) } else { None }
     }
+
+    /// The cookie of a watch that the caller registers.
+    pub(crate) fn registered(&self) -> Option<u64> {
+        if let Self::Watching(Deed::Register { cookie, .. }) = self { Some(*cookie) } else { None }
+    }
 }
 
 /// Executes a vector. Nothing is changed here: submit the transaction before any other vector is evaluated.

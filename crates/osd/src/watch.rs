@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use errno::Errno;
-use store::ObjectId;
+use store::{Change, ObjectId};
 
 use crate::agenda::Due;
 use crate::effect::{Step, WatchEvent};
@@ -12,7 +12,7 @@ use crate::error::{Outcome, Refusal, refuse};
 use crate::event::{Event, Kind};
 use crate::limits::Limits;
 use crate::notify::Notify;
-use crate::{Millis, OpError};
+use crate::{Millis, OpError, records};
 
 /// Names a watch stream; given by the OSD, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +73,7 @@ pub(crate) type WatchId = (u64, u64);
 /// | disconnected | reconnect                      | connected, pending notifies are sent again    |
 /// | any          | expired, object removed, fenced| gone; told so if its stream is there          |
 /// | any          | unwatch, session ended         | gone                                          |
+/// | any          | the OSD is opened anew         | disconnected, expires in `timeout`            |
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) timeout: Millis,
@@ -146,12 +147,16 @@ impl WatchTable {
         watched.is_some_and(|watched| watched.watches.range((gid, 0)..=(gid, u64::MAX)).next().is_some())
     }
 
+    pub(crate) fn is_there(&self, object: &ObjectId, id: WatchId) -> bool {
+        self.objects.get(object).is_some_and(|watched| watched.watches.contains_key(&id))
+    }
+
     /// EMFILE without room for one more watch of the client on the object.
     pub(crate) fn check_register(&self, object: &ObjectId, id: WatchId, limits: &Limits) -> Outcome<()> {
-        let watched = self.objects.get(object);
-        if watched.is_some_and(|watched| watched.watches.contains_key(&id)) {
+        if self.is_there(object, id) {
             return Ok(());
         }
+        let watched = self.objects.get(object);
         let of_object = watched.map_or(0, |watched| watched.watches.len());
         let of_session = self.by_gid.get(&id.0).map_or(0, BTreeSet::len);
         let Limits { watches_per_object_max, watches_per_session_max, .. } = *limits;
@@ -180,6 +185,16 @@ impl WatchTable {
         let (gid, cookie) = id;
         self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
         watched.attach(step, id, (stream, timeout), Kind::Watch);
+    }
+
+    /// A watch of an earlier life of the OSD: its client is not known to be gone, and has the whole time to come back.
+    pub(crate) fn restore(&mut self, step: &mut Step, place: &Place, id: WatchId, timeout: Millis) {
+        let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
+        let (gid, cookie) = id;
+        self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
+        let expires = step.now.after(timeout);
+        watched.watches.insert(id, Watch { timeout, stream: None, expires, due: expires });
+        step.agenda.add(expires, due(&place.id, id));
     }
 
     /// ENOTCONN when the watch is gone.
@@ -264,10 +279,29 @@ impl WatchTable {
         let was_silent = watch.stream.is_some();
         let detail = if was_silent { "silent for its timeout" } else { "its connection did not come back" };
         let error = watched.place.error(Errno::ENOTCONN, format!("the watch expired: {detail}"));
-        self.remove(step, object, id, Kind::WatchExpired, Some(&error));
+        self.end(step, object, id, Kind::WatchExpired, Some(&error));
     }
 
-    /// Takes a watch away; nobody waits for its acks any more. `error` is what its stream is told, if it is there.
+    /// What the store is to know when the watches of an object are gone.
+    pub(crate) fn all_gone(&self, object: &ObjectId) -> impl Iterator<Item = Change> {
+        let watches = self.objects.get(object).into_iter().flat_map(|watched| watched.watches.keys());
+        watches.map(|&id| records::gone(records::watching_key(object, id)))
+    }
+
+    /// A watch ends that nobody gave up: its record goes behind the step.
+    pub(crate) fn end(
+        &mut self,
+        step: &mut Step,
+        object: &ObjectId,
+        id: WatchId,
+        kind: Kind,
+        error: Option<&OpError>,
+    ) {
+        step.unsaved.push(records::gone(records::watching_key(object, id)));
+        self.remove(step, object, id, kind, error);
+    }
+
+    /// Takes a watch away that has no record; nobody waits for its acks any more. `error` is what its stream is told, if it is there.
     pub(crate) fn remove(
         &mut self,
         step: &mut Step,
@@ -302,11 +336,11 @@ impl WatchTable {
     /// Takes every watch of a client away.
     pub(crate) fn remove_client(&mut self, step: &mut Step, gid: u64, kind: Kind, error: Option<&OpError>) {
         for (object, cookie) in self.by_gid.remove(&gid).unwrap_or_default() {
-            self.remove(step, &object, (gid, cookie), kind, error);
+            self.end(step, &object, (gid, cookie), kind, error);
         }
     }
 
-    /// The object is gone: its watches too.
+    /// The object is gone, and the records of its watches: they are, too.
     pub(crate) fn remove_object(&mut self, step: &mut Step, object: &ObjectId) {
         let Some(watched) = self.objects.get(object) else { return };
         let error = watched.place.error(Errno::ENOTCONN, "the object was removed".to_owned());
@@ -323,7 +357,7 @@ impl WatchTable {
         let of_client = watched.watches.range((gid, 0)..=(gid, u64::MAX));
         let ids: Vec<WatchId> = of_client.map(|(&id, _)| id).collect();
         for id in ids {
-            self.remove(step, object, id, Kind::WatchExpired, Some(&error));
+            self.end(step, object, id, Kind::WatchExpired, Some(&error));
         }
     }
 

@@ -12,6 +12,7 @@ use crate::limits::{
 };
 use crate::notify::{Answered, PendingMax};
 use crate::osd::{Osd, error};
+use crate::records::{self, Watching};
 use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
 use crate::{Millis, OpError};
 
@@ -76,10 +77,7 @@ impl<S: Store> Osd<S> {
                 (cookie, (pool, object), outcome)
             }
             WatchRequest::Unwatch { pool, object, cookie } => {
-                let outcome = self.existing(&pool, &object).map(|place| {
-                    self.watches.remove(&mut self.step, &place.id, (gid, cookie), Kind::Unwatch, None);
-                    self.step.send(stream, WatchEvent::Result { cookie, error: None });
-                });
+                let outcome = self.unwatch(&pool, &object, (gid, cookie), stream);
                 (cookie, (pool, object), outcome)
             }
         };
@@ -106,7 +104,20 @@ impl<S: Store> Osd<S> {
         let timeout = timeout.unwrap_or(self.config.osd_client_watch_timeout);
         let room = self.watches.check_register(&place.id, id, &self.config.limits);
         room.map_err(|refusal| place.refusal(refusal))?;
+        let record = records::kept(&Watching::new(&place.id, id, timeout));
+        self.submit(vec![record]).map_err(|error| place.refusal(error.into()))?;
         self.watches.register(&mut self.step, &place, (id, stream, timeout));
+        Ok(())
+    }
+
+    fn unwatch(&mut self, pool: &str, object: &str, id: (u64, u64), stream: StreamId) -> Result<(), OpError> {
+        let place = self.existing(pool, object)?;
+        if self.watches.is_there(&place.id, id) {
+            let record = records::gone(records::watching_key(&place.id, id));
+            self.submit(vec![record]).map_err(|error| place.refusal(error.into()))?;
+        }
+        self.watches.remove(&mut self.step, &place.id, id, Kind::Unwatch, None);
+        self.step.send(stream, WatchEvent::Result { cookie: id.1, error: None });
         Ok(())
     }
 
