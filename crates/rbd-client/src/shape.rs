@@ -10,11 +10,11 @@ use errno::Errno;
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Shape {
     /// Size of the image's objects, a power of two from 4K to 32M; without it 4M, for a clone the parent's
-    #[arg(long, value_name = "SIZE", value_parser = size::order_of_object_size, conflicts_with = "order")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = size::order_of_object_size, conflicts_with = "order")]
     object_size: Option<u32>,
 
     /// The same as log2: 12 (4 KiB) to 25 (32 MiB)
-    #[arg(long, value_name = "N", value_parser = size::order)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = size::order)]
     order: Option<u32>,
 
     /// Format of the image: 2, the only one that is made
@@ -26,7 +26,7 @@ pub(crate) struct Shape {
     image_features: Vec<Features>,
 
     /// Bytes that go to one object before the next is used; needs --stripe-count
-    #[arg(long, value_name = "SIZE", value_parser = size::bytes, requires = "stripe_count")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = size::bytes, requires = "stripe_count")]
     pub(crate) stripe_unit: Option<u64>,
 
     /// Objects that a stripe goes over; needs --stripe-unit

@@ -28,6 +28,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_OSD_CLIENT_WATCH_TIMEOUT",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -39,6 +40,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_OBJECTER_TICK_INTERVAL",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -50,6 +52,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_OBJECTER_TIMEOUT",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -61,6 +64,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_RBD_NOTIFY_TIMEOUT",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -72,6 +76,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_RBD_RETRY_DELAY",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -83,6 +88,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_CLIENT_NOTIFY_TIMEOUT",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -94,6 +100,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_RBD_REQUEST_TIMED_OUT_SECONDS",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -105,6 +112,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_RBD_COMPLETED_REQUEST_TTL",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -116,6 +124,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_RBD_LOCK_HOLD_MAX",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true
@@ -138,6 +147,7 @@ pub(crate) struct Timing {
         long,
         env = "RBD_CLIENT_RBD_BLOCKLIST_EXPIRE_SECONDS",
         global = true,
+        allow_hyphen_values = true,
         value_parser = duration,
         value_name = "DURATION",
         hide_short_help = true

@@ -39,7 +39,7 @@ pub(crate) struct BlocklistAdd {
     client: u64,
 
     /// How long the entry is listed; without it the OSD's mon_osd_blocklist_default_expire
-    #[arg(long, value_parser = some_milliseconds, value_name = "DURATION")]
+    #[arg(long, allow_hyphen_values = true, value_parser = some_milliseconds, value_name = "DURATION")]
     expire: Option<Duration>,
 }
 

@@ -15,12 +15,13 @@ pub(super) struct Call {
         long,
         env = "RBD_CLIENT_ATTEMPTS",
         value_name = "N",
+        allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     attempts: Option<u32>,
 
     /// Give up after this time, with ETIMEDOUT; the lock owner may finish the operation all the same
-    #[arg(long, env = "RBD_CLIENT_TIMEOUT", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, env = "RBD_CLIENT_TIMEOUT", value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     timeout: Option<Duration>,
 
     /// Open the image read-only: the operation is refused with EROFS

@@ -47,11 +47,11 @@ pub(crate) struct ClockAdvance {
     at: At,
 
     /// After how much time the OSD and the clients take turns, below the timeouts of their watches; without it the shortest ping interval
-    #[arg(long, value_name = "TIME", value_parser = some_milliseconds)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = some_milliseconds)]
     step: Option<Duration>,
 
     /// How long in real time a step waits for a sign of life, at most 60s [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = some_milliseconds)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = some_milliseconds)]
     patience: Option<Duration>,
 }
 

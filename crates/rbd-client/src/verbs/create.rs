@@ -14,7 +14,7 @@ pub(crate) struct Create {
     pub(crate) image: Named<ImageSpec>,
 
     /// Size with B, K, M, G, T, P or E; a plain number is in MiB
-    #[arg(long, short, value_parser = size::image_size)]
+    #[arg(long, short, allow_hyphen_values = true, value_parser = size::image_size)]
     size: u64,
 
     #[command(flatten)]

@@ -3,6 +3,7 @@ use errno::Errno;
 use librbd::{Image, OpenOptions, Usage};
 
 use crate::{
+    console::say,
     failure::Failure,
     named::Named,
     progress::Progress,
@@ -17,7 +18,7 @@ use crate::{
 #[command(
     visible_alias = "disk-usage",
     after_help = "What a snapshot uses is what it has beyond the one before it, and what an image uses is what it has beyond its last snapshot. Objects \
-                  count whole.
+                  count whole. Of a pool, an image that cannot be looked at is left out, and its error is the exit status.
 
 Examples:
   rbd-client du
@@ -52,15 +53,18 @@ impl Du {
             return Err(Failure::new(Errno::EINVAL, text));
         }
         let progress = Progress::new("Disk usage", session.console);
-        let images = match &*self.image {
-            Some(spec) => vec![self.of_image(session, spec, &progress).await?],
+        let (images, first_failure) = match &*self.image {
+            Some(spec) => (vec![self.of_image(session, spec, &progress).await?], None),
             None => of_pool(session, &progress).await?,
         };
         let report =
             DiskUsage { images, of_pool: self.image.is_none(), merge_snapshots: self.merge_snapshots };
         // As `rbd`, which says nothing of a snapshot since itself.
         let is_nothing = !report.of_pool && report.rows().next().is_none();
-        if is_nothing { Ok(()) } else { session.console.report(&report) }
+        if !is_nothing {
+            session.console.report(&report)?;
+        }
+        first_failure.map_or(Ok(()), Err)
     }
 
     async fn of_image(
@@ -96,30 +100,51 @@ impl Du {
 
 const READ_ONLY: OpenOptions = OpenOptions { read_only: true, snapshot: None };
 
-/// An image that goes meanwhile is left out.
-async fn of_pool(session: &Session, progress: &Progress) -> Result<Vec<ImageUsage>, Failure> {
+/// An image that goes meanwhile is left out. So is one that cannot be looked at; the first of their failures is that of the verb, and the
+/// others are told at once.
+async fn of_pool(
+    session: &Session,
+    progress: &Progress,
+) -> Result<(Vec<ImageUsage>, Option<Failure>), Failure> {
     let io = session.pool(None).await?;
     let names = session.until_interrupted(async { Ok(librbd::list(&io).await?) }).await?;
-    progress.ended(of_images(session, names, progress).await)
+    let looked_at = of_images(session, names, progress).await;
+    match &looked_at {
+        Ok((_, None)) => progress.done(),
+        Ok((_, Some(_))) | Err(_) => progress.failed(),
+    }
+    looked_at
 }
 
 async fn of_images(
     session: &Session,
     names: Vec<String>,
     progress: &Progress,
-) -> Result<Vec<ImageUsage>, Failure> {
+) -> Result<(Vec<ImageUsage>, Option<Failure>), Failure> {
     let count = names.len() as u64;
     let mut images = Vec::new();
+    let mut first_failure = None;
     for (index, image) in (0_u64..).zip(names) {
         progress.at(index, count);
         let spec = ImageSpec { pool: None, image };
         let work = async |image: &Image| ImageUsage::of(image, |_, _| {}).await;
         match session.with_image(&spec, READ_ONLY, work).await {
+            Ok(usage) => images.push(usage),
             Err(failure) if failure.errno() == Errno::ENOENT => {}
-            usage => images.push(usage?),
+            Err(failure) if ends_the_run(failure.errno()) => return Err(failure),
+            Err(failure) if first_failure.is_none() => {
+                let text = format!("image {}: {failure}", spec.image);
+                first_failure = Some(Failure::new(failure.errno(), text));
+            }
+            Err(failure) => say(format_args!("rbd-client: du: image {}: {failure}", spec.image)),
         }
     }
-    Ok(images)
+    Ok((images, first_failure))
+}
+
+/// A signal, or the end of the session: no other image can be looked at.
+fn ends_the_run(errno: Errno) -> bool {
+    matches!(errno, Errno::ECANCELED | Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN)
 }
 
 /// What is shown of one image.

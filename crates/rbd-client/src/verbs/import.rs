@@ -37,11 +37,11 @@ pub(crate) struct Import {
     pub(super) names: Named<ImportNames>,
 
     /// About how much will be read where that is not known, as of standard input: the image has this size at first, and progress is in percent of it
-    #[arg(long, value_name = "SIZE", value_parser = size::image_size)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = size::image_size)]
     estimated_size: Option<u64>,
 
     /// Blocks of this size that are zero are not written
-    #[arg(long, default_value = "4K", value_name = "SIZE", value_parser = sparse_size)]
+    #[arg(long, default_value = "4K", value_name = "SIZE", allow_hyphen_values = true, value_parser = sparse_size)]
     sparse_size: usize,
 
     #[command(flatten)]

@@ -17,7 +17,7 @@ pub(crate) struct Resize {
     pub(super) image: Named<ImageOrSnapSpec>,
 
     /// New size with B, K, M, G, T, P or E; a plain number is in MiB
-    #[arg(long, short, value_parser = size::image_size)]
+    #[arg(long, short, allow_hyphen_values = true, value_parser = size::image_size)]
     size: u64,
 
     /// Allow a size below the present one; without it that is EINVAL

@@ -187,3 +187,25 @@ async fn work_goes_on_when_nobody_listens_to_its_progress() {
     assert_eq!(status.code(), Some(0));
     assert_eq!(lab.json(&["info", "vm"]).await["size"], 1 << 20);
 }
+
+/// As `rbd du`: an image that cannot be looked at keeps nobody from seeing the others, and the first error is the exit status.
+#[tokio::test(flavor = "multi_thread")]
+async fn du_goes_on_behind_an_image_that_fails_and_exits_with_the_first_error() {
+    let lab = breakable();
+    for name in ["a", "b", "c", "d"] {
+        lab.ok(&["create", "--size", "4M", name]).await;
+    }
+    for (name, error) in [("b", "error=EDQUOT"), ("c", "error=EIO")] {
+        let id = lab.json(&["info", name]).await["id"].as_str().expect("it has one").to_owned();
+        let header = format!("rbd_header.{id}");
+        lab.ok(&["fault", "add", "request", error, "--op", "rbd.get_header", "--object", &header]).await;
+    }
+    let ended = lab.run(["du"]).await;
+    assert_eq!(ended.status, 122, "{}", ended.err);
+    let out = String::from_utf8(ended.out).expect("it is text");
+    let shown: Vec<_> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(shown, ["NAME", "a", "d", "<TOTAL>"]);
+    for expected in ["du rbd: EDQUOT: image b: ", "du: image c: EIO: ", "Disk usage: failed."] {
+        assert!(ended.err.contains(expected), "{expected}: {}", ended.err);
+    }
+}

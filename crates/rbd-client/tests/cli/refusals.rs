@@ -188,3 +188,30 @@ async fn a_wrong_verb_or_option_exits_with_1_and_a_wrong_name_with_22() {
     assert!(lab.ok(&["--help"]).await.contains("Usage: rbd-client"));
     assert!(lab.ok(&["help", "snap", "create"]).await.contains("Take a snapshot"));
 }
+
+/// A number with a minus sign is a value, and the message says what is wrong with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_negative_number_is_refused_as_the_value_that_it_is() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    for arguments in [
+        &["create", "--size", "-1", "new"][..],
+        &["create", "--size", "-1M", "new"],
+        &["create", "--size", "1M", "--object-size", "-4K", "new"],
+        &["create", "--size", "1M", "--order", "-22", "new"],
+        &["create", "--size", "1M", "--stripe-unit", "-1", "--stripe-count", "1", "new"],
+        &["resize", "--size", "-5", "vm"],
+        &["flatten", "--timeout", "-1s", "vm"],
+        &["flatten", "--attempts", "-1", "vm"],
+    ] {
+        let ended = lab.run(arguments).await;
+        let value = arguments.iter().find(|argument| {
+            argument[1..].starts_with(|c: char| c.is_ascii_digit()) && argument.starts_with('-')
+        });
+        let value = value.expect("one is negative");
+        assert_ne!(ended.status, 0, "{arguments:?}");
+        assert!(ended.err.contains(&format!("invalid value '{value}'")), "{arguments:?}: {}", ended.err);
+        assert!(!ended.err.contains("unexpected argument"), "{arguments:?}: {}", ended.err);
+    }
+    assert_eq!(lab.ok(&["ls"]).await, "vm\n");
+}
