@@ -97,7 +97,7 @@ impl Daemon {
         Self::with_store(Box::new(MemoryStore::new()), config, seed)
     }
 
-    fn with_store(store: AnyStore, config: &Config, seed: u64) -> Result<Self, OpError> {
+    pub(crate) fn with_store(store: AnyStore, config: &Config, seed: u64) -> Result<Self, OpError> {
         let gid_base = (seed & u64::from(u32::MAX)) << 20;
         let mut osd = Osd::open(store, config.of_osd(), gid_base, Millis(0))?;
         let sooner = Arc::new(Notify::new());

@@ -15,6 +15,9 @@ mod program;
 mod replies;
 mod server;
 mod service;
+#[cfg(test)]
+#[path = "../../store/tests/shaky/mod.rs"]
+mod shaky;
 mod watch_stream;
 pub mod wire;
 

@@ -45,6 +45,7 @@ impl osd_server::Osd for Service {
     async fn connect(&self, request: Request<wire::ConnectRequest>) -> Answer<wire::ConnectReply> {
         let peer = request.remote_addr().map_or_else(|| "peer".to_owned(), |address| address.to_string());
         let connected = self.daemon.connect(&request.into_inner().name, &peer);
+        // A gid that is lost in a crash would be given again.
         self.daemon.find(|_| ()).await;
         answer(connected.map(|(gid, address)| wire::ConnectReply {
             gid,

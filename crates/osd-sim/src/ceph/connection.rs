@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::CephLimits;
-use super::daemons::Daemons;
+use super::daemons::{Daemons, MonitorInlet};
 use super::osd_client::{OsdClient, Told};
 
 /// Bytes that are read at a time.
@@ -136,7 +136,7 @@ struct Served<'a> {
 enum Client {
     /// It has not said who it is, or it is the manager's, which says nothing by itself.
     Unknown,
-    Monitor(Subscriber, mpsc::Receiver<Message>),
+    Monitor(Subscriber, MonitorInlet),
     Osd(OsdClient),
 }
 
@@ -145,7 +145,9 @@ impl Client {
     async fn next(&mut self) -> Option<Told> {
         match self {
             Self::Unknown => std::future::pending().await,
-            Self::Monitor(_, inlet) => inlet.recv().await.map(Told::Message),
+            Self::Monitor(subscriber, inlet) => {
+                inlet.next(&subscriber.daemons.daemon).await.map(Told::Message)
+            }
             Self::Osd(client) => client.next().await,
         }
     }
@@ -174,7 +176,7 @@ impl Served<'_> {
     async fn take(&mut self, event: Event) -> Result<(), Ended> {
         let (daemons, kind, from) = (&self.shared.daemons, self.shared.local.kind, self.from);
         match event {
-            Event::Claimed { name, gid } => self.connection.welcome(name, daemons.gid(gid)?),
+            Event::Claimed { name, gid } => self.connection.welcome(name, daemons.gid(gid).await?),
             Event::Unwelcome { method } => tracing::warn!(
                 %from,
                 "a client offers authentication method {method} only: put 'auth_client_required = none' into its \
@@ -186,7 +188,7 @@ impl Served<'_> {
                     EntityType::Mon => {
                         let (outlet, inlet) = mpsc::channel(self.shared.limits.waiting_messages_max);
                         let subscriber = Subscriber { id: daemons.opened(outlet), daemons: daemons.clone() };
-                        Client::Monitor(subscriber, inlet)
+                        Client::Monitor(subscriber, MonitorInlet::new(inlet))
                     }
                     EntityType::Osd => Client::Osd(OsdClient::open(daemons, &peer)?),
                     _ => Client::Unknown,

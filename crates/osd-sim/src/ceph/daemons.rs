@@ -9,6 +9,7 @@ use ceph_wire::{EntityType, Message, Utime, WireError, kind};
 use errno::Errno;
 use monitor::{ConnectionId, Event, Monitor, Send};
 use osd::{OpError, Osd};
+use store::Seq;
 use tokio::sync::mpsc;
 
 use super::cluster::InStep;
@@ -26,8 +27,31 @@ pub(super) struct Daemons {
 struct State {
     monitor: Monitor,
     /// Where the messages to each client of the monitor go. Dropping it ends the connection.
-    outlets: BTreeMap<ConnectionId, mpsc::Sender<Message>>,
+    outlets: BTreeMap<ConnectionId, mpsc::Sender<(Message, Seq)>>,
     newest_connection: u64,
+}
+
+/// Where the messages to a client of the monitor come out, each when all that it may have seen is durable.
+pub(super) struct MonitorInlet {
+    messages: mpsc::Receiver<(Message, Seq)>,
+    /// What is next and waits.
+    held: Option<(Message, Seq)>,
+}
+
+impl MonitorInlet {
+    pub(super) fn new(messages: mpsc::Receiver<(Message, Seq)>) -> Self {
+        Self { messages, held: None }
+    }
+
+    /// `None` when the client's connection has to end. Nothing is lost when it is dropped.
+    pub(super) async fn next(&mut self, daemon: &Daemon) -> Option<Message> {
+        if self.held.is_none() {
+            self.held = Some(self.messages.recv().await?);
+        }
+        let seen = self.held.as_ref().map_or(Seq(0), |(_, seen)| *seen);
+        daemon.until_durable(seen).await;
+        self.held.take().map(|(message, _)| message)
+    }
 }
 
 impl Daemons {
@@ -47,12 +71,12 @@ impl Daemons {
     }
 
     /// The global id of a client: the one that it has, or a new one. One counter numbers the clients of both doors.
-    pub(super) fn gid(&self, claimed: u64) -> Result<u64, OpError> {
-        if claimed == 0 { self.daemon.step(Osd::new_gid) } else { Ok(claimed) }
+    pub(super) async fn gid(&self, claimed: u64) -> Result<u64, OpError> {
+        if claimed == 0 { self.daemon.answer(Osd::new_gid).await } else { Ok(claimed) }
     }
 
     /// A client of the monitor may be sent messages.
-    pub(super) fn opened(&self, outlet: mpsc::Sender<Message>) -> ConnectionId {
+    pub(super) fn opened(&self, outlet: mpsc::Sender<(Message, Seq)>) -> ConnectionId {
         let mut state = self.lock();
         state.newest_connection += 1;
         let connection = ConnectionId(state.newest_connection);
@@ -77,7 +101,7 @@ impl Daemons {
     pub(super) fn tell(&self, event: Event) -> Result<(), WireError> {
         let mut state = self.lock();
         let State { monitor, outlets, .. } = &mut *state;
-        let sends = self.daemon.step(|osd, now| {
+        let (sends, seen) = self.daemon.step_seeing(|osd, now| {
             let started_unix_ms = self.started_unix_ms;
             let mut cluster = InStep { osd, now, started_unix_ms, effects: Vec::new() };
             let sends = monitor.step(started_unix_ms + now.0, event, &mut cluster);
@@ -86,7 +110,7 @@ impl Daemons {
         self.epoch.store(monitor.epoch(), Ordering::Release);
         for Send { to, message } in sends? {
             // Nobody waits for a client that does not read: its connection ends.
-            if outlets.get(&to).is_some_and(|outlet| outlet.try_send(message).is_err()) {
+            if outlets.get(&to).is_some_and(|outlet| outlet.try_send((message, seen)).is_err()) {
                 outlets.remove(&to);
             }
         }
@@ -123,3 +147,6 @@ impl Daemons {
         self.state.lock().expect("no step panics")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! Nothing leaves before it is durable: on a store that is late.
 
-#[path = "../../../../store/tests/shaky/mod.rs"]
-mod shaky;
-
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,11 +8,14 @@ use futures_util::{StreamExt, poll, stream};
 use osd::op::{Op, SnapContext, Terms, Vector};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
-use shaky::{Handle, Shaky};
+use rpc::osd::osd_server::Osd as _;
 use store::{Name, Seq};
+use tonic::Request;
 
 use crate::Config;
 use crate::daemon::Daemon;
+use crate::service::Service;
+use crate::shaky::{Handle, Shaky};
 
 const OBJECT: &str = "object";
 
@@ -93,6 +93,16 @@ async fn a_read_waits_for_what_it_has_read() {
     world.catch_up();
     assert_eq!(read.await.expect("it is there"), written.await.expect("it is written"));
     listed.await.expect("the pool is there");
+}
+
+#[tokio::test]
+async fn a_client_is_told_its_gid_when_that_is_durable() {
+    let world = World::new();
+    let service = Service::new(world.daemon.clone(), Config::ci());
+    let mut connected = pin!(service.connect(Request::new(wire::ConnectRequest::default())));
+    assert!(poll!(&mut connected).is_pending());
+    world.catch_up();
+    connected.await.expect("there is room");
 }
 
 /// Invariant I1: the answer is the fence.
