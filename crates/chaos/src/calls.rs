@@ -84,7 +84,7 @@ async fn read(remote: &Remote, offset: u64, length: u64) -> Result<Vec<Option<u6
     Ok(found)
 }
 
-/// A flatten, resize, rollback, or the making or removal of a snapshot. `begun` is handed the call when it is under way. One that is overdue stays
+/// A flatten, resize, rollback, renaming, or the making or removal of a snapshot. `begun` is handed the call when it is under way. One that is overdue stays
 /// open in the history.
 pub async fn maintenance(
     stage: &Stage,
@@ -93,6 +93,7 @@ pub async fn maintenance(
     limits: CallLimits,
     begun: impl FnOnce(&Arc<Call>),
 ) -> Result<Outcome> {
+    stage.named_by(&operation);
     let deadline_ms = Some(limits.deadline_ms).filter(|deadline_ms| *deadline_ms > 0);
     let id = invoke(stage, seat, operation.clone(), deadline_ms)?;
     let remote = seat.remote().await;
@@ -102,6 +103,7 @@ pub async fn maintenance(
         Operation::SnapCreate { snap } => remote.snap_create(snap, limits),
         Operation::SnapRemove { snap } => remote.snap_remove(snap, limits),
         Operation::SnapRollback { snap } => remote.snap_rollback(snap, limits),
+        Operation::Rename { to } => remote.rename(without_pool(to), limits),
         other => unreachable!("{other:?} is no maintenance operation"),
     });
     seat.operates(&call);
@@ -173,9 +175,7 @@ pub async fn verb(stage: &Stage, image: &str, operation: Operation, arguments: &
     if operation.makes_an_image() {
         stage.image_made(image);
     }
-    if let Operation::Rename { to } = &operation {
-        stage.image_made(to.strip_prefix("rbd/").unwrap_or(to));
-    }
+    stage.named_by(&operation);
     let operator = stage.operators.next();
     let log = &stage.cluster.log;
     let id = stage.recorder.invoke(&operator.client, &spec(image), operation, None, Some(log.last()))?;
@@ -220,6 +220,11 @@ pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64)
     }
     stage.recorder.complete(id, outcome.clone(), Some(log.catch_up().await?))?;
     Ok(outcome)
+}
+
+/// The name that a history's name of an image has in its pool.
+pub fn without_pool(image: &str) -> &str {
+    image.split_once('/').map_or(image, |(_, name)| name)
 }
 
 /// An answer without an errno comes from the transport: the client was killed on the way. An error if it died by itself.

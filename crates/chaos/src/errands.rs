@@ -35,7 +35,19 @@ pub struct Errands {
 /// A clone of its own.
 struct Side {
     image: String,
+    /// Names that its snapshots may have.
     snaps: Vec<String>,
+    /// How many such names there were.
+    taken: u64,
+}
+
+impl Side {
+    fn fresh_snapshot(&mut self) -> String {
+        self.taken += 1;
+        let snap = format!("s{}", self.taken);
+        self.snaps.push(snap.clone());
+        snap
+    }
 }
 
 impl Errands {
@@ -109,13 +121,17 @@ impl Errands {
             let verb = ["resize", "--no-progress", "--allow-shrink", "--size", &bytes, &target];
             calls::verb(&self.stage, &image, Operation::Resize { size }, &verb).await?;
         }
-        self.clones.push(Side { image, snaps: Vec::new() });
+        self.clones.push(Side { image, snaps: Vec::new(), taken: 0 });
         Ok(())
     }
 
     async fn some_source(&mut self) -> Result<Option<(String, String)>> {
         let family = self.stage.family();
-        let choice = self.rng.usize(0..family.len() + self.clones.len());
+        let count = family.len() + self.clones.len();
+        if count == 0 {
+            return Ok(None);
+        }
+        let choice = self.rng.usize(0..count);
         if let Some(source) = family.get(choice) {
             return Ok(Some(source.clone()));
         }
@@ -125,8 +141,7 @@ impl Errands {
     /// Takes a snapshot of one of its clones: the clone and the snapshot.
     async fn snapshot_of(&mut self, place: usize) -> Result<Option<(String, String)>> {
         let side = &mut self.clones[place];
-        let snap = format!("s{}", side.snaps.len() + 1);
-        side.snaps.push(snap.clone());
+        let snap = side.fresh_snapshot();
         let image = side.image.clone();
         let verb = ["snap", "create", &format!("{}@{snap}", spec(&image))];
         let made =
@@ -165,11 +180,17 @@ impl Errands {
 
     async fn remove_a_parents_snapshot(&mut self) -> Result<()> {
         let family = self.stage.family();
+        if family.is_empty() {
+            return Ok(());
+        }
         let (image, snap) = family[self.rng.usize(0..family.len())].clone();
-        self.remove_snapshot(&image, &snap, true).await
+        if matches!(self.remove_snapshot(&image, &snap, true).await?, Outcome::Ok { .. }) {
+            self.stage.uncloned(&image, &snap);
+        }
+        Ok(())
     }
 
-    async fn remove_snapshot(&self, image: &str, snap: &str, is_protected: bool) -> Result<()> {
+    async fn remove_snapshot(&self, image: &str, snap: &str, is_protected: bool) -> Result<Outcome> {
         let source = format!("{}@{snap}", spec(image));
         let of = || snap.to_owned();
         if is_protected {
@@ -177,29 +198,44 @@ impl Errands {
             calls::verb(&self.stage, image, Operation::SnapUnprotect { snap: of() }, &verb).await?;
         }
         let verb = ["snap", "rm", "--no-progress", &source];
-        calls::verb(&self.stage, image, Operation::SnapRemove { snap: of() }, &verb).await?;
-        Ok(())
+        calls::verb(&self.stage, image, Operation::SnapRemove { snap: of() }, &verb).await
     }
 
     /// What it is called when that failed is known to nobody here: it is left alone.
     async fn rename_a_clone(&mut self) -> Result<()> {
         let Some(place) = self.some_clone() else { return Ok(()) };
-        let Side { image, snaps } = self.clones.swap_remove(place);
+        if let Some((image, snap)) = self.snapshot_of(place).await? {
+            self.rename_snapshot(place, &image, snap).await?;
+        }
+        let Side { image, snaps, taken } = self.clones.swap_remove(place);
         let to = self.fresh_name("side");
         let verb = ["rename", &spec(&image), &spec(&to)];
         let renamed = calls::verb(&self.stage, &image, Operation::Rename { to: spec(&to) }, &verb).await?;
         if matches!(renamed, Outcome::Ok { .. }) {
-            self.clones.push(Side { image: to, snaps });
+            self.clones.push(Side { image: to, snaps, taken });
         }
+        Ok(())
+    }
+
+    async fn rename_snapshot(&mut self, place: usize, image: &str, snap: String) -> Result<()> {
+        let to = self.clones[place].fresh_snapshot();
+        let (source, target) = (format!("{}@{snap}", spec(image)), format!("{}@{to}", spec(image)));
+        let rename = Operation::SnapRename { snap, to };
+        calls::verb(&self.stage, image, rename, &["snap", "rename", &source, &target]).await?;
         Ok(())
     }
 
     /// With its snapshots; somebody may have cloned them.
     async fn remove_a_clone(&mut self) -> Result<()> {
         let Some(place) = self.some_clone() else { return Ok(()) };
-        let Side { image, snaps } = self.clones.swap_remove(place);
-        for snap in snaps {
-            self.remove_snapshot(&image, &snap, false).await?;
+        let Side { image, snaps, .. } = self.clones.swap_remove(place);
+        if self.rng.bool() {
+            let verb = ["snap", "purge", "--no-progress", &spec(&image)];
+            calls::verb(&self.stage, &image, Operation::SnapPurge, &verb).await?;
+        } else {
+            for snap in snaps {
+                self.remove_snapshot(&image, &snap, false).await?;
+            }
         }
         self.remove(&image).await
     }

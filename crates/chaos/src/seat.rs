@@ -49,7 +49,7 @@ impl Seat {
             operation: Mutex::default(),
             reviving: AsyncMutex::new(()),
         };
-        seat.fill(cluster).await?;
+        seat.fill(cluster, image).await?;
         Ok(seat)
     }
 
@@ -58,7 +58,7 @@ impl Seat {
         &self.name
     }
 
-    /// Name of the image in the history, e.g. "rbd/child".
+    /// Name of the image in the history, e.g. "rbd/child": its first one.
     pub fn image(&self) -> String {
         harness::osd::spec(&self.image)
     }
@@ -121,13 +121,13 @@ impl Seat {
         Ok(())
     }
 
-    /// Starts a client on an empty seat.
-    pub async fn fill(&self, cluster: &Cluster) -> Result<()> {
+    /// Starts a client on an empty seat, where the image is called `image`.
+    pub async fn fill(&self, cluster: &Cluster, image: &str) -> Result<()> {
         let mut place = self.client.lock().await;
         if place.is_none() {
             let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
             let client = cluster
-                .serve_through(self.proxy.address(), &self.name, &self.image, &options)
+                .serve_through(self.proxy.address(), &self.name, image, &options)
                 .await
                 .with_context(|| format!("starting {}", self.name))?;
             self.seated(client.gid);

@@ -3,11 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use check::Operation;
 use harness::{
     cluster::{Cluster, Preset},
     osd::header_of,
@@ -15,6 +19,7 @@ use harness::{
 };
 
 use crate::{
+    calls,
     constants::Constants,
     operator::{self, Operators},
     recorder::Recorder,
@@ -55,6 +60,8 @@ pub struct Stage {
     /// Object that carries lock and watches of the image that the clients have open.
     pub header: String,
     image_id: String,
+    /// Names that were given out.
+    images_named: AtomicU64,
     /// Every image of the history, without its pool.
     images: Mutex<BTreeSet<String>>,
     /// What was done to the system, by the OSD's clock.
@@ -95,6 +102,7 @@ impl Stage {
             left: BTreeMap::new(),
             header: String::new(),
             image_id: String::new(),
+            images_named: AtomicU64::new(0),
             images: Mutex::default(),
             marks: Mutex::default(),
             troubles: Troubles::default(),
@@ -121,6 +129,26 @@ impl Stage {
     /// An image of the history is about to be made.
     pub fn image_made(&self, image: &str) {
         self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(image.to_owned());
+    }
+
+    /// An image may be called by another name from here on.
+    pub fn named_by(&self, operation: &Operation) {
+        if let Operation::Rename { to } = operation {
+            self.image_made(calls::without_pool(to));
+        }
+    }
+
+    /// A name that no image had.
+    pub fn fresh_image_name(&self) -> String {
+        let given = self.images_named.fetch_add(1, Ordering::Relaxed);
+        format!("renamed-{}", given + 1)
+    }
+
+    /// What the image that the clients have open is called, as the directory has it.
+    pub async fn image_name(&self) -> Result<String> {
+        let entries = self.cluster.entries().await?;
+        let entry = entries.into_iter().find(|entry| entry.id == self.image_id);
+        Ok(entry.context("the directory has lost the image that is open")?.name)
     }
 
     /// Every image of the history, without its pool.
@@ -215,6 +243,12 @@ impl Stage {
         family.push((image.to_owned(), snap.to_owned()));
     }
 
+    /// Such a snapshot has gone.
+    pub fn uncloned(&self, image: &str, snap: &str) {
+        let mut family = self.family.lock().unwrap_or_else(PoisonError::into_inner);
+        family.retain(|(of, name)| (of.as_str(), name.as_str()) != (image, snap));
+    }
+
     /// Snapshots that images of the family were cloned from.
     pub fn family(&self) -> Vec<(String, String)> {
         self.family.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -237,6 +271,11 @@ impl Stage {
         let mut snapshots = self.lock_snapshots();
         let count = snapshots.known.len();
         (count > 0).then(|| snapshots.known.swap_remove(draw(count)))
+    }
+
+    /// Somebody tries to remove them all.
+    pub fn forget_snapshots(&self) {
+        self.lock_snapshots().known.clear();
     }
 
     /// One of the snapshots.

@@ -254,7 +254,15 @@ pub async fn kill(stage: &Stage, seat: &Seat) -> Result<()> {
 
 /// Another client sits down where one was killed.
 pub async fn replace(stage: &Stage, seat: &Seat) -> Result<()> {
-    seat.fill(&stage.cluster).await?;
+    let mut image = stage.image_name().await?;
+    while let Err(error) = seat.fill(&stage.cluster, &image).await {
+        // Somebody may have renamed it just then.
+        let name = stage.image_name().await?;
+        if name == image {
+            return Err(error);
+        }
+        image = name;
+    }
     stage.mended(seat.name(), "another client took its place");
     Ok(())
 }

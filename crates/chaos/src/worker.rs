@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use check::{Operation, Outcome};
 use fastrand::Rng;
+use harness::osd::spec;
 use proto::rbd::v1::CallLimits;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +94,17 @@ impl Worker {
                     self.once_or_twice(Operation::SnapUnprotect { snap }).await?;
                 }
             }
+            Chore::SnapRename => self.rename_snapshot().await?,
+            Chore::SnapPurge => {
+                self.stage.forget_snapshots();
+                let image = self.stage.image_name().await?;
+                let verb = ["snap", "purge", "--no-progress", &spec(&image)];
+                calls::verb(&self.stage, &image, Operation::SnapPurge, &verb).await?;
+            }
+            Chore::Rename => {
+                let to = spec(&self.stage.fresh_image_name());
+                self.maintain(Operation::Rename { to }).await?;
+            }
             Chore::Clone => self.clone_snapshot().await?,
             Chore::HoldLock => self.hold_lock().await?,
         }
@@ -106,7 +118,7 @@ impl Worker {
 
     async fn read_snapshot(&self, snap: &str) -> Result<()> {
         let length = self.stage.setting.shape.size_max();
-        calls::export(&self.stage, self.image(), Some(snap), length).await?;
+        calls::export(&self.stage, &self.stage.image_name().await?, Some(snap), length).await?;
         Ok(())
     }
 
@@ -136,34 +148,58 @@ impl Worker {
         }))
     }
 
+    /// By a process of its own, as it is not forwarded. What it is called when that failed is known to nobody here.
+    async fn rename_snapshot(&mut self) -> Result<()> {
+        let rng = &mut self.rng;
+        let Some(snap) = self.stage.take_snapshot(|count| rng.usize(0..count)) else { return Ok(()) };
+        let (image, to) = (self.stage.image_name().await?, self.stage.fresh_snapshot());
+        let (source, target) = (format!("{}@{snap}", spec(&image)), format!("{}@{to}", spec(&image)));
+        let rename = Operation::SnapRename { snap, to: to.clone() };
+        let renamed = calls::verb(&self.stage, &image, rename, &["snap", "rename", &source, &target]).await?;
+        if matches!(renamed, Outcome::Ok { .. }) {
+            self.stage.snapshot_made(&to);
+        }
+        Ok(())
+    }
+
     /// A clone of a snapshot of its own; half of the callers do not wait for its end.
     async fn clone_snapshot(&mut self) -> Result<()> {
         let Some(snap) = self.snap_create().await? else { return Ok(()) };
+        let image = self.stage.image_name().await?;
         let child = format!("{}-{snap}", self.image());
         let patience = Duration::from_millis(if self.rng.bool() { self.rng.u64(1..30) } else { PATIENT_MS });
-        let parent = (self.image(), snap.as_str());
+        let parent = (image.as_str(), snap.as_str());
         let gid = self.seat.gid();
         let outcome = calls::clone_through(&self.stage, &self.seat, parent, &child, patience).await?;
         self.after(&outcome, gid).await
     }
 
-    /// A part of an object is written, then all of it, and it is discarded when the flatten has ended: what a late copy of the parent's data
-    /// would bring back is seen.
+    /// A part of an object is written, and all of it, and half of the image is discarded when the flatten has succeeded: what a late copy of
+    /// the parent's data would bring back is seen. Half of the time nobody else can write meanwhile.
     async fn flatten(&mut self) -> Result<()> {
-        let (offset, length) = draw_object(&mut self.rng, &self.stage.setting.shape, OBJECT_BYTES);
+        let shape = &self.stage.setting.shape;
+        let (offset, length) = draw_object(&mut self.rng, shape, OBJECT_BYTES);
+        let smallest = shape.size() / 2;
         let tag = || self.stage.recorder.fresh_tag();
         let part = Operation::Write { offset, length: BLOCK_BYTES, tag: tag() };
         let whole = Operation::Write { offset, length, tag: tag() };
-        let (limits, gid) = (self.draw_limits(), self.seat.gid());
+        let (is_alone, limits) = (self.rng.bool(), self.draw_limits());
+        let is_held = is_alone && matches!(self.act(Operation::Acquire).await?, Outcome::Ok { .. });
+        let gid = self.seat.gid();
         let flattened = async {
             let outcome =
                 calls::maintenance(&self.stage, &self.seat, Operation::Flatten, limits, |_| ()).await?;
-            self.act(Operation::Discard { offset, length }).await?;
+            if matches!(outcome, Outcome::Ok { .. }) {
+                self.act(Operation::Discard { offset: 0, length: smallest }).await?;
+            }
             anyhow::Ok(outcome)
         };
         let (_, _, outcome) = tokio::try_join!(self.act(part), self.act(whole), flattened)?;
         self.after(&outcome, gid).await?;
-        self.act(Operation::Read { offset, length, snap: None }).await?;
+        self.act(Operation::Read { offset: 0, length: smallest, snap: None }).await?;
+        if is_held {
+            self.act(Operation::Release).await?;
+        }
         Ok(())
     }
 

@@ -40,6 +40,10 @@ pub enum Chore {
     SnapCreate,
     /// Removes one, if there is any.
     SnapRemove,
+    /// Gives one another name.
+    SnapRename,
+    /// Removes all that are not protected.
+    SnapPurge,
     /// Reads one through a process of its own.
     SnapRead,
     /// Clones one through the client, with little patience.
@@ -48,6 +52,8 @@ pub enum Chore {
     SnapRollback,
     /// Protects one, and takes that back; often twice at once.
     SnapProtect,
+    /// Gives the image another name.
+    Rename,
     /// Changes the size.
     Resize,
     /// Flattens the image while one of its objects is written, overwritten and discarded.
@@ -57,13 +63,16 @@ pub enum Chore {
 }
 
 /// How often each chore comes up in a deck.
-const CHORES: [(Chore, usize); 9] = [
+const CHORES: [(Chore, usize); 12] = [
     (Chore::Flatten, 1),
-    (Chore::SnapCreate, 3),
+    (Chore::SnapCreate, 4),
     (Chore::SnapRemove, 1),
+    (Chore::SnapRename, 1),
+    (Chore::SnapPurge, 1),
     (Chore::SnapRead, 1),
     (Chore::SnapRollback, 1),
     (Chore::SnapProtect, 1),
+    (Chore::Rename, 1),
     (Chore::Resize, 1),
     (Chore::Clone, 1),
     (Chore::HoldLock, 1),
@@ -82,9 +91,9 @@ pub enum Errand {
     Protect,
     /// Removes a snapshot that was cloned: it must not go while somebody needs it.
     SnapRemove,
-    /// Gives a clone another name.
+    /// Gives a clone and one of its snapshots another name.
     Rename,
-    /// Removes a clone with its snapshots.
+    /// Removes a clone with its snapshots, one by one or all at once.
     Remove,
 }
 

@@ -99,8 +99,9 @@ impl<'a> Blocks<'a> {
         for call in &history.calls {
             blocks.end_creation(call);
         }
+        let seen = values_that_were_seen(history);
         for call in &history.calls {
-            blocks.roll_back(history, &interesting, call);
+            blocks.roll_back(history, &seen, call);
         }
         blocks.look_through_clones();
         blocks
@@ -239,14 +240,14 @@ impl<'a> Blocks<'a> {
     }
 
     /// A rollback writes what the snapshot holds, and begins anew when the lock changes hands meanwhile. What nobody read of the
-    /// snapshot itself can be anything that somebody saw: the rollback is judged where its snapshot is read.
-    fn roll_back(&mut self, history: &History, interesting: &BTreeSet<u64>, call: &'a Call) {
+    /// snapshot itself can be anything that somebody saw, in whatever image: the rollback is judged where its snapshot is read.
+    fn roll_back(&mut self, history: &History, seen: &BTreeMap<u64, BTreeSet<u64>>, call: &'a Call) {
         let Operation::SnapRollback { snap } = &call.operation else { return };
         let image = call.image.as_str();
         let sizes = sizes::of_snapshot(history, image, snap).unwrap_or_default();
         let blocks = |size: Option<&u64>| size.map(|size| size / history.block_bytes);
         let (surely_within, surely_beyond) = (blocks(sizes.first()).unwrap_or(0), blocks(sizes.last()));
-        for &block in interesting {
+        for (&block, seen) in seen {
             let mut values = BTreeSet::new();
             if block >= surely_within {
                 values.insert(0);
@@ -254,7 +255,7 @@ impl<'a> Blocks<'a> {
             if surely_beyond.is_none_or(|beyond| block < beyond) {
                 match self.sights.get(&(image, snap.as_str(), block)) {
                     Some(sights) => values.extend(sights.iter().map(|sight| sight.value)),
-                    None => values.extend(needed(self.ops_on(image, block))),
+                    None => values.extend(seen),
                 }
             }
             for &value in &values {
@@ -315,6 +316,17 @@ const fn written(action: Action) -> Option<u64> {
         Action::Write(value) | Action::Repeat(value) => Some(value),
         Action::Read(_) | Action::Swap { .. } => None,
     }
+}
+
+/// By block, in all images.
+fn values_that_were_seen(history: &History) -> BTreeMap<u64, BTreeSet<u64>> {
+    let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for call in history.calls.iter().filter(|call| matches!(call.operation, Operation::Read { .. })) {
+        for (block, tag) in history.blocks(&call.operation).zip(call.tags().into_iter().flatten()) {
+            seen.entry(block).or_default().extend(tag);
+        }
+    }
+    seen
 }
 
 fn blocks_that_were_read(history: &History) -> BTreeSet<u64> {

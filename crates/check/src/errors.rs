@@ -49,15 +49,9 @@ struct Evidence<'a> {
 
 impl Evidence<'_> {
     fn explains(&self, call: &Call, errno: Errno) -> bool {
-        let begun = || self.history.calls.iter().take_while(|other| other.invoked.position < call.end());
-        let asked_of = |image: &str, is_cause: &dyn Fn(&Operation) -> bool| {
-            begun().any(|other| other.id != call.id && other.image == image && is_cause(&other.operation))
-        };
-        let asked = |is_cause: &dyn Fn(&Operation) -> bool| asked_of(&call.image, is_cause);
-        if self.was_injected(call, |injected| injected == errno) {
-            return true;
-        }
+        let snap = call.operation.snapshot();
         match (errno, &call.operation) {
+            _ if self.was_injected(call, |injected| injected == errno) => true,
             // The OSD is out of reach for too long. Nobody knows the instance that was not made.
             (Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ETIMEDOUT, Operation::Reopen) => {
                 self.met(call, |disturbance| !disturbance.kills)
@@ -65,58 +59,138 @@ impl Evidence<'_> {
             (Errno::EBLOCKLISTED, _) => self.befell(call, &Fact::Blocklisted),
             (Errno::ENOTCONN, _) => self.befell(call, &Fact::SessionEnded),
             (Errno::EROFS, operation) if operation.needs_the_lock() => {
-                begun().any(|other| self.keeps_the_lock_from(other, call))
+                self.begun(call).any(|other| self.keeps_the_lock_from(other, call))
                     // Whatever keeps an operation from the lock is EROFS to its caller.
                     || self.was_injected(call, |_| true)
             }
             // The image is being closed to be opened anew, or could not be opened again.
-            (Errno::ESHUTDOWN, _) => begun().any(|other| is_closed_by(other, call)),
-            (Errno::ETIMEDOUT | Errno::ERESTART, _) => call.deadline_ms.is_some(),
+            (Errno::ESHUTDOWN, _) => self.begun(call).any(|other| is_closed_by(other, call)),
+            (Errno::ETIMEDOUT | Errno::ERESTART, _) => waited_long_enough(call),
             (Errno::EINVAL, operation) if operation.range().is_some() => {
                 let end = operation.range().map_or(0, |(offset, length)| offset + length);
                 sizes::met_by(self.history, call).is_none_or(|sizes| sizes.iter().any(|size| *size < end))
             }
             // There was no parent when it looked.
             (Errno::EINVAL, Operation::Flatten) => {
-                let was_before = |other: &Call| {
-                    other.id != call.id
-                        && other.image == call.image
-                        && matches!(other.operation, Operation::Flatten)
-                };
-                begun().any(was_before) || !self.was_cloned(&call.image)
+                self.perhaps(call, |other| matches!(other, Operation::Flatten))
+                    || !self.was_cloned(&call.image)
             }
-            (Errno::EBUSY, Operation::SnapRemove { snap }) => {
-                asked(&|other| matches!(other, Operation::SnapProtect { snap: kept } if kept == snap))
-                    || self.is_cloned(call, snap)
+            (Errno::EBUSY, Operation::SnapRemove { snap }) => self.may_be_protected(call, snap),
+            // It is protected already, or its protection changes just then.
+            (Errno::EBUSY, Operation::SnapProtect { snap }) => {
+                self.may_be_protected(call, snap) || self.changes_beside(call, protects_or_not(snap))
             }
-            (Errno::EBUSY, Operation::SnapProtect { snap }) => asked(&protects_or_not(snap)),
             (Errno::EBUSY, Operation::SnapUnprotect { snap }) => {
-                self.is_cloned(call, snap) || asked(&protects_or_not(snap))
+                self.changes_beside(call, protects_or_not(snap))
             }
-            (Errno::EINVAL, Operation::SnapUnprotect { .. }) => {
-                !self.surely(call, &|other| matches!(other, Operation::SnapProtect { .. }))
-                    || asked(&|other| matches!(other, Operation::SnapUnprotect { .. }))
-            }
-            (Errno::EEXIST, operation) if operation.makes_an_image() => asked(&Operation::makes_an_image),
+            (Errno::EINVAL, Operation::SnapUnprotect { snap }) => !self.is_surely_protected(call, snap),
+            // The others have gone.
+            (Errno::EBUSY, Operation::SnapPurge) => self.begun(call).any(|other| {
+                let protected = match &other.operation {
+                    Operation::SnapProtect { snap } if other.image == call.image => snap,
+                    _ => return false,
+                };
+                self.may_be_protected(call, protected)
+            }),
+            // Somebody else removed or renamed one that it was to remove.
+            (Errno::ENOENT, Operation::SnapPurge) if self.changes_beside(call, takes_some_away) => true,
+            (Errno::EEXIST, operation) if operation.makes_an_image() => self.begun(call).any(|other| {
+                let makes = other.image == call.image && other.operation.makes_an_image();
+                makes && other.id != call.id && !is_refused(other)
+            }),
+            (Errno::ENOTEMPTY, Operation::Remove) => self.may_have_snapshots(call),
             // Somebody works on it or on a clone of it, or was killed while he did.
-            (Errno::EBUSY | Errno::ENOTEMPTY, Operation::Remove)
-                if asked(&|other| matches!(other, Operation::SnapCreate { .. })) =>
-            {
-                true
-            }
-            (Errno::EBUSY, Operation::Remove) => begun().any(|other| self.has_it_open(other, call)),
+            (Errno::EBUSY, Operation::Remove) => self.begun(call).any(|other| self.has_it_open(other, call)),
             (Errno::ENOENT, Operation::Clone { parent, snap }) => {
-                asked_of(parent, &removes(snap)) || asked_of(parent, &removes_the_image)
+                self.perhaps_on(parent, call, |other| takes_away(other, snap) || removes_the_image(other))
             }
-            (Errno::ENOENT, operation) => {
-                operation
-                    .snapshot()
-                    .is_some_and(|snap| asked(&removes(snap)) || !self.was_surely_taken(call, snap))
-                    || asked(&removes_the_image)
+            (Errno::ENOENT, _) => {
+                snap.is_some_and(|snap| {
+                    self.perhaps(call, |other| takes_away(other, snap)) || !self.was_surely_taken(call, snap)
+                }) || self.perhaps(call, removes_the_image)
                     || !self.was_surely_made(call)
             }
             _ => false,
         }
+    }
+
+    /// Every call that began before this one ended.
+    fn begun(&self, call: &Call) -> impl Iterator<Item = &Call> {
+        let end = call.end();
+        self.history.calls.iter().take_while(move |other| other.invoked.position < end)
+    }
+
+    /// Another call on the image did this before the call ended, or may have.
+    fn perhaps(&self, call: &Call, is_it: impl Fn(&Operation) -> bool) -> bool {
+        self.perhaps_on(&call.image, call, is_it)
+    }
+
+    fn perhaps_on(&self, image: &str, call: &Call, is_it: impl Fn(&Operation) -> bool) -> bool {
+        let is_cause = |other: &Call| other.image == image && is_it(&other.operation) && !is_refused(other);
+        self.begun(call).any(|other| other.id != call.id && is_cause(other))
+    }
+
+    /// Another call on the image did this while the call ran, or may have, whatever it was answered.
+    fn changes_beside(&self, call: &Call, is_it: impl Fn(&Operation) -> bool) -> bool {
+        let is_cause = |other: &Call| other.image == call.image && is_it(&other.operation);
+        let overlaps = |other: &Call| effect_end(other) > call.invoked.position;
+        self.begun(call).any(|other| other.id != call.id && is_cause(other) && overlaps(other))
+    }
+
+    /// Some protection of it may be in force: no taking back of it has surely come after.
+    fn may_be_protected(&self, call: &Call, snap: &str) -> bool {
+        let is_taken_back = |protection: &Call| {
+            self.begun(call).any(|other| {
+                let is_it = matches!(&other.operation, Operation::SnapUnprotect { snap: of } if of == snap);
+                let follows = other.invoked.position > effect_end(protection);
+                let is_over = other.is_ok() && other.end() < call.invoked.position;
+                other.image == call.image && is_it && follows && is_over
+            })
+        };
+        let protects = |other: &Call| {
+            let is_it = matches!(&other.operation, Operation::SnapProtect { snap: of } if of == snap);
+            other.image == call.image && is_it && other.id != call.id
+        };
+        self.begun(call).any(|other| protects(other) && !is_refused(other) && !is_taken_back(other))
+    }
+
+    /// A protection of it succeeded, and nobody can have taken it back since.
+    fn is_surely_protected(&self, call: &Call, snap: &str) -> bool {
+        let protects = |other: &Call| {
+            let is_it = matches!(&other.operation, Operation::SnapProtect { snap: of } if of == snap);
+            other.image == call.image && is_it && other.is_ok() && other.end() < call.invoked.position
+        };
+        let takes_back_after = |protection: &Call| {
+            self.begun(call).any(|other| {
+                let is_it = matches!(&other.operation, Operation::SnapUnprotect { snap: of } if of == snap);
+                let after = effect_end(other) > protection.invoked.position;
+                other.image == call.image && other.id != call.id && is_it && after
+            })
+        };
+        self.begun(call).any(|other| protects(other) && !takes_back_after(other))
+    }
+
+    /// Some snapshot of the image may be there, or in the trash for its clones.
+    fn may_have_snapshots(&self, call: &Call) -> bool {
+        let is_gone = |taking: &Call, snap: &str| {
+            let removal = |other: &Call| {
+                let removes = match &other.operation {
+                    Operation::SnapRemove { snap: removed } => removed == snap,
+                    Operation::SnapPurge => true,
+                    _ => false,
+                };
+                let is_over = other.is_ok() && other.end() < call.invoked.position;
+                let follows = other.invoked.position > effect_end(taking);
+                other.image == call.image && removes && is_over && follows
+            };
+            self.begun(call).any(removal) && !self.is_cloned(call, snap)
+        };
+        self.begun(call).any(|other| match &other.operation {
+            Operation::SnapCreate { snap } => {
+                other.image == call.image && !is_refused(other) && !is_gone(other, snap)
+            }
+            _ => false,
+        })
     }
 
     /// Such an error was made on purpose, for whoever works on the image: not before the oldest of the calls that overlap
@@ -235,8 +309,18 @@ fn is_closed_by(other: &Call, call: &Call) -> bool {
     reopens && other.id != call.id && (other.end() > call.invoked.position || !other.is_ok())
 }
 
-fn removes(snap: &str) -> impl Fn(&Operation) -> bool {
-    move |other| matches!(other, Operation::SnapRemove { snap: removed } if removed == snap)
+/// By whatever name it is called.
+fn takes_away(other: &Operation, snap: &str) -> bool {
+    match other {
+        Operation::SnapRemove { snap: of } | Operation::SnapRename { snap: of, .. } => of == snap,
+        Operation::SnapPurge => true,
+        _ => false,
+    }
+}
+
+fn takes_some_away(other: &Operation) -> bool {
+    use Operation as O;
+    matches!(other, O::SnapPurge | O::SnapRemove { .. } | O::SnapRename { .. })
 }
 
 fn removes_the_image(other: &Operation) -> bool {
@@ -245,6 +329,26 @@ fn removes_the_image(other: &Operation) -> bool {
 
 fn protects_or_not(snap: &str) -> impl Fn(&Operation) -> bool {
     move |other| matches!(other, Operation::SnapProtect { snap: of } | Operation::SnapUnprotect { snap: of } if of == snap)
+}
+
+/// It was told that there is nothing to do it to: it has changed nothing.
+fn is_refused(call: &Call) -> bool {
+    use Errno as E;
+    let says_so = |errno: &Errno| matches!(errno, E::ENOENT | E::EEXIST | E::EINVAL | E::ENOTEMPTY);
+    matches!(&call.completed, Some((_, Outcome::Error { errno })) if says_so(errno))
+}
+
+fn effect_end(call: &Call) -> u64 {
+    let (Effect::Happened(end) | Effect::Perhaps(end)) = call.effect();
+    end
+}
+
+/// A wait that ends has a deadline, and lasts until then.
+fn waited_long_enough(call: &Call) -> bool {
+    let Some(deadline_ms) = call.deadline_ms else { return false };
+    let waited_ms = call.completed.as_ref().map_or(u64::MAX, |(at, _)| at.time_ms - call.invoked.time_ms);
+    // Both moments are whole milliseconds.
+    waited_ms + 1 >= deadline_ms
 }
 
 #[cfg(test)]
@@ -272,6 +376,10 @@ mod tests {
 
     fn protect(snap: &str) -> Operation {
         Operation::SnapProtect { snap: snap.to_owned() }
+    }
+
+    fn unprotect(snap: &str) -> Operation {
+        Operation::SnapUnprotect { snap: snap.to_owned() }
     }
 
     fn created() -> Script {
@@ -331,6 +439,9 @@ mod tests {
     #[test]
     fn enoent_needs_a_snapshot_that_was_removed() {
         needs(&read(Some("s")), Errno::ENOENT, &snap_remove("s"));
+        needs(&protect("s"), Errno::ENOENT, &Operation::SnapPurge);
+        let renamed = Operation::SnapRename { snap: "s".into(), to: "t".into() };
+        needs(&snap_remove("s"), Errno::ENOENT, &renamed);
         needs(&protect("s"), Errno::ENOENT, &snap_remove("s"));
         let mut script = Script::new();
         script.ok("parent", snap_remove("s"));
@@ -346,8 +457,46 @@ mod tests {
         let mut script = created();
         let alone = script.call("i", snap_remove("s"), refused(Errno::EBUSY));
         script.ok("j", clone("i", "s"));
-        script.call("i", snap_remove("s"), refused(Errno::EBUSY));
-        assert_eq!(quietly(&script), at(alone), "it has a clone");
+        let cloned = script.call("i", snap_remove("s"), refused(Errno::EBUSY));
+        assert_eq!(quietly(&script), [at(alone), at(cloned)].concat(), "clones do not hinder it");
+        let mut script = created();
+        script.ok("i", protect("s"));
+        script.call("i", Operation::SnapPurge, refused(Errno::EBUSY));
+        script.ok("i", unprotect("s"));
+        let late = script.call("i", snap_remove("s"), refused(Errno::EBUSY));
+        let purge = script.call("i", Operation::SnapPurge, refused(Errno::EBUSY));
+        assert_eq!(quietly(&script), [at(late), at(purge)].concat(), "it was taken back");
+    }
+
+    /// Guards that a protection changes under nobody's hands unseen.
+    #[test]
+    fn an_unprotect_is_refused_only_beside_another_change_or_when_there_is_no_protection() {
+        let mut script = created();
+        script.ok("i", protect("s"));
+        let surely = script.call("i", unprotect("s"), refused(Errno::EINVAL));
+        script.call("i", unprotect("t"), refused(Errno::EINVAL));
+        let busy = script.call("i", unprotect("s"), refused(Errno::EBUSY));
+        assert_eq!(quietly(&script), [at(surely), at(busy)].concat(), "t was never protected");
+        let mut script = created();
+        script.ok("i", protect("s"));
+        let other = script.invoke("i", unprotect("s"));
+        script.call("i", unprotect("s"), refused(Errno::EBUSY));
+        script.complete(other, crate::testing::done());
+        script.call("i", unprotect("s"), refused(Errno::EINVAL));
+        assert_eq!(quietly(&script), []);
+    }
+
+    #[test]
+    fn a_purge_misses_a_snapshot_only_beside_whoever_takes_it_away() {
+        let mut script = created();
+        script.ok("i", snap_remove("s"));
+        let call = script.call("i", Operation::SnapPurge, refused(Errno::ENOENT));
+        assert_eq!(quietly(&script), at(call), "it was gone before");
+        let mut script = created();
+        let removal = script.invoke("i", snap_remove("s"));
+        script.call("i", Operation::SnapPurge, refused(Errno::ENOENT));
+        script.complete(removal, crate::testing::done());
+        assert_eq!(quietly(&script), []);
     }
 
     #[test]
@@ -356,8 +505,8 @@ mod tests {
         script.call("i", Operation::Create { size: BLOCK }, refused(Errno::EEXIST));
         assert_eq!(quietly(&script), []);
         let mut script = Script::new();
-        let call = script.call("j", clone("i", "s"), refused(Errno::EEXIST));
-        assert_eq!(quietly(&script), at(call));
+        let calls = [(); 2].map(|()| script.call("j", clone("i", "s"), refused(Errno::EEXIST)));
+        assert_eq!(quietly(&script), calls.map(at).concat(), "nobody else made it");
     }
 
     #[test]
@@ -372,7 +521,13 @@ mod tests {
         assert_eq!(quietly(&script), [at(call), at(empty)].concat());
         script.ok("i", snap_create("s"));
         script.call("i", Operation::Remove, refused(Errno::ENOTEMPTY));
-        assert_eq!(quietly(&script), [at(call), at(empty)].concat());
+        let busy = script.call("i", Operation::Remove, refused(Errno::EBUSY));
+        script.ok("i", snap_remove("s"));
+        let late = script.call("i", Operation::Remove, refused(Errno::ENOTEMPTY));
+        assert_eq!(quietly(&script), [call, empty, busy, late].map(at).concat(), "snapshots are not in use");
+        script.ok("j", clone("i", "s"));
+        script.call("i", Operation::Remove, refused(Errno::ENOTEMPTY));
+        assert_eq!(quietly(&script), [call, empty, busy, late].map(at).concat(), "it is kept for its clone");
     }
 
     /// Whoever waits for the same as another call shares its error.
@@ -431,6 +586,10 @@ mod tests {
     fn a_wait_that_ended_had_a_deadline() {
         let mut script = created();
         script.deadline(5);
+        let call = script.call("i", Operation::Flatten, refused(Errno::ETIMEDOUT));
+        assert_eq!(quietly(&script), at(call), "it did not wait so long");
+        let mut script = created();
+        script.deadline(2);
         script.call("i", Operation::Flatten, refused(Errno::ETIMEDOUT));
         assert_eq!(quietly(&script), []);
         let mut script = created();

@@ -26,6 +26,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Of images that were renamed: the first name by each later one.
     first_names: BTreeMap<String, String>,
+    /// The same of snapshots, by image and later name.
+    first_snapshot_names: BTreeMap<(String, String), String>,
 }
 
 /// A call from its invocation to its completion.
@@ -37,7 +39,7 @@ pub struct Call {
     pub client: String,
     /// The image it is about, by its first name; of `clone` the new one.
     pub image: String,
-    /// What was asked.
+    /// What was asked; snapshots are called by their first names, too.
     pub operation: Operation,
     /// How long its caller would wait, if it said so.
     pub deadline_ms: Option<u64>,
@@ -159,6 +161,12 @@ impl History {
     /// The name that an image had first: calls are about it, whatever it was called when they were made.
     pub fn first_name<'a>(&'a self, image: &'a str) -> &'a str {
         self.first_names.get(image).map_or(image, String::as_str)
+    }
+
+    /// The name that a snapshot of an image had first; the image by its first name.
+    pub(crate) fn first_snapshot_name<'a>(&'a self, image: &str, snap: &'a str) -> &'a str {
+        let renamed = self.first_snapshot_names.get(&(image.to_owned(), snap.to_owned()));
+        renamed.map_or(snap, String::as_str)
     }
 
     /// Numbers of the blocks that an operation reads, writes or discards.

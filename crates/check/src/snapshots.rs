@@ -263,6 +263,25 @@ mod tests {
         assert!(judged(failed(), 0) && judged(failed(), 7));
     }
 
+    /// The snapshot that it came from was removed before anybody read it; another one shows what it has brought back.
+    #[test]
+    fn a_rollback_to_a_snapshot_that_nobody_read_explains_what_a_later_one_shows() {
+        let mut script = with_image();
+        script.ok("i", write(1));
+        script.ok("i", snap_create("s"));
+        script.ok("i", write(2));
+        script.call(
+            "i",
+            Operation::SnapRollback { snap: "s".into() },
+            crate::testing::refused(errno::Errno::ENOENT),
+        );
+        script.ok("i", snap_create("t"));
+        script.read("i", Some("t"), 1);
+        assert_eq!(judged(&script), []);
+        let other = script.read("i", Some("t"), 2);
+        assert_eq!(judged(&script).len(), 1, "{other}: a snapshot has one value");
+    }
+
     #[test]
     fn a_clone_that_shows_another_value_than_the_snapshot_is_found() {
         let mut script = with_image();

@@ -53,7 +53,9 @@ fn what_is_written_is_read_back() {
         Operation::SnapProtect { snap: "s".into() },
         Operation::SnapUnprotect { snap: "s".into() },
         Operation::SnapRollback { snap: "s".into() },
-        Operation::SnapRemove { snap: "s".into() },
+        Operation::SnapRename { snap: "s".into(), to: "t".into() },
+        Operation::SnapRemove { snap: "t".into() },
+        Operation::SnapPurge,
         Operation::Resize { size: 0 },
         Operation::Flatten,
         Operation::Flush,
@@ -172,6 +174,20 @@ fn a_call_is_about_an_image_by_its_first_name() {
     let history = read(&lines.map(String::as_str)).unwrap();
     assert_eq!(history.calls[2].image, "i");
     assert_eq!((history.first_name("j"), history.first_name("k")), ("i", "k"));
+}
+
+#[test]
+fn a_snapshot_is_called_by_its_first_name_and_its_names_are_used_once() {
+    let of = |id, op: &str, snap: &str| invoke(id, op, &format!(r#"{{"snap":"{snap}"}}"#));
+    let rename =
+        |id, snap: &str, to: &str| invoke(id, "snap_rename", &format!(r#"{{"snap":"{snap}","to":"{to}"}}"#));
+    let made = of(1, "snap_create", "s");
+    let history = read(&[&made, &rename(2, "s", "t"), &of(3, "snap_remove", "t")]).unwrap();
+    assert_eq!(history.calls[2].operation, Operation::SnapRemove { snap: "s".into() });
+    refused(&[&made, &rename(2, "s", "t"), &of(3, "snap_create", "t")], "not used again");
+    refused(&[&made, &rename(2, "s", "t"), &of(3, "snap_create", "s")], "not used again");
+    refused(&[&made, &of(2, "snap_create", "t"), &rename(3, "s", "t")], "no other snapshot");
+    refused(&[&made, &invoke(2, "snap_purge", "null"), &of(3, "snap_create", "s")], "not used again");
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
         let is_last = number == SCENES;
         let scene = Scene { number, plan, is_last };
         (stage, struck) = play(stage, common, scene, &mut rng, struck).await?;
-        parent = clone;
+        parent = stage.image_name().await?;
     }
     let events = stage.cluster.log.catch_up().await?;
     let told = Told {

@@ -76,8 +76,10 @@ struct Builder {
     /// Place of each call that was invoked.
     places: BTreeMap<u64, usize>,
     tags: BTreeSet<u64>,
-    /// (image, snapshot) that somebody tried to remove.
-    removed: BTreeSet<(String, String)>,
+    /// (image, snapshot) of all names that snapshots were to have.
+    snapshots: BTreeSet<(String, String)>,
+    /// Those that they were to lose.
+    lost: BTreeSet<(String, String)>,
     /// Images that somebody tried to make, and how.
     made: BTreeMap<String, Operation>,
     /// Names that images were to lose.
@@ -91,10 +93,16 @@ struct Builder {
 impl Builder {
     fn new(block_bytes: u64) -> Self {
         Self {
-            history: History { block_bytes, calls: Vec::new(), first_names: BTreeMap::new() },
+            history: History {
+                block_bytes,
+                calls: Vec::new(),
+                first_names: BTreeMap::new(),
+                first_snapshot_names: BTreeMap::new(),
+            },
             places: BTreeMap::new(),
             tags: BTreeSet::new(),
-            removed: BTreeSet::new(),
+            snapshots: BTreeSet::new(),
+            lost: BTreeSet::new(),
             made: BTreeMap::new(),
             gone: BTreeSet::new(),
             parents: BTreeSet::new(),
@@ -136,6 +144,7 @@ impl Builder {
             *parent = self.history.first_name(parent).to_owned();
         }
         self.check_names(&call.image, &call.operation)?;
+        self.call_by_first_name(&call.image, &mut call.operation);
         self.places.insert(call.id, self.history.calls.len());
         self.history.calls.push(call);
         Ok(())
@@ -168,12 +177,30 @@ impl Builder {
 
     /// Names are not used again: otherwise nobody could say which of two a later call is about.
     fn check_names(&mut self, image: &str, operation: &Operation) -> Result<(), String> {
+        let of = |snap: &str| (image.to_owned(), snap.to_owned());
         match operation {
-            Operation::SnapRemove { snap } => {
-                self.removed.insert((image.to_owned(), snap.clone()));
+            Operation::SnapCreate { snap } => {
+                let is_renamed = self.history.first_snapshot_names.contains_key(&of(snap));
+                if is_renamed || self.lost.contains(&of(snap)) {
+                    return Err(format!(
+                        "the name {image}@{snap}, which a snapshot had or lost, is not used again"
+                    ));
+                }
+                self.snapshots.insert(of(snap));
             }
-            Operation::SnapCreate { snap } if self.removed.contains(&(image.to_owned(), snap.clone())) => {
-                return Err(format!("the name of the removed snapshot {image}@{snap} is not used again"));
+            Operation::SnapRemove { snap } => drop(self.lost.insert(of(snap))),
+            Operation::SnapPurge => {
+                let is_of_image = |snapshot: &&(String, String)| snapshot.0 == image;
+                self.lost.extend(self.snapshots.iter().filter(is_of_image).cloned());
+            }
+            Operation::SnapRename { snap, to } => {
+                let is_new = self.snapshots.insert(of(to)) && !self.lost.contains(&of(to));
+                if !is_new || snap == to {
+                    return Err(format!("no other snapshot had the name {image}@{to}"));
+                }
+                let first = self.history.first_snapshot_name(image, snap).to_owned();
+                self.history.first_snapshot_names.insert(of(to), first);
+                self.lost.insert(of(snap));
             }
             _ => {}
         }
@@ -181,6 +208,16 @@ impl Builder {
             self.parents.insert(parent.clone());
         }
         Ok(())
+    }
+
+    fn call_by_first_name(&self, image: &str, operation: &mut Operation) {
+        let image = match operation {
+            Operation::Clone { parent, .. } => parent.clone(),
+            _ => image.to_owned(),
+        };
+        if let Some(snap) = operation.snapshot_mut() {
+            *snap = self.history.first_snapshot_name(&image, snap).to_owned();
+        }
     }
 
     /// Of several who try to make an image any can have been the one.

@@ -29,7 +29,7 @@ pub enum Place {
     Anywhere,
     /// Whoever asks, and takes the lock for it.
     Holder,
-    /// The lock's owner: it is forwarded, and has an entry in `rbd_protocol::Operation::TABLE`.
+    /// The lock's owner: it is forwarded, and has an entry in `rbd_protocol::Operation::TABLE`, or is made of those that have.
     Owner,
 }
 
@@ -126,6 +126,17 @@ operations! {
         snap: String,
     } = ("snap_remove", Maintenance, Owner),
 
+    /// Gives a snapshot another name.
+    SnapRename {
+        /// Its name.
+        snap: String,
+        /// The new name.
+        to: String,
+    } = ("snap_rename", Maintenance, Anywhere),
+
+    /// Removes all snapshots that are not protected.
+    SnapPurge = ("snap_purge", Maintenance, Owner),
+
     /// Keeps a snapshot from being removed, so that it can be cloned.
     SnapProtect {
         /// Its name.
@@ -188,6 +199,22 @@ impl Operation {
         match self {
             Self::Read { snap, .. } => snap.as_deref(),
             Self::SnapRemove { snap }
+            | Self::SnapRename { snap, .. }
+            | Self::SnapProtect { snap }
+            | Self::SnapUnprotect { snap }
+            | Self::SnapRollback { snap }
+            | Self::Clone { snap, .. } => Some(snap),
+            _ => None,
+        }
+    }
+
+    /// The snapshot that it is about, also one that it makes.
+    pub(super) fn snapshot_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Read { snap, .. } => snap.as_mut(),
+            Self::SnapCreate { snap }
+            | Self::SnapRemove { snap }
+            | Self::SnapRename { snap, .. }
             | Self::SnapProtect { snap }
             | Self::SnapUnprotect { snap }
             | Self::SnapRollback { snap }
@@ -226,7 +253,8 @@ mod tests {
     #[test]
     fn what_is_forwarded_is_what_the_protocol_forwards() {
         let owners = Operation::TABLE.iter().filter(|entry| entry.place == Place::Owner);
-        let here: BTreeSet<_> = owners.map(|entry| entry.name).collect();
+        // A purge is a removal of each snapshot.
+        let here: BTreeSet<_> = owners.map(|entry| entry.name).filter(|name| *name != "snap_purge").collect();
         let there: BTreeSet<_> = rbd_protocol::Operation::TABLE.iter().map(|entry| entry.name).collect();
         assert_eq!(here, there);
     }

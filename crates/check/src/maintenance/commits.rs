@@ -173,13 +173,22 @@ impl<'a> Judged<'a> {
                 let what = format!("client {} was refused, but {op} was applied for it", call.client);
                 return Some(Violation::new(Rule::ErrorAfterCommit, who, [event, At::Call(call.id)], what));
             }
-            if self.is_of_a_rollback(commit) {
+            if self.is_of_a_rollback(commit) || self.is_of_a_purge(commit) {
                 return None;
             }
             let what = format!("{op} was applied, but no call is left that can have asked for it");
             Some(Violation::new(Rule::Unexplained, who, [event], what))
         };
         left.iter().filter_map(report).collect()
+    }
+
+    /// A purge removes every snapshot, each by a request of its own.
+    fn is_of_a_purge(&self, commit: &Commit) -> bool {
+        let purges = |call: &Call| {
+            let is_purge = matches!(call.operation, history::Operation::SnapPurge);
+            is_purge && call.image == self.image && window(call, None).covers(commit)
+        };
+        self.entry.name == "snap_remove" && self.history.calls.iter().any(purges)
     }
 
     /// A rollback sets the size of its snapshot, as often as it begins anew.
@@ -396,6 +405,20 @@ mod tests {
         assert_eq!(judged_with_arguments(&script, &commits), []);
         let other = [commits[0], ("rbd.set_size", "1024")];
         assert_eq!(judged_with_arguments(&script, &other), [(Rule::Unexplained, vec![At::Event(2)])]);
+    }
+
+    #[test]
+    fn a_purge_explains_the_removal_of_every_snapshot_while_it_runs() {
+        let mut script = Script::new();
+        script.at_event(1);
+        let purge = script.invoke("i", Operation::SnapPurge);
+        script.at_event(3);
+        script.complete(purge, crate::testing::done());
+        assert_eq!(judged(&script, &["write", "rbd.snapshot_remove", "rbd.snapshot_remove"]), []);
+        let early = judged(&script, &["rbd.snapshot_remove", "write", "write"]);
+        assert_eq!(early, [(Rule::Unexplained, vec![At::Event(1)])]);
+        let other = judged(&script, &["write", "rbd.snapshot_add", "write"]);
+        assert_eq!(other, [(Rule::Unexplained, vec![At::Event(2)])]);
     }
 
     #[test]

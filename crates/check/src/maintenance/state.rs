@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blocks::complaint;
 use crate::history::{Call, Effect, History, NEVER, Operation};
-use crate::image::{FinalImage, FinalState};
+use crate::image::{FinalImage, FinalSnapshot, FinalState};
 use crate::register::{Action, RegisterOp, Start, linearize};
 use crate::sizes;
 use crate::violation::{At, Rule, Violation};
@@ -12,8 +12,8 @@ const PRESENT: u64 = 1;
 
 /// What is there at the end follows from the calls and their answers: each image's existence from its makings and removals and from
 /// the calls that found it there, its name from the renames, its size from the resizes and rollbacks, each snapshot's existence from
-/// the creates and removes of its name (one success each), its protection from those who protected it or took that back, the
-/// parent from the flattens.
+/// the creates and removes of its name (one success each), the purges, and the calls that found it there, its name from its renames, its
+/// protection from those who protected it or took that back, the parent from the flattens.
 pub fn state_matches_the_calls(history: &History, state: &FinalState) -> Vec<Violation> {
     let mut found = existence(history, state);
     found.extend(names(history, state));
@@ -52,38 +52,67 @@ fn names(history: &History, state: &FinalState) -> Vec<Violation> {
     }
     let last_names: BTreeMap<&str, &str> =
         state.images.keys().map(|image| (history.first_name(image), image.as_str())).collect();
-    let judge_name = |(image, calls): (&str, Vec<&Call>)| {
-        let last = last_names.get(image)?;
-        // The first name, and then those that it was given.
-        let targets: Vec<&str> = calls.iter().filter_map(|call| target(call)).collect();
-        let number = |name: &str| {
-            targets.iter().position(|target| *target == name).map_or(0, |place| place as u64 + 1)
+    let judge_image = |(image, calls): (&str, Vec<&Call>)| {
+        let target = |call: &'_ Call| match &call.operation {
+            Operation::Rename { to } => Some(to.clone()),
+            _ => None,
         };
-        let action = |call: &Call| target(call).map(|name| Action::Write(number(name)));
-        let start = Start::OneOf(BTreeSet::from([0]));
-        judge(&format!("name of image {image}"), &start, &calls, number(last), action)
+        judge_name(&format!("name of image {image}"), &calls, last_names.get(image)?, target)
     };
-    renamed.into_iter().filter_map(judge_name).collect()
+    renamed.into_iter().filter_map(judge_image).collect()
 }
 
-fn target(call: &Call) -> Option<&str> {
-    match &call.operation {
-        Operation::Rename { to } => Some(to),
-        _ => None,
-    }
+/// The same of an image's snapshots.
+fn snapshot_names(history: &History, image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> {
+    let there = last.snapshots.iter().filter(|snapshot| !snapshot.in_trash);
+    let judge_snapshot = |snapshot: &FinalSnapshot| {
+        let first = history.first_snapshot_name(image, &snapshot.name);
+        let target = |call: &'_ Call| match &call.operation {
+            Operation::SnapRename { snap, to } if snap == first => Some(to.clone()),
+            _ => None,
+        };
+        judge_name(&format!("name of snapshot {image}@{first}"), calls, &snapshot.name, target)
+    };
+    there.filter_map(judge_snapshot).collect()
+}
+
+/// Whether the calls of which `target` tells the new name can leave the last one.
+fn judge_name(
+    who: &str,
+    calls: &[&Call],
+    last: &str,
+    target: impl Fn(&Call) -> Option<String>,
+) -> Option<Violation> {
+    // The first name, and then those that it was given.
+    let targets: Vec<String> = calls.iter().filter_map(|call| target(call)).collect();
+    let number =
+        |name: &str| targets.iter().position(|target| target == name).map_or(0, |place| place as u64 + 1);
+    let action = |call: &Call| target(call).map(|name| Action::Write(number(&name)));
+    judge(who, &Start::OneOf(BTreeSet::from([0])), calls, number(last), action)
 }
 
 fn contents(history: &History, state: &FinalState) -> Vec<Violation> {
     let judge = |(image, last): (&String, &FinalImage)| {
         let image = history.first_name(image);
         let calls: Vec<_> = history.calls.iter().filter(|call| call.image == image).collect();
-        let mut found: Vec<_> = size(history, image, &calls, last).into_iter().collect();
+        let mut found = snapshot_names(history, image, &calls, last);
+        let last = &by_first_names(history, image, last);
+        found.extend(size(history, image, &calls, last));
         found.extend(snapshots(image, &calls, last));
         found.extend(parent(image, &calls, last));
         found.extend(other_parent(history, image, &calls, last));
         found
     };
     state.images.iter().flat_map(judge).collect()
+}
+
+/// With the first names of its snapshots.
+fn by_first_names(history: &History, image: &str, last: &FinalImage) -> FinalImage {
+    let mut last = last.clone();
+    for snapshot in &mut last.snapshots {
+        snapshot.name = history.first_snapshot_name(image, &snapshot.name).to_owned();
+    }
+    last
 }
 
 /// The image was made by a call of the history: what it was at first is known.
@@ -130,7 +159,8 @@ fn protections(history: &History, state: &FinalState) -> Vec<Violation> {
     for (image, found) in &state.images {
         for snapshot in found.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
             let last = if snapshot.protected { PRESENT } else { ABSENT };
-            snapshots.insert((history.first_name(image), &snapshot.name), Some(last));
+            let image = history.first_name(image);
+            snapshots.insert((image, history.first_snapshot_name(image, &snapshot.name)), Some(last));
         }
     }
     let judge_snapshot = |((image, name), last): ((&str, &str), Option<u64>)| {
@@ -168,6 +198,10 @@ fn snapshots(image: &str, calls: &[&Call], last: &FinalImage) -> Vec<Violation> 
             Operation::SnapRemove { snap } if snap == name => {
                 Some(Action::Swap { from: PRESENT, to: ABSENT })
             }
+            Operation::SnapPurge => Some(Action::Write(ABSENT)),
+            // Nobody finds a snapshot that is not there.
+            Operation::Clone { .. } => None,
+            other if other.snapshot() == Some(name) && call.is_ok() => Some(Action::Read(PRESENT)),
             _ => None,
         };
         judge(&format!("existence of snapshot {image}@{name}"), &start(calls, ABSENT), calls, last, action)
@@ -190,7 +224,8 @@ fn other_parent(history: &History, image: &str, calls: &[&Call], last: &FinalIma
     let last = last.parent.as_ref()?;
     let call = calls.iter().find(|call| matches!(call.operation, Operation::Clone { .. }))?;
     let Operation::Clone { parent, snap } = &call.operation else { return None };
-    let is_other = (parent.as_str(), snap) != (history.first_name(&last.image), &last.snap);
+    let of = history.first_name(&last.image);
+    let is_other = (parent.as_str(), snap.as_str()) != (of, history.first_snapshot_name(of, &last.snap));
     let what = format!("it was cloned from {parent}@{snap}, and its parent is {}@{}", last.image, last.snap);
     let who = format!("parent of image {image}");
     is_other.then(|| Violation::new(Rule::FinalState, who, [At::Call(call.id)], what))
@@ -238,7 +273,7 @@ mod tests {
 
     use super::*;
     use crate::history::Outcome;
-    use crate::image::{FinalParent, FinalSnapshot};
+    use crate::image::FinalParent;
     use crate::testing::{BLOCK, Script, clone, done, refused, snap_create, snap_remove};
 
     fn created() -> Script {
@@ -322,6 +357,49 @@ mod tests {
         in_trash.snapshots[0].in_trash = true;
         assert!(judged(&script, in_trash).is_empty(), "it is kept for its clones");
         assert_eq!(judged(&script, with_snaps(&["s"])), ["existence of snapshot i@s"]);
+    }
+
+    #[test]
+    fn a_snapshot_has_the_name_that_it_was_given_last() {
+        let rename =
+            |from: &str, to: &str| Operation::SnapRename { snap: from.to_owned(), to: to.to_owned() };
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        script.ok("i", rename("s", "t"));
+        assert!(judged(&script, with_snaps(&["t"])).is_empty());
+        assert_eq!(judged(&script, with_snaps(&["s"])), ["name of snapshot i@s"]);
+        script.call("i", rename("t", "u"), Outcome::Unknown);
+        assert!(judged(&script, with_snaps(&["t"])).is_empty());
+        assert!(judged(&script, with_snaps(&["u"])).is_empty());
+        script.ok("i", snap_remove("u"));
+        assert!(judged(&script, with_snaps(&[])).is_empty());
+        assert_eq!(judged(&script, with_snaps(&["u"])), ["existence of snapshot i@s"]);
+    }
+
+    #[test]
+    fn a_purge_leaves_no_snapshot_that_was_there_before() {
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        let purge = script.invoke("i", Operation::SnapPurge);
+        script.ok("i", snap_create("t"));
+        script.complete(purge, done());
+        assert!(judged(&script, with_snaps(&[])).is_empty());
+        assert!(judged(&script, with_snaps(&["t"])).is_empty());
+        assert_eq!(judged(&script, with_snaps(&["s"])), ["existence of snapshot i@s"]);
+        script.call("i", snap_create("u"), done());
+        script.call("i", Operation::SnapPurge, refused(Errno::EBUSY));
+        assert!(judged(&script, with_snaps(&["u"])).is_empty(), "some were protected");
+    }
+
+    #[test]
+    fn a_snapshot_that_was_found_after_its_removal_is_found() {
+        let mut script = created();
+        script.ok("i", snap_create("s"));
+        script.ok("i", snap_remove("s"));
+        assert!(judged(&script, with_snaps(&[])).is_empty());
+        script.ok("i", Operation::SnapProtect { snap: "s".into() });
+        let found = judged(&script, with_snaps(&[]));
+        assert_eq!(found, ["existence of snapshot i@s"]);
     }
 
     #[test]
