@@ -19,6 +19,7 @@ use crate::records::{
 };
 use crate::session::Session;
 use crate::trim::Trim;
+use crate::unnamed::UnnamedSnaps;
 use crate::watch::{Place, WatchTable};
 use crate::{Config, Millis, OpError, PoolInfo, SnapIds};
 
@@ -59,6 +60,7 @@ impl<S: Store> Osd<S> {
             blocklist: Blocklist::default(),
             watches: WatchTable::default(),
             trims: Vec::new().into(),
+            unnamed: UnnamedSnaps::default(),
             erasures: Vec::new().into(),
             forgotten: Vec::new().into(),
             step: Step {

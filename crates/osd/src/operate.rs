@@ -122,6 +122,7 @@ impl<S: Store> Osd<S> {
                 (vector::summary(&request.vector.ops), vector::arguments(&request.vector.ops));
             let applied = event(Kind::Applied, request).version(version).detail(summary);
             self.step.tell(applied.arguments(arguments));
+            self.unnamed.named_by(id.pool, &request.vector);
         }
         for fact in facts {
             self.take_note(request, version, id, fact);

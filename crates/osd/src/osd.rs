@@ -16,6 +16,7 @@ use crate::op::Door;
 use crate::records::{self, Counters, Fence};
 use crate::session::{Session, SessionInfo};
 use crate::trim::Trim;
+use crate::unnamed::UnnamedSnaps;
 use crate::watch::WatchTable;
 use crate::{Config, Millis, OpError, PoolInfo};
 
@@ -39,6 +40,8 @@ pub struct Osd<S> {
     pub(crate) watches: WatchTable,
     /// Removed snapshots that objects may still preserve.
     pub(crate) trims: VecDeque<Trim>,
+    /// Snapshot ids that only those know who were given them.
+    pub(crate) unnamed: UnnamedSnaps,
     /// Removed pools with objects that are still there.
     pub(crate) erasures: VecDeque<Erasure>,
     /// Sessions that have ended and whose replies still have records.
@@ -409,6 +412,7 @@ impl<S: Store> Osd<S> {
         let is_fence = reason.errno == Errno::EBLOCKLISTED;
         self.step.tell(if is_fence { event.error(reason.errno) } else { event });
         self.step.effects.push(Effect::SessionEnded { gid });
+        self.give_up_unnamed();
     }
 
     /// A live session may go on: EBLOCKLISTED for a fenced one, ENOTCONN for one that has ended or never was.

@@ -9,6 +9,7 @@ use crate::effect::Effect;
 use crate::error::Refusal;
 use crate::event::{Event, Kind};
 use crate::limits::{KEYS_PER_PAGE_MAX, NAME_BYTES_MAX, check_name};
+use crate::op::Door;
 use crate::osd::{Osd, error};
 use crate::pool::PoolSnap;
 use crate::records::{self, Counters};
@@ -193,7 +194,7 @@ impl<S: Store> Osd<S> {
         }
         let info = self.pool(pool)?;
         info.check_self_managed()?;
-        let snap_id = info.snap_seq + 1;
+        let (id, snap_id) = (info.id, info.snap_seq + 1);
         let (changes, stored) = (vec![info.record_at(snap_id)], Stored::SnapId(snap_id));
         if is_protected {
             self.submit_answered(gid, tid, changes, stored.clone())?;
@@ -202,6 +203,9 @@ impl<S: Store> Osd<S> {
         }
         self.snap_id_taken(pool, snap_id, gid, tid);
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
+            if session.door == Door::Grpc {
+                self.unnamed.given(id, snap_id, gid);
+            }
             session.store(tid, stored, &self.config);
         }
         Ok(snap_id)
@@ -236,7 +240,7 @@ impl<S: Store> Osd<S> {
         self.done(reply)
     }
 
-    fn give_up(&mut self, pool: &str, snap_id: u64, gid: u64) -> Result<(), OpError> {
+    pub(crate) fn give_up(&mut self, pool: &str, snap_id: u64, gid: u64) -> Result<(), OpError> {
         if gid != 0 {
             self.admit(gid)?;
         }
@@ -254,6 +258,7 @@ impl<S: Store> Osd<S> {
         let changes = info.removal(snap_id).chain([trim.intent()]).collect();
         self.submit(changes)?;
         self.pool_mut(pool)?.remove_snap_id(snap_id);
+        self.unnamed.gone(id, snap_id);
         self.trim_piece(trim);
         Ok(())
     }

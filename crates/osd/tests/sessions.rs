@@ -4,8 +4,8 @@ mod whole;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Op, Output};
-use osd::{Config, Kind, Limits, Millis, WatchEvent};
+use osd::op::{Dialect, Op, Output, SnapContext, Vector};
+use osd::{Config, Kind, Limits, Millis, Request, WatchEvent};
 use prost::Message;
 use proto::cls::{lock, rbd};
 use whole::{World, errno, exec, register, write};
@@ -245,6 +245,37 @@ fn a_snap_id_whose_answer_was_lost_is_allocated_once() {
     assert_eq!(ids, [1, 1, 2]);
     let refused = world.send(gid, 2, 0, "object", &[write("x")]);
     assert_eq!(errno(refused), Errno::EINVAL, "the tid was used");
+}
+
+/// Guards that no id is left without a snapshot: its client dies between asking for it and recording it.
+#[test]
+fn a_snap_id_that_nothing_names_goes_with_the_session_that_was_given_it() {
+    let mut world = World::new();
+    let gid = world.connect();
+    image(&mut world, gid);
+    let ids = [2, 3, 4, 5].map(|tid| {
+        let allocated = world.osd.allocate_snap_id(world.now, "rbd", gid, tid);
+        world.keep(allocated).expect("the pool exists")
+    });
+    let [unnamed, written_under, added, given_up] = ids;
+    let snap_context = SnapContext { seq: written_under, snaps: vec![written_under] };
+    let vector = Vector { snap_context, ..whole::vector("object", &[write("x")]) };
+    let request = Request { gid: world.connect(), tid: 1, watermark: 0, vector };
+    let written = world.osd.operate(world.now, &request);
+    world.keep(written).as_ref().as_ref().expect("it is written");
+    let add = rbd::v1::SnapshotAdd { id: added, name: "s".to_owned(), created_unix_ms: 0 };
+    world.must(gid, 6, "rbd_header.1", &[exec("rbd", "snapshot_add", &add)]);
+    let removed = world.osd.remove_snap_id(world.now, "rbd", given_up, gid);
+    world.keep(removed).expect("it was given");
+    let trimmed = |world: &World| {
+        let events = world.osd.events_after(0, usize::MAX);
+        let trims = events.iter().filter(|event| event.kind == Kind::SnapTrimmed);
+        trims.map(|event| event.detail.clone()).collect::<Vec<_>>()
+    };
+    let told = |id: u64| format!("snap id {id}, 0 objects");
+    assert_eq!(trimmed(&world), [told(given_up)]);
+    world.fence(gid);
+    assert_eq!(trimmed(&world), [told(given_up), told(unnamed)]);
 }
 
 #[test]

@@ -57,15 +57,7 @@ impl World {
         object: &str,
         ops: &[Op],
     ) -> Result<Answer, OpError> {
-        let vector = Vector {
-            pool: "rbd".to_owned(),
-            namespace: Name::default(),
-            object: object.into(),
-            snap_id: None,
-            snap_context: SnapContext::default(),
-            terms: Terms::default(),
-            ops: ops.to_vec(),
-        };
+        let vector = vector(object, ops);
         let operated = self.osd.operate(self.now, &Request { gid, tid, watermark, vector });
         Arc::unwrap_or_clone(self.keep(operated)).map_err(|refused| refused.error)
     }
@@ -205,6 +197,19 @@ pub(crate) fn disconnected(cookie: u64, errno: Errno) -> impl Fn(&WatchEvent) ->
 
 pub(crate) fn write(data: &'static str) -> Op {
     Op::Write { offset: 0, data: Bytes::from_static(data.as_bytes()) }
+}
+
+/// At HEAD, without snapshots.
+pub(crate) fn vector(object: &str, ops: &[Op]) -> Vector {
+    Vector {
+        pool: "rbd".to_owned(),
+        namespace: Name::default(),
+        object: object.into(),
+        snap_id: None,
+        snap_context: SnapContext::default(),
+        terms: Terms::default(),
+        ops: ops.to_vec(),
+    }
 }
 
 pub(crate) fn exec(class: &str, method: &str, input: &impl Message) -> Op {
