@@ -6,7 +6,7 @@ use errno::Errno;
 
 use crate::bounds::Disturbance;
 use crate::events::{EventLog, Fact};
-use crate::history::{Call, Effect, History, Operation, Outcome};
+use crate::history::{Call, Effect, History, NEVER, Operation, Outcome};
 use crate::sizes;
 use crate::violation::{At, Rule, Violation};
 
@@ -103,12 +103,15 @@ impl Evidence<'_> {
             (Errno::EBUSY, Operation::Remove) => self.begun(call).any(|other| self.has_it_open(other, call)),
             (Errno::ENOENT, Operation::Clone { parent, snap }) => {
                 self.perhaps_on(parent, call, |other| takes_away(other, snap) || removes_the_image(other))
+                    || !self.was_surely_taken(call, parent, snap)
+                    || !self.was_surely_made(call, parent)
             }
             (Errno::ENOENT, _) => {
                 snap.is_some_and(|snap| {
-                    self.perhaps(call, |other| takes_away(other, snap)) || !self.was_surely_taken(call, snap)
+                    self.perhaps(call, |other| takes_away(other, snap))
+                        || !self.was_surely_taken(call, &call.image, snap)
                 }) || self.perhaps(call, removes_the_image)
-                    || !self.was_surely_made(call)
+                    || !self.was_surely_made(call, &call.image)
             }
             _ => false,
         }
@@ -224,9 +227,9 @@ impl Evidence<'_> {
     }
 
     /// A call of this kind succeeded on the image before this one began.
-    fn surely(&self, call: &Call, is_it: &dyn Fn(&Operation) -> bool) -> bool {
+    fn surely(&self, call: &Call, image: &str, is_it: &dyn Fn(&Operation) -> bool) -> bool {
         let before = |other: &Call| {
-            other.image == call.image
+            other.image == image
                 && is_it(&other.operation)
                 && other.is_ok()
                 && other.end() < call.invoked.position
@@ -235,28 +238,27 @@ impl Evidence<'_> {
     }
 
     /// Also one of which the history does not say who took it.
-    fn was_surely_taken(&self, call: &Call, snap: &str) -> bool {
+    fn was_surely_taken(&self, call: &Call, image: &str, snap: &str) -> bool {
         let takes =
             |other: &Operation| matches!(other, Operation::SnapCreate { snap: taken } if taken == snap);
-        let mut of_image = self.history.calls.iter().filter(|other| other.image == call.image);
-        !of_image.any(|other| takes(&other.operation)) || self.surely(call, &takes)
+        let mut of_image = self.history.calls.iter().filter(|other| other.image == image);
+        !of_image.any(|other| takes(&other.operation)) || self.surely(call, image, &takes)
     }
 
-    fn was_surely_made(&self, call: &Call) -> bool {
-        let makers = self.history.calls.iter().filter(|other| other.image == call.image);
+    fn was_surely_made(&self, call: &Call, image: &str) -> bool {
+        let makers = self.history.calls.iter().filter(|other| other.image == image);
         let mut makers = makers.filter(|other| other.operation.makes_an_image()).peekable();
-        makers.peek().is_none() || self.surely(call, &Operation::makes_an_image)
+        makers.peek().is_none() || self.surely(call, image, &Operation::makes_an_image)
     }
 
-    /// A call that was not over, or whose client was killed, on the image or on a clone of it.
+    /// A call that was not over, or whose client was killed or waits no longer, on the image or on a clone of it.
     fn has_it_open(&self, other: &Call, call: &Call) -> bool {
         let is_clone = |clone: &Call| {
             clone.image == other.image
                 && matches!(&clone.operation, Operation::Clone { parent, .. } if *parent == call.image)
         };
         let is_about = other.image == call.image || self.history.calls.iter().any(is_clone);
-        let is_open =
-            other.end() > call.invoked.position || matches!(other.completed, Some((_, Outcome::Unknown)));
+        let is_open = other.end() > call.invoked.position || matches!(other.effect(), Effect::Perhaps(NEVER));
         other.id != call.id && is_about && is_open
     }
 

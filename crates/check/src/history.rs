@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use errno::Errno;
 
-pub use build::HistoryError;
+pub use build::{HistoryBuilder, HistoryError};
 pub use operation::{Entry, Kind, Operation, Place};
 pub use writer::HistoryWriter;
 

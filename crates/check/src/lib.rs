@@ -23,8 +23,8 @@ pub use errors::{Clients, errors_have_a_cause};
 pub use events::{Event, EventLog, EventLogError, Fact};
 pub use fencing::{BreakRule, one_writer_at_a_time};
 pub use history::{
-    Call, Effect, Entry as OperationEntry, History, HistoryError, HistoryWriter, Kind, Moment, NEVER,
-    Operation, Outcome, Place, Record, What,
+    Call, Effect, Entry as OperationEntry, History, HistoryBuilder, HistoryError, HistoryWriter, Kind,
+    Moment, NEVER, Operation, Outcome, Place, Record, What,
 };
 pub use image::{FinalImage, FinalParent, FinalSnapshot, FinalState, ImageObjects, SnapshotName};
 pub use maintenance::{maintenance_happened_once, parents_and_children_agree, state_matches_the_calls};

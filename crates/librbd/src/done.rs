@@ -1,5 +1,6 @@
 //! The exactly-once record: the commit op vector of an operation that was sent to an owner leaves its result in the header,
-//! where whoever owns the lock later finds it when the same request comes again. A failure that is final leaves one by itself.
+//! where whoever owns the lock later finds it when the same request comes again. A failure that is final leaves one by itself, at the
+//! owner or, when an owner was asked and its answer did not come, at the requester, which thereby withdraws the request.
 //!
 //! * Key `done_<gid>.<open>_<number, 16 hex digits>`, value the i32 result, little endian, and the reason of a failure. Removed when the requester's
 //!   low-water mark has passed the number, when the requester closes, and when its session has gone.
@@ -12,8 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use errno::Errno;
 use rados::{IoCtx, ObjectOp};
-use rbd_protocol::{Ended, RequestId, ended_from_message, ended_to_message};
+use rbd_protocol::{Ended, Failure, RequestId, ended_from_message, ended_to_message};
 
 use crate::error::{Error, Result};
 use crate::omap;
@@ -51,7 +53,7 @@ pub(crate) struct Recorded {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     /// (key, value as it must be found).
-    guard: Option<(String, Option<Bytes>)>,
+    guard: Vec<(String, Option<Bytes>)>,
     set: BTreeMap<String, Bytes>,
     remove: Vec<String>,
 }
@@ -108,9 +110,12 @@ pub(crate) async fn look_up(io: &IoCtx, header: &str, id: RequestId) -> Result<K
 /// `None`: whether the requester lives decides. An own request is no late copy: should the own session have ended meanwhile, then
 /// nothing that is sent is taken any more, and EBLOCKLISTED or ENOTCONN is what the caller is to hear.
 fn known_without_sessions(found: &BTreeMap<String, Bytes>, id: RequestId, own_gid: u64) -> Option<Known> {
+    let mark = decode_mark(found.get(&low_key(id.gid, id.open)));
+    let mark = mark.saturating_add(u64::from(planted::is(planted::Mistake::WatermarkOffByOne)));
     match found.get(&done_key(id)) {
+        Some(_) if planted::is(planted::Mistake::ForgetCommitted) => Some(Known::New),
         Some(value) => Some(Known::Ended(decode_result(value))),
-        None if id.number < decode_mark(found.get(&low_key(id.gid, id.open))) => Some(Known::Forgotten),
+        None if id.number < mark => Some(Known::Forgotten),
         None => (id.gid == own_gid).then_some(Known::New),
     }
 }
@@ -127,20 +132,26 @@ async fn get<const N: usize>(
 
 impl Record {
     /// The record of how a request has ended. Results below the requester's mark go with it; as long as the mark
-    /// stands still there are none.
+    /// stands still there are none. A request that its requester has withdrawn cannot succeed any more: the error is what its caller was
+    /// told.
     pub(crate) async fn of(io: &IoCtx, header: &str, request: Recorded, ended: &Ended) -> Result<Self> {
         let Recorded { id, low_water_mark } = request;
         let (done, low) = (done_key(id), low_key(id.gid, id.open));
         let mut found = get(io, header, [&done, &low]).await?;
-        if found.contains_key(&done) {
-            // A commit whose answer was lost: it stands.
-            return Ok(Self::default());
+        if let Some(value) = found.get(&done) {
+            return match (ended, decode_result(value)) {
+                (Ok(()), Err(Failure { errno, .. })) => {
+                    Err(Error::refused(errno, format!("request {id} was withdrawn")))
+                }
+                // A commit whose answer was lost, or what its caller was told: it stands.
+                _ => Ok(Self::default()),
+            };
         }
         let found = found.remove(&low);
         let mark = decode_mark(found.as_ref());
         let mut record = Self::default();
         if id.number >= mark {
-            record.set.insert(done, encode_result(ended));
+            record.set.insert(done.clone(), encode_result(ended));
         }
         if low_water_mark > mark {
             let first_kept = done_key(RequestId { number: low_water_mark, ..id });
@@ -148,16 +159,37 @@ impl Record {
             record.remove = keys.filter(|key| *key < first_kept).collect();
             record.set.insert(low.clone(), encode_mark(low_water_mark));
         }
-        record.guard = Some((low, found));
+        record.guard = vec![(low, found), (done, None)];
         Ok(record)
     }
 
     /// Appends the record to the op vector of the commit.
     pub(crate) fn write(&self, op: ObjectOp) -> ObjectOp {
-        let Some((low, found)) = &self.guard else { return op };
-        let op = op.omap_compare(low, found.clone());
+        let guard = self.guard.iter();
+        let op = guard.fold(op, |op, (key, found)| op.omap_compare(key, found.clone()));
         let op = if self.set.is_empty() { op } else { op.omap_set(self.set.clone()) };
         if self.remove.is_empty() { op } else { op.omap_remove(self.remove.clone()) }
+    }
+}
+
+/// The requester tells its caller that the request has failed: from here on no owner can commit it. How it has ended, when one has.
+pub(crate) async fn withdraw(
+    io: &IoCtx,
+    header: &str,
+    id: RequestId,
+    failure: &Failure,
+) -> Result<Option<Ended>> {
+    let done = done_key(id);
+    let set = BTreeMap::from([(done.clone(), encode_result(&Err(failure.clone())))]);
+    let op = ObjectOp::new().assert_exists().omap_compare(&done, None).omap_set(set);
+    match io.operate(header, op).await {
+        Err(error) if error.errno() == Errno::ECANCELED => {
+            let found = get(io, header, [&done]).await?;
+            Ok(found.get(&done).map(|value| decode_result(value)))
+        }
+        withdrawn => {
+            withdrawn.map(|_| None).map_err(Error::osd(format!("withdraw request {id} in {header}")))
+        }
     }
 }
 
@@ -193,9 +225,6 @@ async fn live_sessions(io: &IoCtx, header: &str) -> Result<BTreeSet<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use errno::Errno;
-    use rbd_protocol::Failure;
-
     use super::*;
 
     #[test]

@@ -72,6 +72,11 @@ struct Call<'a> {
     rounds: Rounds,
 }
 
+/// It says nothing of what becomes of the operation.
+fn ends_the_wait(errno: Errno) -> bool {
+    matches!(errno, Errno::ETIMEDOUT | Errno::ERESTART)
+}
+
 /// Why an attempt did not decide the call.
 struct Undecided {
     decision: Decision,
@@ -164,7 +169,7 @@ impl<'a> Call<'a> {
             return Err(error);
         }
         self.image.check_alive()?;
-        let error = match self.recorded().await? {
+        let error = match self.final_end(&error).await? {
             Some(Ok(())) => return Ok(()),
             Some(Err(failure)) => {
                 let (errno, text) = self.describe_failure(&failure, "failed at the lock owner");
@@ -178,13 +183,25 @@ impl<'a> Call<'a> {
         if is_reached(operation, seen) { Ok(()) } else { Err(error) }
     }
 
-    /// How an owner that was asked has ended it, if one has.
-    async fn recorded(&self) -> Result<Option<Ended>> {
+    /// How an owner that was asked has ended it, if one has. If none has, then none will once the caller is told of a refusal. A renaming
+    /// becomes true in the directory, before the header has a record of it: it cannot be withdrawn there.
+    async fn final_end(&self, error: &Error) -> Result<Option<Ended>> {
         if !self.was_forwarded {
             return Ok(None);
         }
-        let known = done::look_up(&self.image.io, &self.image.header, self.id).await?;
-        Ok(if let Known::Ended(ended) = known { Some(ended) } else { None })
+        let (io, header) = (&self.image.io, &self.image.header);
+        match done::look_up(io, header, self.id).await? {
+            Known::Ended(ended) => Ok(Some(ended)),
+            Known::New if self.can_be_withdrawn() && !ends_the_wait(error.errno()) => {
+                done::withdraw(io, header, self.id, &Failure::from(error.errno())).await
+            }
+            Known::New | Known::Forgotten => Ok(None),
+        }
+    }
+
+    fn can_be_withdrawn(&self) -> bool {
+        !matches!(self.operation, Maintenance::Forwardable(Operation::Rename { .. }))
+            && !planted::is(planted::Mistake::RefuseUnwithdrawn)
     }
 
     /// Where this attempt runs. Everything is looked at again in each round.

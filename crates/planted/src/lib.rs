@@ -50,6 +50,20 @@ mistakes! {
     DecideByCache = "decide-by-cache",
     /// A flatten fails when another one was faster.
     SecondFlattenFails = "second-flatten-fails",
+    /// The lock of a dead owner is broken, and the owner is not fenced.
+    SkipFence = "skip-fence",
+    /// A snapshot is taken while writes are under way.
+    SnapshotUndrained = "snapshot-undrained",
+    /// Shrinking an image removes one object too many.
+    TrimTooFar = "trim-too-far",
+    /// A request whose number is the low-water mark counts as one that has ended.
+    WatermarkOffByOne = "watermark-off-by-one",
+    /// An owner runs a request again that a former owner has committed.
+    ForgetCommitted = "forget-committed",
+    /// A requester tells its caller of a refusal while an owner may still carry the request out.
+    RefuseUnwithdrawn = "refuse-unwithdrawn",
+    /// Who has just made an image counts as dead because it does not watch the directory any more.
+    FenceMaker = "fence-maker",
 }
 
 /// The environment variable that names the mistake to make.

@@ -204,7 +204,8 @@ impl BreakRequest {
     }
 
     fn first_blow(&self) -> State {
-        if self.options.blocklist_on_break_lock { State::Blocklist } else { State::BreakLock }
+        let fences = self.options.blocklist_on_break_lock && !planted::is(planted::Mistake::SkipFence);
+        if fences { State::Blocklist } else { State::BreakLock }
     }
 }
 

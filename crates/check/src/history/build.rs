@@ -21,12 +21,12 @@ pub struct HistoryError {
 impl History {
     /// Reads JSON lines as the README describes them.
     pub fn read(input: impl BufRead) -> Result<Self, HistoryError> {
-        let mut builder: Option<Builder> = None;
+        let mut builder: Option<HistoryBuilder> = None;
         for (line, text) in (1..).zip(input.lines()) {
             let text = text.map_err(|error| refuse(line, error.to_string(), String::new()))?;
             let broken = |rule| refuse(line, rule, text.clone());
             match &mut builder {
-                None => builder = Some(Builder::new(head(&text).map_err(broken)?)),
+                None => builder = Some(HistoryBuilder::new(head(&text).map_err(broken)?)),
                 Some(builder) => {
                     let parsed: Line = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
                     builder.push(parsed.record().map_err(broken)?).map_err(broken)?;
@@ -44,7 +44,7 @@ impl History {
     ) -> Result<Self, HistoryError> {
         let block_bytes = check_block_bytes(block_bytes)
             .map_err(|rule| refuse(1, rule, format!("block_bytes {block_bytes}")))?;
-        let mut builder = Builder::new(block_bytes);
+        let mut builder = HistoryBuilder::new(block_bytes);
         for (line, record) in (2..).zip(records) {
             let input = format!("{record:?}");
             builder.push(record).map_err(|rule| refuse(line, rule, input))?;
@@ -70,8 +70,9 @@ fn check_block_bytes(block_bytes: u64) -> Result<u64, String> {
     if block_bytes == 0 { Err("block_bytes is above 0".to_owned()) } else { Ok(block_bytes) }
 }
 
-/// Builds a history record by record. Errors are the rule that is broken.
-struct Builder {
+/// Builds a history record by record.
+#[derive(Debug)]
+pub struct HistoryBuilder {
     history: History,
     /// Place of each call that was invoked.
     places: BTreeMap<u64, usize>,
@@ -90,8 +91,9 @@ struct Builder {
     time_ms: u64,
 }
 
-impl Builder {
-    fn new(block_bytes: u64) -> Self {
+impl HistoryBuilder {
+    /// A history of nothing, of images that are seen as blocks of `block_bytes`.
+    pub fn new(block_bytes: u64) -> Self {
         Self {
             history: History {
                 block_bytes,
@@ -111,7 +113,13 @@ impl Builder {
         }
     }
 
-    fn push(&mut self, record: Record) -> Result<(), String> {
+    /// What was built.
+    pub fn history(self) -> History {
+        self.history
+    }
+
+    /// Appends a record. An error is the rule that it breaks, and then the history does not have it.
+    pub fn push(&mut self, record: Record) -> Result<(), String> {
         let Record { id, client, time_ms, osd_sequence, what } = record;
         if time_ms < self.time_ms {
             return Err(format!("time runs backwards, from {} to {time_ms}", self.time_ms));

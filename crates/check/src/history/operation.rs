@@ -195,7 +195,7 @@ impl Operation {
     }
 
     /// The snapshot that it needs.
-    pub(crate) fn snapshot(&self) -> Option<&str> {
+    pub fn snapshot(&self) -> Option<&str> {
         match self {
             Self::Read { snap, .. } => snap.as_deref(),
             Self::SnapRemove { snap }

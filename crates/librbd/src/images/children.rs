@@ -79,7 +79,7 @@ async fn is_child(parent_io: &IoCtx, child: &wire::Child, parent: &ParentSpec) -
         Err(error) if error.errno() == Errno::ENOENT => match settle(&io, &child.image_id, None).await? {
             Standing::Complete(header) => is_named(&header),
             Standing::BeingMade { .. } => true,
-            Standing::Gone => false,
+            Standing::Gone { .. } => false,
         },
         Err(error) => return Err(error),
     };

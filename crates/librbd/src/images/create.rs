@@ -158,7 +158,7 @@ impl NewImage {
                 }
             }
             if let Some(taken) = id_in_directory(&self.io, &self.name).await?
-                && !matches!(settle(&self.io, &taken, Some(&self.name)).await?, Standing::Gone)
+                && !matches!(settle(&self.io, &taken, Some(&self.name)).await?, Standing::Gone { .. })
             {
                 break;
             }

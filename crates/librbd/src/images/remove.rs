@@ -37,8 +37,12 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
             removal.run(&progress).await
         }
         Standing::BeingMade { by: Some(maker) } => Err(removal.busy(&format!("client.{maker} is making it"))),
-        Standing::BeingMade { by: None } => erase(io, &id, Some(name), &Unfinished::default()).await,
-        Standing::Gone => Ok(()),
+        Standing::BeingMade { by: None } => {
+            erase(io, &id, Some(name), &Unfinished::default()).await.map(drop)
+        }
+        Standing::Gone { removed: true } => Ok(()),
+        // Somebody else was faster.
+        Standing::Gone { removed: false } => Err(no_such_image(io, name)),
     }
 }
 
@@ -166,12 +170,14 @@ impl Removal<'_> {
         let intent = Unfinished { parent, ..Unfinished::default() };
         let entry = wire::DirectoryEntry { name: String::new(), id: self.id.to_owned() };
         let declare = intent.written(ObjectOp::new().exec("rbd", "dir_get_name", &entry), self.id);
-        ignore_missing(self.io.operate(names::DIRECTORY, declare).await)
+        let is_listed = ignore_missing(self.io.operate(names::DIRECTORY, declare).await)
             .map_err(self.failed("say in the directory that it goes"))?;
         let op = lock_class::assert_locked(ObjectOp::new().assert_exists(), cookie).remove();
         ignore_missing(self.io.operate(&names::header(self.id), op).await)
             .map_err(self.failed("remove its header"))?;
-        erase(self.io, self.id, Some(self.name), &intent).await
+        let removed = erase(self.io, self.id, Some(self.name), &intent).await?;
+        // Whoever met what is left of it may have been faster, and was told that he removed it.
+        if removed || !is_listed { Ok(()) } else { Err(no_such_image(self.io, self.name)) }
     }
 
     /// All data objects there are, also those beyond the end that an interrupted resize left.
@@ -188,7 +194,7 @@ impl Removal<'_> {
         while let Some(removed) = removals.next().await {
             offset += 1;
             progress(OperationEvent::Progress { offset, total, attempt: 1 });
-            result = result.and(removed);
+            result = result.and(removed.map(drop));
         }
         result.map_err(attempted())
     }
@@ -206,9 +212,10 @@ impl Removal<'_> {
     }
 }
 
-fn ignore_missing(done: Result<rados::Reply, rados::Error>) -> Result<(), rados::Error> {
+/// Whether there was something.
+fn ignore_missing(done: Result<rados::Reply, rados::Error>) -> Result<bool, rados::Error> {
     match done {
-        Err(error) if error.errno() == Errno::ENOENT => Ok(()),
-        done => done.map(drop),
+        Err(error) if error.errno() == Errno::ENOENT => Ok(false),
+        done => done.map(|_| true),
     }
 }

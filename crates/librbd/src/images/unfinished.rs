@@ -10,8 +10,9 @@
 //! | remove | intent; header off; child's entry off; id object off; entry and intent off |
 //!
 //! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
-//! directory. A maker that does not is fenced, as the dead owner of a lock is, so that its header cannot come any more; then it
-//! is remains, which whoever meets them removes.
+//! directory, from before the intent is there until it has gone. A maker that does not is fenced, as the dead owner of a lock is, so that
+//! its header cannot come any more; then it is remains, which whoever meets them removes. Of several who remove an image it was the one
+//! that takes its entry out of the directory.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,8 @@ use crate::parent::detach_child;
 use crate::state::ParentSpec;
 
 const PREFIX: &str = "unfinished_";
+/// Looks at one image that others change meanwhile.
+const LOOKS_MAX: usize = 8;
 
 /// What is under way with an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,8 +57,11 @@ pub(super) enum Standing {
         /// By a client that lives; `None` = there is no intent, as when another kind of client makes it.
         by: Option<u64>,
     },
-    /// Nothing: what there was has been removed.
-    Gone,
+    /// Nothing.
+    Gone {
+        /// What there was has been removed just now, and by nobody else.
+        removed: bool,
+    },
 }
 
 impl Unfinished {
@@ -121,29 +127,58 @@ pub(super) async fn finished(io: &IoCtx, id: &str, intent: &Unfinished) -> Resul
 }
 
 /// What there is of the image with this id, once what a crash left has been finished: a renaming is completed, remains are
-/// removed. `name`: what it is known as, if the directory does not know.
+/// removed. `name`: what it is known as, if the directory does not know. EBUSY when others change it all the time.
 pub(super) async fn settle(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Standing> {
+    for _ in 0..LOOKS_MAX {
+        if let Some(standing) = look(io, id, name).await? {
+            return Ok(standing);
+        }
+    }
+    let text = format!("image id {id} in pool {} changes whenever it is looked at", io.pool());
+    Err(Error::refused(Errno::EBUSY, text))
+}
+
+/// `None`: it has changed meanwhile.
+async fn look(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Option<Standing>> {
     let intent = read(io, id).await?;
     // The maker first: when it has ended before, a header that is missing will not come.
-    let maker = living_maker(io, intent.as_ref()).await?;
-    match read_header(io, id).await {
-        Ok(header) => {
-            if let Some(Unfinished { former_name: Some(former), .. }) = &intent {
-                finish_renaming(io, id, former).await?;
-            }
-            return Ok(Standing::Complete(Box::new(header)));
+    let maker = match &intent {
+        Some(intent) => living_maker(io, intent).await?,
+        None => None,
+    };
+    if let Some(header) = header_of(io, id).await? {
+        if let Some(Unfinished { former_name: Some(former), .. }) = &intent {
+            finish_renaming(io, id, former).await?;
         }
-        Err(error) if error.errno() == Errno::ENOENT => {}
-        Err(error) => return Err(error),
+        return Ok(Some(Standing::Complete(Box::new(header))));
     }
-    match intent {
-        _ if maker.is_some() => Ok(Standing::BeingMade { by: maker }),
-        Some(intent) => {
-            erase(io, id, name, &intent).await?;
-            Ok(Standing::Gone)
-        }
-        None if is_named(io, id, name).await? => Ok(Standing::BeingMade { by: None }),
-        None => Ok(Standing::Gone),
+    if maker.is_some() {
+        return Ok(Some(Standing::BeingMade { by: maker }));
+    }
+    let Some(intent) = intent else {
+        let is_named = is_named(io, id, name).await?;
+        return Ok(Some(if is_named {
+            Standing::BeingMade { by: None }
+        } else {
+            Standing::Gone { removed: false }
+        }));
+    };
+    // Whoever comes to an end in order takes the intent off before it stops watching: if it has not, it will not.
+    let is_dead = (planted::is(planted::Mistake::FenceMaker)
+        || read(io, id).await?.as_ref() == Some(&intent))
+        && fence_maker(io, &intent).await?
+        && header_of(io, id).await?.is_none();
+    if !is_dead {
+        return Ok(None);
+    }
+    let removed = erase(io, id, name, &intent).await?;
+    Ok(Some(Standing::Gone { removed }))
+}
+
+async fn header_of(io: &IoCtx, id: &str) -> Result<Option<Header>> {
+    match read_header(io, id).await {
+        Err(error) if error.errno() == Errno::ENOENT => Ok(None),
+        header => header.map(Some),
     }
 }
 
@@ -156,21 +191,30 @@ async fn is_named(io: &IoCtx, id: &str, name: Option<&str>) -> Result<bool> {
     Ok(id_of_name(io, name).await?.is_some_and(|(found, _)| found == id))
 }
 
-/// The maker, if it may still make the header. One that does not watch the directory may not, from here on.
-async fn living_maker(io: &IoCtx, intent: Option<&Unfinished>) -> Result<Option<u64>> {
-    let Some(maker) = intent.and_then(|intent| intent.maker) else { return Ok(None) };
-    let rados = io.rados();
-    let failed = || Error::osd(format!("look whether client.{maker}, which makes an image, lives"));
-    let watchers = io.list_watchers(names::DIRECTORY).await.map_err(failed())?;
-    if maker == rados.gid() || watchers.iter().any(|watcher| watcher.gid == maker) {
-        return Ok(Some(maker));
+/// The maker, if it may still make the header: it watches the directory. What this session makes it takes back itself.
+async fn living_maker(io: &IoCtx, intent: &Unfinished) -> Result<Option<u64>> {
+    let Some(maker) = intent.maker else { return Ok(None) };
+    let watchers = io.list_watchers(names::DIRECTORY).await.map_err(failed_to_look(maker))?;
+    let lives = maker == io.rados().gid() || watchers.iter().any(|watcher| watcher.gid == maker);
+    Ok(lives.then_some(maker))
+}
+
+/// A maker that does not watch the directory may not make the header from here on. False: it watches again.
+async fn fence_maker(io: &IoCtx, intent: &Unfinished) -> Result<bool> {
+    let Some(maker) = intent.maker else { return Ok(true) };
+    let sessions = io.rados().sessions().await.map_err(failed_to_look(maker))?;
+    if !sessions.iter().any(|session| session.gid == maker) {
+        return Ok(true);
     }
-    let sessions = rados.sessions().await.map_err(failed())?;
-    if sessions.iter().any(|session| session.gid == maker) {
-        tracing::info!(maker, "fencing a client that died while it made an image");
-        rados.blocklist_add(maker, None).await.map_err(failed())?;
+    tracing::info!(maker, "fencing a client that died while it made an image");
+    match io.blocklist_unless_watching(names::DIRECTORY, maker, None).await {
+        Err(error) if error.errno() == Errno::EBUSY => Ok(false),
+        fenced => fenced.map(|()| true).map_err(failed_to_look(maker)),
     }
-    Ok(None)
+}
+
+fn failed_to_look(maker: u64) -> impl FnOnce(rados::Error) -> Error {
+    Error::osd(format!("look whether client.{maker}, which makes an image, lives"))
 }
 
 /// The steps after the directory's, any number of times. EEXIST when the id object of the new name is another image's.
@@ -184,8 +228,8 @@ pub(super) async fn finish_renaming(io: &IoCtx, id: &str, former: &str) -> Resul
 }
 
 /// Removes what there may be of an image without header: its entry at the parent, its id objects, and last what they are found
-/// by, its entry in the directory. Each may be missing.
-pub(super) async fn erase(io: &IoCtx, id: &str, name: Option<&str>, intent: &Unfinished) -> Result<()> {
+/// by, its entry in the directory. Each may be missing. Whether that entry was there until now.
+pub(super) async fn erase(io: &IoCtx, id: &str, name: Option<&str>, intent: &Unfinished) -> Result<bool> {
     if let Some(parent) = &intent.parent {
         detach_child(io, id, parent).await?;
     }
@@ -194,11 +238,11 @@ pub(super) async fn erase(io: &IoCtx, id: &str, name: Option<&str>, intent: &Unf
     for name in entry_name.into_iter().chain(name).chain(intent.former_name.as_deref()) {
         give_name_back(io, name, id).await?;
     }
-    let Some(entry) = entry else { return Ok(()) };
+    let Some(entry) = entry else { return Ok(false) };
     let op = ObjectOp::new().exec("rbd", "dir_remove_image", &entry).omap_remove([key(id)]);
     match io.operate(names::DIRECTORY, op).await {
-        Err(error) if matches!(error.errno(), Errno::ENOENT | Errno::ESTALE) => Ok(()),
-        removed => removed.map(drop).map_err(failed(io, &entry.name)),
+        Err(error) if matches!(error.errno(), Errno::ENOENT | Errno::ESTALE) => Ok(false),
+        removed => removed.map(|_| true).map_err(failed(io, &entry.name)),
     }
 }
 

@@ -51,3 +51,39 @@ async fn a_removal_answers_notifies() {
     held.let_go().await;
     soon(removing).await.unwrap().unwrap();
 }
+
+/// I3: an image is removed once: whoever meets what another removal has left takes that away, and the other is told so.
+#[tokio::test]
+async fn of_two_removals_at_once_one_finds_nothing() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let held = cluster.hold_next(op("rbd.dir_remove_image")).await;
+    let removing = tokio::spawn(remove(io, "img"));
+    held.arrived().await;
+    soon(remove(other, "img")).await.unwrap();
+    held.let_go().await;
+    assert_eq!(errno_of(soon(removing).await.unwrap()), Errno::ENOENT);
+}
+
+/// I1: a client that has just made an image, and does not watch the directory any more, lives: whoever read its intent before does not
+/// fence it.
+#[tokio::test]
+async fn who_has_just_made_an_image_is_not_fenced() {
+    let cluster = Cluster::start();
+    let (maker, other) = (cluster.client("maker").await, cluster.client("b").await);
+    let making = cluster.hold_next(op("rbd.create")).await;
+    let created = {
+        let maker = maker.clone();
+        tokio::spawn(async move { create(&maker, "img", 4).await })
+    };
+    making.arrived().await;
+    let looking = cluster.hold_next(op("list_watchers")).await;
+    let removing = tokio::spawn(remove(other, "img"));
+    looking.arrived().await;
+    making.let_go().await;
+    soon(created).await.unwrap();
+    looking.let_go().await;
+    soon(removing).await.unwrap().unwrap();
+    create(&maker, "another", 4).await;
+}
