@@ -9,12 +9,12 @@ use check::{Operation, Outcome};
 use clock::Clock;
 use errno::Errno;
 use futures_util::FutureExt;
-use librbd::{CallOptions, Image, OpenOptions};
+use librbd::{CallOptions, CloneOptions, CreateOptions, Features, Image, OpenOptions};
 use rados::{IoCtx, Rados};
 use tasks::Tasks;
 
 use crate::host::POOL;
-use crate::plan::{BLOCK, Step};
+use crate::plan::{BLOCK, ORDER, Step};
 use crate::pool::{Life, lock};
 use crate::transport::Way;
 use crate::world::World;
@@ -32,6 +32,8 @@ pub(crate) struct Seat {
     /// The image that it works on, and the same with its pool.
     pub(crate) image: String,
     pub(crate) config: librbd::Config,
+    /// Of the images that it makes.
+    pub(crate) features: Features,
     pub(crate) steps: Mutex<VecDeque<Step>>,
     /// Everything is done.
     pub(crate) is_done: Mutex<bool>,
@@ -56,6 +58,11 @@ pub(crate) async fn connect(world: &World, life: Life, name: &str) -> Result<IoC
 /// The full name of an image, as histories have it.
 pub(crate) fn spec(image: &str) -> String {
     format!("{POOL}/{image}")
+}
+
+/// The name in it.
+fn name_of(spec: &str) -> &str {
+    spec.split_once('/').map_or(spec, |(_, name)| name)
 }
 
 /// An open image of a session.
@@ -85,6 +92,10 @@ impl Seat {
                 (Step::Begin(operation), Some(open)) => {
                     let (seat, image) = (self.clone(), open.image.clone());
                     tasks.spawn(async move { seat.call(&image, operation, None).await });
+                }
+                (Step::Errand { image, operation, patience_ms }, Some(open)) => {
+                    let doing = self.errand(&open.io, &image, operation.clone());
+                    self.recorded(&image, operation, patience_ms, doing).await;
                 }
                 (_, None) => {}
             }
@@ -125,7 +136,7 @@ impl Seat {
     }
 
     async fn reopen(&self, life: Life, open: &mut Option<Open>) {
-        let id = self.invoke(Operation::Reopen, None);
+        let id = self.invoke(&self.image, Operation::Reopen, None).expect("a history has it");
         if let Some(open) = open.take() {
             open.image.close().await;
             open.io.rados().disconnect().await;
@@ -140,17 +151,26 @@ impl Seat {
         self.world.recorder.complete(self.world.now(), id, outcome);
     }
 
-    fn invoke(&self, operation: Operation, deadline_ms: Option<u64>) -> u64 {
+    fn invoke(&self, image: &str, operation: Operation, deadline_ms: Option<u64>) -> Option<u64> {
         let world = &self.world;
-        world.recorder.invoke(world.now(), &self.name, &spec(&self.image), operation, deadline_ms)
+        world.recorder.invoke(world.now(), &self.name, &spec(image), operation, deadline_ms)
     }
 
     async fn call(&self, image: &Image, operation: Operation, patience_ms: Option<u64>) {
-        if !self.world.recorder.may_ask(&operation) {
-            return;
-        }
-        let id = self.invoke(operation.clone(), patience_ms);
-        let calling = perform(image, operation).boxed();
+        let doing = perform(image, operation.clone());
+        self.recorded(&self.image, operation, patience_ms, doing).await;
+    }
+
+    /// Does it, if a history can have it.
+    async fn recorded(
+        &self,
+        image: &str,
+        operation: Operation,
+        patience_ms: Option<u64>,
+        doing: impl Future<Output = Answer> + Send,
+    ) {
+        let Some(id) = self.invoke(image, operation, patience_ms) else { return };
+        let calling = doing.boxed();
         let outcome = match patience_ms {
             None => calling.await,
             Some(ms) => self
@@ -161,10 +181,44 @@ impl Seat {
         };
         self.world.recorder.complete(self.world.now(), id, outcome_of(outcome));
     }
+
+    /// With an image that is not its own.
+    async fn errand(&self, io: &IoCtx, image: &str, operation: Operation) -> Answer {
+        let errno = |error: librbd::Error| error.errno();
+        let done = match operation {
+            Operation::Create { size } => {
+                let options = CreateOptions {
+                    size,
+                    order: u32::from(ORDER),
+                    features: self.features,
+                    stripe_unit: 0,
+                    stripe_count: 0,
+                };
+                librbd::create(io, image, &options).await
+            }
+            Operation::Clone { parent, snap } => {
+                librbd::clone(io, name_of(&parent), &snap, io, image, &CloneOptions::default()).await
+            }
+            Operation::Remove => {
+                librbd::remove(io, image, &self.config, CallOptions::default().progress).await
+            }
+            other => {
+                let open = Image::open(io, image, OpenOptions::default(), self.config.clone());
+                let open = open.await.map_err(errno)?;
+                let done = perform(&open, other).await;
+                open.close().await;
+                return done;
+            }
+        };
+        done.map(|()| Vec::new()).map_err(errno)
+    }
 }
 
+/// The tags that were read, or why not.
+pub(crate) type Answer = Result<Vec<Option<u64>>, Errno>;
+
 /// As the history has it.
-pub(crate) fn outcome_of(answer: Result<Vec<Option<u64>>, Errno>) -> Outcome {
+pub(crate) fn outcome_of(answer: Answer) -> Outcome {
     match answer {
         Ok(tags) => Outcome::Ok { tags },
         Err(errno) => Outcome::Error { errno },
@@ -172,7 +226,7 @@ pub(crate) fn outcome_of(answer: Result<Vec<Option<u64>>, Errno>) -> Outcome {
 }
 
 /// Does what is asked through an open image.
-pub(crate) async fn perform(image: &Image, operation: Operation) -> Result<Vec<Option<u64>>, Errno> {
+pub(crate) async fn perform(image: &Image, operation: Operation) -> Answer {
     let options = CallOptions::default;
     let done = match operation {
         Operation::Read { offset, length, snap: None } => {
@@ -189,6 +243,7 @@ pub(crate) async fn perform(image: &Image, operation: Operation) -> Result<Vec<O
         Operation::SnapRollback { snap } => image.snap_rollback(&snap, options()).await,
         Operation::Resize { size } => image.resize(size, true, options()).await,
         Operation::Flatten => image.flatten(options()).await,
+        Operation::Rename { to } => image.rename(name_of(&to), options()).await,
         Operation::Acquire => image.acquire_lock().await,
         Operation::Release => image.release_lock().await,
         other => unreachable!("{other:?} is not done through an open image"),

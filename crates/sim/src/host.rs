@@ -29,6 +29,8 @@ pub(crate) struct Host {
     /// By place; `None` before its Hello.
     watch_streams: BTreeMap<Place, Option<StreamId>>,
     notifies: BTreeMap<u64, Place>,
+    /// Invariants that a step has broken.
+    pub(crate) broken: Vec<String>,
 }
 
 impl Host {
@@ -36,7 +38,13 @@ impl Host {
         let mut osd =
             Osd::open(MemoryStore::new(), config, 0, Millis(0)).expect("an empty store is in order");
         osd.create_pool(Millis(0), POOL).0.expect("it is the first pool");
-        Self { osd, op_streams: BTreeMap::new(), watch_streams: BTreeMap::new(), notifies: BTreeMap::new() }
+        Self {
+            osd,
+            op_streams: BTreeMap::new(),
+            watch_streams: BTreeMap::new(),
+            notifies: BTreeMap::new(),
+            broken: Vec::new(),
+        }
     }
 
     /// Whether there is something that the OSD does by itself at this moment.
@@ -216,6 +224,7 @@ impl Host {
                 )
             }
             Call::BlocklistAdd(request) => {
+                let watched = watched_by(osd, now, request.gid);
                 let expire = (request.expire_ms != 0).then_some(Millis(request.expire_ms));
                 let wire::BlocklistAddRequest { gid, requester_gid, unless_watching, .. } = request;
                 let (reply, effects) = match &unless_watching {
@@ -224,6 +233,14 @@ impl Host {
                         osd.blocklist_add_unless_watching(now, gid, expire, requester_gid, (pool, object))
                     }
                 };
+                if reply.is_ok() && requester_gid != 0 && !watched.is_empty() {
+                    let watched = watched.join(", ");
+                    let what = format!(
+                        "{} ms: client {gid} was fenced by client {requester_gid} while it watched {watched}",
+                        now.0
+                    );
+                    self.broken.push(what);
+                }
                 (reply.map(|()| CallAnswer::BlocklistAdd(wire::BlocklistAddReply {})), effects)
             }
             Call::BlocklistRemove(request) => {
@@ -318,6 +335,17 @@ impl Host {
     fn place_of(&self, stream: StreamId) -> Option<Place> {
         self.watch_streams.iter().find(|(_, known)| **known == Some(stream)).map(|(place, _)| *place)
     }
+}
+
+/// Headers that an instance watches. Who does so lives, or will be found out by the OSD: nobody else is to fence it.
+fn watched_by(osd: &mut Osd<MemoryStore>, now: Millis, gid: u64) -> Vec<String> {
+    let (headers, _) = osd.list_objects(POOL, "rbd_header.", "", u32::MAX).unwrap_or_default();
+    let headers = headers.into_iter().map(store::Name::into_text);
+    let is_watched = |header: &String| {
+        let (watchers, _) = osd.list_watchers(now, POOL, header);
+        watchers.is_ok_and(|watchers| watchers.iter().any(|watcher| watcher.gid == gid))
+    };
+    headers.filter(is_watched).collect()
 }
 
 fn failure(refusal: OpError) -> Failure {

@@ -4,18 +4,22 @@
 //! No production code knows of it: clients reach the OSD through `rados::Transport`, start their tasks through `tasks::Executor`, and
 //! take the time from `clock::Clock`.
 
+mod begin;
 mod client;
-mod ends;
 mod host;
 mod mail;
+mod maker;
+mod minimise;
 mod plan;
 mod pool;
 mod recorder;
+mod rest;
 mod run;
 mod state;
 mod trace;
 mod transport;
 mod world;
 
+pub use minimise::minimise;
 pub use plan::{BLOCK, Fault, ORDER, Plan, Step, What, When};
 pub use run::{Report, play};

@@ -102,8 +102,22 @@ impl Mail {
         self.lanes.retain(|_, queue| !queue.is_empty());
     }
 
+    /// That a connection is gone is noticed behind all that came on it.
     fn heads(&self) -> impl Iterator<Item = (&Lane, u64)> {
-        self.lanes.iter().filter_map(|(lane, queue)| Some((lane, queue.front()?.0)))
+        let heads = self.lanes.iter().filter_map(|(lane, queue)| Some((lane, queue.front()?)));
+        let is_next = |lane: &Lane, parcel: &Parcel| {
+            !matches!(parcel, Parcel::Up(Up::Gone)) || !self.is_coming_up(lane)
+        };
+        heads.filter(move |(lane, (_, parcel))| is_next(lane, parcel)).map(|(lane, (time, _))| (lane, *time))
+    }
+
+    /// Whether something comes up its connection on another lane.
+    fn is_coming_up(&self, lane: &Lane) -> bool {
+        let connection = lane.place.connection;
+        let from = Lane { place: Place { connection, stream: 0 }, is_up: false };
+        let of_connection =
+            self.lanes.range(from..).take_while(|(other, _)| other.place.connection == connection);
+        of_connection.into_iter().any(|(other, _)| other.is_up && other != lane)
     }
 }
 
@@ -140,6 +154,18 @@ mod tests {
         assert_eq!(mail.next(opens), Some(3));
         mail.take(lane(2, true));
         assert_eq!(mail.next(opens), Some(100));
+    }
+
+    #[test]
+    fn that_a_connection_is_gone_is_noticed_last() {
+        let mut mail = Mail::default();
+        post(&mut mail, lane(1, true), 5);
+        let gone = Lane { place: Place { connection: 1, stream: 0 }, is_up: true };
+        mail.post(gone, 2, Parcel::Up(Up::Gone));
+        assert_eq!(mail.due(9, |_| 0), [lane(1, true)]);
+        assert_eq!(mail.next(|_| 0), Some(5));
+        mail.take(lane(1, true));
+        assert_eq!(mail.due(9, |_| 0), [gone]);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! `sim`: plays universes by their seeds.
 
+#[cfg(feature = "planted")]
+mod mistakes;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use sim::{Plan, Report, play};
+use sim::{Plan, Report, minimise, play};
 
 /// Plays universes: whole clients (librbd, rados) and the OSD under one seeded scheduler, and judges every run.
 ///
@@ -27,6 +30,16 @@ struct Options {
     /// Prints the plan, as --replay reads it, and plays nothing.
     #[arg(long, conflicts_with = "count")]
     plan: bool,
+    /// Stops at the first seed that fails.
+    #[arg(long, requires = "count")]
+    first: bool,
+    /// Makes a plan that fails smaller and prints it, as --replay reads it.
+    #[arg(long, conflicts_with_all = ["count", "plan"])]
+    minimise: bool,
+    /// Makes each mistake of crate planted on purpose and plays seeds until one fails. In builds for it only: scripts/sim-planted.
+    #[cfg(feature = "planted")]
+    #[arg(long, requires = "count", conflicts_with_all = ["plan", "minimise", "trace", "first"])]
+    planted: bool,
     /// Prints every step, and every call with its answer.
     #[arg(long, conflicts_with = "count")]
     trace: bool,
@@ -53,6 +66,7 @@ impl Sum {
 }
 
 fn main() -> Result<ExitCode> {
+    planted::plant_from_environment().map_err(anyhow::Error::msg)?;
     let options = Options::parse();
     let mut out = io::stdout().lock();
     match run(&options, &mut out) {
@@ -63,6 +77,11 @@ fn main() -> Result<ExitCode> {
 }
 
 fn run(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
+    #[cfg(feature = "planted")]
+    if options.planted {
+        let missed = mistakes::find(options.seed, options.count, out)?;
+        return Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if options.count == 1 {
         let plan = match &options.replay {
             Some(file) => kept(file)?,
@@ -71,6 +90,9 @@ fn run(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
         if options.plan {
             write!(out, "{}", toml::to_string(&plan)?)?;
             return Ok(ExitCode::SUCCESS);
+        }
+        if options.minimise {
+            return smaller(&plan, out);
         }
         return one(options, &plan, out);
     }
@@ -102,6 +124,24 @@ fn one(options: &Options, plan: &Plan, out: &mut impl Write) -> Result<ExitCode>
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Exit status 1 when there is nothing to make smaller.
+fn smaller(plan: &Plan, out: &mut impl Write) -> Result<ExitCode> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{spinner} {pos} plans played")?);
+    let smallest = minimise(plan, || bar.inc(1));
+    bar.finish_and_clear();
+    match smallest {
+        Some(smallest) => {
+            write!(out, "{}", toml::to_string(&smallest)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            eprintln!("sim: the plan breaks no rule: there is nothing to make smaller");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
 fn many(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
     let bar = ProgressBar::new(options.count);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {per_sec}, {eta} left")?);
@@ -115,6 +155,9 @@ fn many(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
                 writeln!(out, "seed {seed} fails; see it with: scripts/sim --seed {seed} --trace")?;
                 report.violations.iter().try_for_each(|violation| writeln!(out, "  {violation}"))
             })?;
+            if options.first {
+                break;
+            }
         }
     }
     bar.finish_and_clear();

@@ -6,6 +6,9 @@ use errno::Errno;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::begin::image_name;
+use crate::client::spec;
+
 /// Bytes of a block, the unit in which images are judged.
 pub const BLOCK: u64 = 1024;
 /// log2 of the size of objects.
@@ -52,6 +55,16 @@ pub enum Step {
     Patience(Operation, u64),
     /// Waits, in ms.
     Pause(u64),
+    /// Does it with another image than the client's own, which it makes, removes, or opens for this call.
+    Errand {
+        /// Name of the image.
+        image: String,
+        /// What.
+        operation: Operation,
+        /// Waits for the answer so long, in ms, and then goes away; absent = until it comes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience_ms: Option<u64>,
+    },
 }
 
 /// Something that breaks.
@@ -121,7 +134,7 @@ impl Plan {
         let depth = [1, 2, 2, 2, 3][rng.usize(0..5)];
         let latency_ms_max = [0, 1, 3, 20][rng.usize(0..4)];
         let striping = (rng.u8(0..4) == 0).then(|| (rng.u64(1..=2), rng.u64(2..=3)));
-        let mut drawer = Drawer { rng: &mut rng, blocks: objects * BLOCKS_PER_OBJECT, names: 0, tag: 1_000 };
+        let mut drawer = Drawer::new(&mut rng, objects * BLOCKS_PER_OBJECT, depth);
         let clients = drawer.clients();
         let faults = drawer.faults(clients.len());
         Self {
@@ -149,10 +162,22 @@ struct Drawer<'a> {
     blocks: u64,
     names: u64,
     tag: u64,
+    /// Name of the clients' own image.
+    own: String,
+    /// Snapshots of the clients' own image.
+    snaps: Vec<String>,
+    /// (image, snapshot) of the images below the clients' own.
+    below: Vec<(String, String)>,
+    /// Images that errands make empty.
+    made: Vec<String>,
+    /// Clones that errands make, with their source.
+    sides: Vec<(String, Operation)>,
+    /// (clone, snapshot) that errands take.
+    side_snaps: Vec<(String, String)>,
 }
 
 /// Kinds of calls, with the share of each.
-const KINDS: [(Kind, usize); 11] = [
+const KINDS: [(Kind, usize); 19] = [
     (Kind::Write, 8),
     (Kind::Read, 6),
     (Kind::Discard, 4),
@@ -164,6 +189,14 @@ const KINDS: [(Kind, usize); 11] = [
     (Kind::Rollback, 1),
     (Kind::Protect, 1),
     (Kind::Lock, 1),
+    (Kind::Create, 2),
+    (Kind::Rename, 1),
+    (Kind::Clone, 3),
+    (Kind::SideWrite, 2),
+    (Kind::SideFlatten, 2),
+    (Kind::SideSnap, 1),
+    (Kind::SourceRemove, 2),
+    (Kind::Remove, 2),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -179,26 +212,49 @@ enum Kind {
     Rollback,
     Protect,
     Lock,
+    Create,
+    Rename,
+    Clone,
+    SideWrite,
+    SideFlatten,
+    SideSnap,
+    /// A snapshot that errands clone goes.
+    SourceRemove,
+    Remove,
 }
 
-impl Drawer<'_> {
+impl<'a> Drawer<'a> {
+    fn new(rng: &'a mut Rng, blocks: u64, depth: usize) -> Self {
+        Self {
+            rng,
+            blocks,
+            names: 0,
+            tag: 1_000,
+            own: image_name(depth - 1),
+            snaps: Vec::new(),
+            below: (1..depth).map(|number| (image_name(number - 1), image_name(number))).collect(),
+            made: Vec::new(),
+            sides: Vec::new(),
+            side_snaps: Vec::new(),
+        }
+    }
     fn clients(&mut self) -> Vec<Vec<Step>> {
         let mut kinds: Vec<Kind> = Vec::new();
         for (kind, share) in KINDS {
-            let is_in = matches!(kind, Kind::Write | Kind::Read) || self.rng.bool();
-            kinds.extend(std::iter::repeat_n(kind, if is_in { share } else { 0 }));
+            let least = usize::from(matches!(kind, Kind::Write | Kind::Read));
+            let weight = least.max([0, 0, 1, 1, 1, 6][self.rng.usize(0..6)]);
+            kinds.extend(std::iter::repeat_n(kind, weight * share));
         }
         let count = self.rng.usize(1..=4);
         let steps_max = self.rng.usize(2..=8);
-        let mut snaps = Vec::new();
-        let steps = |drawer: &mut Self, snaps: &mut Vec<String>| {
+        let steps = |drawer: &mut Self| {
             let steps = drawer.rng.usize(1..=steps_max);
-            (0..steps).flat_map(|_| drawer.steps(&kinds, snaps)).collect()
+            (0..steps).flat_map(|_| drawer.steps(&kinds)).collect()
         };
-        (0..count).map(|_| steps(self, &mut snaps)).collect()
+        (0..count).map(|_| steps(self)).collect()
     }
 
-    fn steps(&mut self, kinds: &[Kind], snaps: &mut Vec<String>) -> Vec<Step> {
+    fn steps(&mut self, kinds: &[Kind]) -> Vec<Step> {
         let operation = match kinds[self.rng.usize(0..kinds.len())] {
             Kind::Write => {
                 let (offset, length) = self.range();
@@ -217,19 +273,19 @@ impl Drawer<'_> {
             Kind::Flatten => Operation::Flatten,
             Kind::Resize => Operation::Resize { size: self.rng.u64(1..=self.blocks + 4) * BLOCK },
             Kind::SnapCreate => {
-                self.names += 1;
-                snaps.push(format!("s{}", self.names));
-                Operation::SnapCreate { snap: format!("s{}", self.names) }
+                let snap = self.fresh("s");
+                self.snaps.push(snap.clone());
+                Operation::SnapCreate { snap }
             }
-            Kind::SnapRemove => match self.snap(snaps) {
+            Kind::SnapRemove => match self.snap() {
                 Some(snap) => Operation::SnapRemove { snap },
                 None => return Vec::new(),
             },
-            Kind::Rollback => match self.snap(snaps) {
+            Kind::Rollback => match self.snap() {
                 Some(snap) => Operation::SnapRollback { snap },
                 None => return Vec::new(),
             },
-            Kind::Protect => match self.snap(snaps) {
+            Kind::Protect => match self.snap() {
                 Some(snap) if self.rng.bool() => Operation::SnapProtect { snap },
                 Some(snap) => Operation::SnapUnprotect { snap },
                 None => return Vec::new(),
@@ -238,6 +294,7 @@ impl Drawer<'_> {
                 let pause = Step::Pause(self.rng.u64(0..200));
                 return vec![Step::Call(Operation::Acquire), pause, Step::Call(Operation::Release)];
             }
+            errand => return self.errand(errand).into_iter().collect(),
         };
         match self.rng.u8(0..8) {
             0 | 1 => vec![Step::Begin(operation)],
@@ -247,8 +304,71 @@ impl Drawer<'_> {
         }
     }
 
-    fn snap(&mut self, snaps: &[String]) -> Option<String> {
-        (!snaps.is_empty()).then(|| snaps[self.rng.usize(0..snaps.len())].clone())
+    /// `None` when there is nothing that it could be about.
+    fn errand(&mut self, kind: Kind) -> Option<Step> {
+        let (image, operation) = match kind {
+            Kind::Create => {
+                let again = self.rng.u8(0..3) == 0;
+                let image =
+                    one_of(self.rng, &self.made).filter(|_| again).unwrap_or_else(|| self.fresh("made"));
+                self.made.push(image.clone());
+                (image, Operation::Create { size: BLOCKS_PER_OBJECT * BLOCK })
+            }
+            Kind::Rename => {
+                (one_of(self.rng, &self.made)?, Operation::Rename { to: spec(&self.fresh("named")) })
+            }
+            Kind::Clone => {
+                let again = one_of(self.rng, &self.sides).filter(|_| self.rng.u8(0..4) == 0);
+                let side = match again {
+                    Some(side) => side,
+                    None => {
+                        let (parent, snap) = self.source()?;
+                        (self.fresh("side"), Operation::Clone { parent: spec(&parent), snap })
+                    }
+                };
+                self.sides.push(side.clone());
+                side
+            }
+            Kind::SideWrite => {
+                let (image, _) = one_of(self.rng, &self.sides)?;
+                let (offset, length) = self.range();
+                self.tag += 1;
+                (image, Operation::Write { offset, length, tag: self.tag })
+            }
+            Kind::SideFlatten => (one_of(self.rng, &self.sides)?.0, Operation::Flatten),
+            Kind::SideSnap => {
+                let ((image, _), snap) = (one_of(self.rng, &self.sides)?, self.fresh("t"));
+                self.side_snaps.push((image.clone(), snap.clone()));
+                (image, Operation::SnapCreate { snap })
+            }
+            Kind::SourceRemove => {
+                let (image, snap) = self.source()?;
+                (image, Operation::SnapRemove { snap })
+            }
+            _ => {
+                let sides = self.sides.iter().map(|(image, _)| image);
+                let images: Vec<String> = self.made.iter().chain(sides).cloned().collect();
+                (one_of(self.rng, &images)?, Operation::Remove)
+            }
+        };
+        let patience_ms = (self.rng.u8(0..5) == 0).then(|| self.rng.u64(1..400));
+        Some(Step::Errand { image, operation, patience_ms })
+    }
+
+    /// A snapshot that can be cloned, and its image.
+    fn source(&mut self) -> Option<(String, String)> {
+        let own = self.snaps.iter().map(|snap| (self.own.clone(), snap.clone()));
+        let sources: Vec<_> = own.chain(self.below.iter().chain(&self.side_snaps).cloned()).collect();
+        one_of(self.rng, &sources)
+    }
+
+    fn snap(&mut self) -> Option<String> {
+        one_of(self.rng, &self.snaps)
+    }
+
+    fn fresh(&mut self, what: &str) -> String {
+        self.names += 1;
+        format!("{what}{}", self.names)
     }
 
     /// Offset and length in bytes.
@@ -293,6 +413,10 @@ impl Drawer<'_> {
         };
         Fault { client, when, what }
     }
+}
+
+fn one_of<T: Clone>(rng: &mut Rng, all: &[T]) -> Option<T> {
+    (!all.is_empty()).then(|| all[rng.usize(0..all.len())].clone())
 }
 
 /// Who waits no longer must know that the call may still happen.

@@ -3,26 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use check::{Disturbance, Operation, Outcome, Record, What};
+use check::{Disturbance, History, HistoryBuilder, Operation, Outcome, Record, What};
 
+use crate::plan::BLOCK;
 use crate::pool::lock;
 
 /// What was asked and answered, and what befell whom.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Taken>>);
 
-#[derive(Default)]
 pub(crate) struct Taken {
-    pub(crate) records: Vec<Record>,
+    history: HistoryBuilder,
     newest: u64,
     /// Calls that have not ended, with their client.
     open: BTreeMap<u64, String>,
     pub(crate) disturbances: Vec<Disturbance>,
     pub(crate) instances: BTreeMap<String, BTreeSet<u64>>,
-    /// Snapshots that somebody tried to take.
-    snapshots: BTreeSet<String>,
-    /// Snapshots that somebody tried to remove, whose names are not used again.
-    removed: BTreeSet<String>,
+    /// Images that somebody tried to make.
+    images: BTreeSet<String>,
+    /// (image, snapshot) that somebody tried to take.
+    snapshots: BTreeSet<(String, String)>,
 }
 
 /// When something was taken down.
@@ -33,30 +33,23 @@ pub(crate) struct Now {
     pub(crate) event: u64,
 }
 
-impl Recorder {
-    /// Whether a history may have the call: a snapshot is asked for when somebody has begun to take it, and its name is not used again
-    /// once its removal was asked for.
-    pub(crate) fn may_ask(&self, operation: &Operation) -> bool {
-        let mut taken = lock(&self.0);
-        let Taken { snapshots, removed, .. } = &mut *taken;
-        match operation {
-            Operation::SnapCreate { snap } if removed.contains(snap) => false,
-            Operation::SnapCreate { snap } => {
-                snapshots.insert(snap.clone());
-                true
-            }
-            Operation::SnapRemove { snap } if snapshots.contains(snap) => {
-                removed.insert(snap.clone());
-                true
-            }
-            Operation::SnapRemove { snap }
-            | Operation::SnapProtect { snap }
-            | Operation::SnapUnprotect { snap }
-            | Operation::SnapRollback { snap } => snapshots.contains(snap),
-            _ => true,
+impl Default for Taken {
+    fn default() -> Self {
+        Self {
+            history: HistoryBuilder::new(BLOCK),
+            newest: 0,
+            open: BTreeMap::new(),
+            disturbances: Vec::new(),
+            instances: BTreeMap::new(),
+            images: BTreeSet::new(),
+            snapshots: BTreeSet::new(),
         }
     }
+}
 
+impl Recorder {
+    /// Number of the call; `None` when a history cannot have it: by its own rules, or because nobody has begun to make the image or
+    /// the snapshot that it is about.
     pub(crate) fn invoke(
         &self,
         now: Now,
@@ -64,20 +57,31 @@ impl Recorder {
         image: &str,
         operation: Operation,
         deadline_ms: Option<u64>,
-    ) -> u64 {
+    ) -> Option<u64> {
         let mut taken = lock(&self.0);
+        let makes = operation.makes_an_image();
+        let is_known = makes || taken.images.contains(image);
+        if !is_known || source(image, &operation).is_some_and(|source| !taken.snapshots.contains(&source)) {
+            return None;
+        }
+        let begun = match &operation {
+            Operation::SnapCreate { snap } => Some((image.to_owned(), snap.clone())),
+            _ => None,
+        };
         taken.newest += 1;
         let id = taken.newest;
-        taken.open.insert(id, client.to_owned());
         let what = What::Invoke { image: image.to_owned(), operation, deadline_ms };
-        taken.push(now, id, client, what);
-        id
+        taken.push(now, id, client, what).ok()?;
+        taken.open.insert(id, client.to_owned());
+        taken.images.extend(makes.then(|| image.to_owned()));
+        taken.snapshots.extend(begun);
+        Some(id)
     }
 
     pub(crate) fn complete(&self, now: Now, id: u64, outcome: Outcome) {
         let mut taken = lock(&self.0);
         if let Some(client) = taken.open.remove(&id) {
-            taken.push(now, id, &client, What::Complete(outcome));
+            taken.ended(now, id, &client, outcome);
         }
     }
 
@@ -87,7 +91,7 @@ impl Recorder {
         let lost: Vec<u64> = taken.open.iter().filter(|(_, of)| *of == client).map(|(&id, _)| id).collect();
         for id in lost {
             taken.open.remove(&id);
-            taken.push(now, id, client, What::Complete(Outcome::Unknown));
+            taken.ended(now, id, client, Outcome::Unknown);
         }
     }
 
@@ -104,10 +108,27 @@ impl Recorder {
     }
 }
 
+/// The snapshot that an operation is about, and its image.
+fn source(image: &str, operation: &Operation) -> Option<(String, String)> {
+    match operation {
+        Operation::Clone { parent, snap } => Some((parent.clone(), snap.clone())),
+        Operation::SnapCreate { .. } => None,
+        other => Some((image.to_owned(), other.snapshot()?.to_owned())),
+    }
+}
+
 impl Taken {
-    fn push(&mut self, now: Now, id: u64, client: &str, what: What) {
+    /// All of it.
+    pub(crate) fn history(self) -> History {
+        self.history.history()
+    }
+
+    fn push(&mut self, now: Now, id: u64, client: &str, what: What) -> Result<(), String> {
         let Now { time_ms, event } = now;
-        let record = Record { id, client: client.to_owned(), time_ms, osd_sequence: Some(event), what };
-        self.records.push(record);
+        self.history.push(Record { id, client: client.to_owned(), time_ms, osd_sequence: Some(event), what })
+    }
+
+    fn ended(&mut self, now: Now, id: u64, client: &str, outcome: Outcome) {
+        self.push(now, id, client, What::Complete(outcome)).expect("the call was invoked and has not ended");
     }
 }

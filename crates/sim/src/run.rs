@@ -2,13 +2,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use check::{Bounds, BreakRule, Clients, EventLog, History, Violation};
+use check::{Bounds, BreakRule, Clients, EventLog, Violation};
 use futures_util::FutureExt;
 
+use crate::begin::{self, features, image_name};
 use crate::client::Seat;
-use crate::ends::{self, Left, MAKER, image_name};
-use crate::plan::{BLOCK, Plan};
-use crate::pool::lock;
+use crate::maker::{MAKER, Maker};
+use crate::plan::Plan;
+use crate::pool::{Life, lock};
+use crate::rest::{self, Left};
 use crate::world::{Turn, World};
 
 /// How long a call may take when nothing broke, in ms.
@@ -60,8 +62,12 @@ pub fn play(plan: &Plan, keeps_lines: bool) -> Report {
 /// `None` when it did not come to its end; why is among the violations.
 fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Left> {
     let config = librbd::Config { rbd_clone_copy_on_read: plan.copy_on_read, ..librbd::Config::ci() };
-    let making = ends::make(world.clone(), world.begin_life(MAKER, None), plan.clone(), config.clone());
-    if let Err(why) = alone(world, making)? {
+    let life = world.begin_life(MAKER, None);
+    let making = {
+        let (world, plan, config) = (world.clone(), plan.clone(), config.clone());
+        async move { begin::make(Maker::arrive(world, life, config).await?, plan).await }
+    };
+    if let Err(why) = alone(world, life, making)? {
         violations.push(format!("the images could not be made: {why}"));
         return None;
     }
@@ -77,6 +83,7 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
                 name: format!("client{number}"),
                 image: image.clone(),
                 config: config.clone(),
+                features: features(plan),
                 steps: Mutex::new(steps.iter().cloned().collect()),
                 is_done: Mutex::new(false),
             })
@@ -97,8 +104,12 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
         return None;
     }
     world.disarm();
-    let looking = ends::look(world.clone(), world.begin_life(MAKER, None), config);
-    match alone(world, looking)? {
+    let life = world.begin_life(MAKER, None);
+    let looking = {
+        let world = world.clone();
+        async move { rest::look(Maker::arrive(world, life, config).await?).await }
+    };
+    match alone(world, life, looking)? {
         Ok(left) => {
             violations.extend(left.failed.iter().map(|what| format!("at the end: {what}")));
             Some(left)
@@ -117,10 +128,13 @@ fn sit_down(world: &World, seat: &Arc<Seat>) {
 }
 
 /// Runs one thing to its end. `None` when it never comes.
-fn alone<T: Send + 'static>(world: &World, doing: impl Future<Output = T> + Send + 'static) -> Option<T> {
+fn alone<T: Send + 'static>(
+    world: &World,
+    life: Life,
+    doing: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
     let result = Arc::new(Mutex::new(None));
     let place = result.clone();
-    let life = world.newest_life();
     world.pool.start(life, async move { *lock(&place) = Some(doing.await) }.boxed());
     world.run(|| lock(&result).is_some());
     lock(&result).take()
@@ -129,12 +143,15 @@ fn alone<T: Send + 'static>(world: &World, doing: impl Future<Output = T> + Send
 /// How many calls there were, and on demand each of them with its answer, and the changes that the OSD made.
 fn judge(world: &World, left: &Left, violations: &mut Vec<String>, tells: bool) -> (usize, Vec<String>) {
     let taken = world.recorder.take();
-    let events = lock(&world.state).host.events();
-    let history =
-        History::from_records(BLOCK, taken.records).expect("the recorder keeps the rules of histories");
+    let (disturbances, instances) = (taken.disturbances.clone(), taken.instances.clone());
+    let history = taken.history();
+    let events = match left.events.as_slice() {
+        [] => lock(&world.state).host.events(),
+        events => events.to_vec(),
+    };
     let log = EventLog::from_wire(events).expect("it is the OSD's log");
-    let bounds = Bounds { disturbances: &taken.disturbances, calm_ms_max: CALM_MS_MAX };
-    let clients = Clients { instances: &taken.instances, disturbances: &taken.disturbances };
+    let bounds = Bounds { disturbances: &disturbances, calm_ms_max: CALM_MS_MAX };
+    let clients = Clients { instances: &instances, disturbances: &disturbances };
     let mut found: Vec<Violation> = Vec::new();
     for objects in left.objects.values() {
         found.extend(check::one_writer_at_a_time(&log, objects, BreakRule::FenceFirst));
@@ -147,7 +164,9 @@ fn judge(world: &World, left: &Left, violations: &mut Vec<String>, tells: bool) 
         found.extend(check::maintenance_happened_once(&history, &log, &left.objects));
         found.extend(check::state_matches_the_calls(&history, &left.state));
         found.extend(check::parents_and_children_agree(&left.state));
+        found.extend(check::nothing_left_over(&log, &left.rest));
     }
+    violations.append(&mut lock(&world.state).host.broken);
     violations.extend(found.iter().map(ToString::to_string));
     let told = if tells { history.calls.iter().map(told).collect() } else { Vec::new() };
     (history.calls.len(), told)
@@ -160,9 +179,10 @@ fn told(call: &check::Call) -> String {
     );
     let invoked = &call.invoked;
     format!(
-        "call {:>3} {:<8} {:?}, {} ms (event {}) to {end}",
+        "call {:>3} {:<8} {} {:?}, {} ms (event {}) to {end}",
         call.id,
         call.client,
+        call.image,
         call.operation,
         invoked.time_ms,
         invoked.osd_sequence.unwrap_or(0)

@@ -16,6 +16,12 @@ use crate::recorder::{Now, Recorder};
 use crate::state::{KEEP_ALIVE, Standing, State, Timed};
 use crate::trace::Trace;
 
+/// How long a watch outlives its client, in ms.
+const WATCH_MS: u64 = 3_000;
+/// How long a session outlives its client and its watches, in ms.
+const SESSION_MS: u64 = 60_000;
+/// When the OSD has forgotten a client that did not say that it leaves, in ms.
+pub(crate) const FORGOTTEN_MS: u64 = WATCH_MS + SESSION_MS + 1;
 /// Whoever is not done by then, in ms, never is.
 const TIME_MAX: u64 = 1_200_000;
 /// More steps than this are a loop.
@@ -41,11 +47,11 @@ impl World {
     pub(crate) fn new(plan: &Plan, keeps_lines: bool) -> Self {
         let Clock::Manual(manual) = Clock::manual() else { unreachable!("it is manual") };
         let config = osd::Config {
-            osd_client_watch_timeout: Millis(3_000),
+            osd_client_watch_timeout: Millis(WATCH_MS),
             osd_client_watch_grace: Millis(300),
             osd_default_notify_timeout: Millis(3_000),
             mon_osd_blocklist_default_expire: Millis(360_000),
-            osd_client_session_timeout: Millis(60_000),
+            osd_client_session_timeout: Millis(SESSION_MS),
             events_kept_max: usize::MAX,
             event_bytes_kept_max: usize::MAX,
             ..osd::Config::default()
@@ -86,11 +92,6 @@ impl World {
         let standing = Standing { client: client.to_owned(), seat, frozen_until: 0, held_until: 0 };
         state.lives.insert(life, standing);
         life
-    }
-
-    /// The life that began last.
-    pub(crate) fn newest_life(&self) -> Life {
-        lock(&self.state).lives.last_key_value().map_or(Life(0), |(life, _)| *life)
     }
 
     /// From here on the plan's faults happen.
