@@ -29,12 +29,12 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
         return Err(no_such_image(io, name));
     };
     let removal = Removal { io, name, id: &id, config };
-    match settle(io, &id, Some(name)).await? {
+    match Box::pin(settle(io, &id, Some(name))).await? {
         Standing::Complete(header) => {
             removal.check_name().await?;
             removal.look_at_the_trash(&header).await?;
             removal.check_no_snapshots(&read_header(io, &id).await?)?;
-            removal.run(&progress).await
+            Box::pin(removal.run(&progress)).await
         }
         Standing::BeingMade { by: Some(maker) } => Err(removal.busy(&format!("client.{maker} is making it"))),
         Standing::BeingMade { by: None } => {
