@@ -11,19 +11,20 @@ use sim::{Plan, play};
 const NAME: usize = 24;
 const RULE: usize = 40;
 
-/// Plays seeds from `seed` on with each mistake, at most `count`. Prints a table; how many mistakes were not found.
+/// Plays seeds from `seed` on with each mistake, at most `count`, until one fails that passes without it. Prints a table; how many
+/// mistakes were not found.
 pub(crate) fn find(seed: u64, count: u64, out: &mut impl Write) -> Result<usize> {
     writeln!(out, "{:<NAME$} {:<RULE$} {:>7} {:>8}", "MISTAKE", "FOUND BY", "SEEDS", "SECONDS")?;
     let bar = ProgressBar::new(Mistake::ALL.len() as u64);
     let (mut missed, mut seconds) = (0, 0.0);
     for &mistake in Mistake::ALL {
         let mut played = 0;
-        plant(Some(mistake));
         let found = (seed..).take(usize::try_from(count)?).find_map(|seed| {
             played += 1;
-            play(&Plan::draw(seed), false).violations.into_iter().next()
+            let plan = Plan::draw(seed);
+            let broken = broken_first(&plan, Some(mistake))?;
+            broken_first(&plan, None).is_none().then_some(broken)
         });
-        plant(None);
         missed += usize::from(found.is_none());
         let rule = found.unwrap_or_else(|| "-".to_owned());
         let rule = rule.split(':').next().unwrap_or("-");
@@ -36,4 +37,12 @@ pub(crate) fn find(seed: u64, count: u64, out: &mut impl Write) -> Result<usize>
     }
     bar.finish_and_clear();
     Ok(missed)
+}
+
+/// The first rule that the plan breaks when this mistake is made.
+fn broken_first(plan: &Plan, mistake: Option<Mistake>) -> Option<String> {
+    plant(mistake);
+    let violations = play(plan, false).violations;
+    plant(None);
+    violations.into_iter().next()
 }
