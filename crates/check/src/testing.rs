@@ -30,11 +30,11 @@ pub(crate) fn log(lines: &[(&str, u64, &str, &str)]) -> EventLog {
 pub(crate) fn log_with_arguments(commits: &[(&str, &str)]) -> EventLog {
     let event = |(sequence, (op, argument)): (u64, &(&str, &str))| proto::osd::v1::Event {
         sequence,
-        kind: "applied".to_owned(),
+        kind: if *op == "snap_id" { op } else { "applied" }.to_owned(),
         gid: 5,
         pool: "rbd".to_owned(),
         object: image().header,
-        detail: (*op).to_owned(),
+        detail: if *op == "snap_id" { argument } else { op }.to_string(),
         arguments: vec![(*argument).to_owned()],
         ..proto::osd::v1::Event::default()
     };

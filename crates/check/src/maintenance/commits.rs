@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use errno::Errno;
 use rbd_protocol::{Entry, Operation};
 
-use crate::events::{Event, EventLog};
+use crate::events::{Event, EventLog, Fact};
 use crate::history::{self, Call, Effect, History, NEVER, Outcome};
 use crate::image::ImageObjects;
 use crate::sizes;
@@ -57,11 +57,18 @@ pub fn maintenance_happened_once(
 
 /// Names of an image's snapshots by id.
 fn snapshot_names(log: &EventLog, objects: &ImageObjects) -> BTreeMap<String, String> {
-    let named = |event: &Event| {
+    let named = |(place, event): (usize, &Event)| {
         let (id, name) = event.argument(SNAPSHOT_ADD)?.split_once(' ')?;
-        Some((id.to_owned(), name.to_owned()))
+        let given = log.events()[place..].iter().find_map(|later| match later.fact {
+            Fact::SnapIdGiven(id) if later.gid == event.gid => Some(id.to_string()),
+            _ => None,
+        });
+        // Id 0 asks for the pool's next, which the log tells right behind the vector.
+        let id = if id == "0" { given? } else { id.to_owned() };
+        Some((id, name.to_owned()))
     };
-    log.events().iter().filter(|event| objects.is_commit(event, SNAPSHOT_ADD)).filter_map(named).collect()
+    let events = log.events().iter().enumerate();
+    events.filter(|(_, event)| objects.is_commit(event, SNAPSHOT_ADD)).filter_map(named).collect()
 }
 
 fn commit(event: &Event, objects: &ImageObjects, entry: &Entry, names: &BTreeMap<String, String>) -> Commit {
@@ -166,6 +173,10 @@ impl<'a> Judged<'a> {
             self.commits.iter().filter(|commit| !given.contains_key(&commit.sequence)).cloned().collect();
         let by_refused = assign(&left, &refused);
         let report = |commit: &Commit| {
+            // Beside a removal that is refused because the purge was faster, too.
+            if self.is_of_a_purge(commit) {
+                return None;
+            }
             let (who, op, event) =
                 (format!("image {}", self.image), self.entry.commit, At::Event(commit.sequence));
             if let Some(index) = by_refused.get(&commit.sequence) {
@@ -173,7 +184,7 @@ impl<'a> Judged<'a> {
                 let what = format!("client {} was refused, but {op} was applied for it", call.client);
                 return Some(Violation::new(Rule::ErrorAfterCommit, who, [event, At::Call(call.id)], what));
             }
-            if self.is_of_a_rollback(commit) || self.is_of_a_purge(commit) {
+            if self.is_of_a_rollback(commit) {
                 return None;
             }
             let what = format!("{op} was applied, but no call is left that can have asked for it");
@@ -332,6 +343,41 @@ mod tests {
         let images = BTreeMap::from([("i".to_owned(), image())]);
         let found = maintenance_happened_once(&script.history(), &log_with_arguments(commits), &images);
         found.into_iter().map(|violation| (violation.rule, violation.at)).collect()
+    }
+
+    #[test]
+    fn a_snapshot_whose_id_came_with_it_is_known_by_its_name() {
+        let made = [("rbd.snapshot_add", "0 s"), ("snap_id", "snap id 7")];
+        let mut script = Script::new();
+        script.ok("i", snap_create("s"));
+        script.call("i", snap_remove("t"), refused(Errno::ENOENT));
+        script.ok("i", snap_remove("s"));
+        let removed = [&made[..], &[("rbd.snapshot_remove", "7")]].concat();
+        assert_eq!(judged_with_arguments(&script, &removed), []);
+        let mut script = Script::new();
+        script.ok("i", snap_create("s"));
+        let other = script.ok("i", snap_remove("t"));
+        let found = judged_with_arguments(&script, &removed);
+        assert_eq!(
+            found,
+            [(Rule::NotCommitted, vec![At::Call(other)]), (Rule::Unexplained, vec![At::Event(3)])]
+        );
+    }
+
+    #[test]
+    fn what_a_purge_removes_is_no_commit_of_a_removal_that_was_refused_meanwhile() {
+        let log = [("rbd.snapshot_add", "1 s"), ("rbd.snapshot_remove", "1")];
+        let mut script = Script::new();
+        script.ok("i", snap_create("s"));
+        let purge = script.invoke("i", Operation::SnapPurge);
+        let late = script.call("i", snap_remove("s"), refused(Errno::ENOENT));
+        script.complete(purge, crate::testing::done());
+        assert_eq!(judged_with_arguments(&script, &log), []);
+        let mut script = Script::new();
+        script.ok("i", snap_create("s"));
+        script.call("i", snap_remove("s"), refused(Errno::ENOENT));
+        let found = judged_with_arguments(&script, &log);
+        assert_eq!(found, [(Rule::ErrorAfterCommit, vec![At::Event(2), At::Call(late - 1)])]);
     }
 
     #[test]
