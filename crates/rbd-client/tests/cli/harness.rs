@@ -66,7 +66,25 @@ impl Lab {
 
     /// The program, with nothing of the test's environment.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rbd-client"));
+        self.prepared(Command::new(env!("CARGO_BIN_EXE_rbd-client")), arguments)
+    }
+
+    /// The same, ended by a hangup also where whoever runs the tests ignores it (`nohup`): the program inherits that, and
+    /// heeds it. `env` sets the signal back and becomes the program.
+    pub(crate) fn command_ended_by_hangup<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut env = Command::new("env");
+        env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_rbd-client")]);
+        self.prepared(env, arguments)
+    }
+
+    fn prepared<A: AsRef<OsStr>>(
+        &self,
+        mut command: Command,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         command
             .args(arguments)
             .env_clear()

@@ -111,7 +111,7 @@ async fn an_interrupted_import_leaves_no_image() {
 }
 
 async fn interrupt_import(lab: &Lab, name: &str) {
-    let mut command = lab.command(["import", "-", "vm", "--object-size", "64K"]);
+    let mut command = lab.command_ended_by_hangup(["import", "-", "vm", "--object-size", "64K"]);
     let mut import = command.stdin(Stdio::piped()).spawn().expect("the program starts");
     let mut stdin = import.stdin.take().expect("it is piped");
     stdin.write_all(&[1; 4 * OBJECT]).await.expect("the program reads its input");
@@ -148,7 +148,8 @@ async fn an_interrupted_export_leaves_no_file() {
     // The first read never gets its answer, so that the export is in the middle of its work.
     lab.ok(&["fault", "add", "reply", "drop", "--op", "sparse_read"]).await;
     for name in ["INT", "TERM", "HUP"] {
-        let export = lab.command(["export", "vm", "out.raw"]).spawn().expect("the program starts");
+        let mut command = lab.command_ended_by_hangup(["export", "vm", "out.raw"]);
+        let export = command.spawn().expect("the program starts");
         while !lab.path("out.raw").exists() {
             tokio::task::yield_now().await;
         }
