@@ -304,29 +304,38 @@ impl Image {
     /// Whether this client owns the exclusive lock, confirmed by the OSD. EBLOCKLISTED when it is fenced.
     pub async fn is_lock_owner(&self) -> Result<bool> {
         let image = self.image();
-        let mut held = image.held.subscribe();
-        // The sender is part of the image.
-        let held = held.wait_for(|held| *held != Held::Changing).await.map_or(Held::No, |held| held.clone());
-        match held {
+        match self.held().await {
             Held::Under(cookie) => is_confirmed(image, &cookie).await,
             Held::No | Held::Changing => image.check_alive().map(|()| false),
         }
     }
 
+    /// The lock as this client holds it, once a change of its cookie has ended.
+    async fn held(&self) -> Held {
+        let mut held = self.image().held.subscribe();
+        // The sender is part of the image.
+        held.wait_for(|held| *held != Held::Changing).await.map_or(Held::No, |held| held.clone())
+    }
+
     /// Who holds the lock, as the OSD knows it; `None` = nobody.
     pub async fn lock_owner(&self) -> Result<Option<LockOwner>> {
         let image = self.image();
-        image.check_alive()?;
-        let list = locks::info(&image.io, &image.id).await?;
-        let held = image.held.borrow().clone();
-        let owner = list.lockers.into_iter().next().map(|locker| LockOwner {
-            is_self: locker.gid == image.gid() && held == Held::Under(locker.cookie.clone()),
-            gid: locker.gid,
-            cookie: locker.cookie,
-            address: locker.address,
-            tag: list.tag,
-        });
-        Ok(owner)
+        loop {
+            image.check_alive()?;
+            let held = self.held().await;
+            let list = locks::info(&image.io, &image.id).await?;
+            if *image.held.borrow() != held {
+                // What was read may be of before or after the change.
+                continue;
+            }
+            return Ok(list.lockers.into_iter().next().map(|locker| LockOwner {
+                is_self: locker.gid == image.gid() && held == Held::Under(locker.cookie.clone()),
+                gid: locker.gid,
+                cookie: locker.cookie,
+                address: locker.address,
+                tag: list.tag,
+            }));
+        }
     }
 
     /// Its id, which stays whatever it is named.

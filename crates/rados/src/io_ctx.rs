@@ -61,6 +61,12 @@ impl IoCtx {
         Watch::register(self.rados.clone(), &self.pool, object, timeout).await
     }
 
+    /// How many [`Watch`]es of this session there are on the object, whatever the OSD knows of them at the moment: their cookies change
+    /// when a connection breaks, their number does not.
+    pub fn own_watches(&self, object: &str) -> usize {
+        self.rados.session().watches_of(&self.pool, object)
+    }
+
     /// Sends `payload` to every watch of the object, this client's own included, and gathers the acks for at most
     /// `timeout` (zero = the OSD's default). When the connection is lost meanwhile the notify is sent again, so that
     /// watchers may see it twice. ENOENT if the object does not exist.

@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use errno::Errno;
@@ -40,6 +43,8 @@ pub(crate) struct Session {
     drained: Notify,
     /// To the task of the watch stream, which never makes a sender wait.
     pub(crate) watch_commands: mpsc::UnboundedSender<Command>,
+    /// How many watches there are on (pool, object), registered or about to be.
+    watched: Mutex<BTreeMap<Watched, usize>>,
     next_watch: AtomicU64,
     next_open: AtomicU64,
     next_call: AtomicU64,
@@ -77,6 +82,7 @@ impl Session {
             over: CancellationToken::new(),
             drained: Notify::new(),
             watch_commands,
+            watched: Mutex::default(),
             next_watch: AtomicU64::new(1),
             next_open: AtomicU64::new(1),
             next_call: AtomicU64::new(FIRST_CALL),
@@ -235,6 +241,21 @@ impl Session {
         self.next_watch.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Counts one watch more on the object, until the result is dropped.
+    pub(crate) fn count_watch(self: &Arc<Self>, pool: &str, object: &str) -> CountedWatch {
+        let watched = (pool.to_owned(), object.to_owned());
+        *self.watched().entry(watched.clone()).or_default() += 1;
+        CountedWatch { session: self.clone(), watched }
+    }
+
+    pub(crate) fn watches_of(&self, pool: &str, object: &str) -> usize {
+        self.watched().get(&(pool.to_owned(), object.to_owned())).copied().unwrap_or(0)
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<Watched, usize>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn next_open(&self) -> u64 {
         self.next_open.fetch_add(1, Ordering::Relaxed)
     }
@@ -258,6 +279,28 @@ impl State {
                 // The stream broke; its task attaches another one, which rewinds the window.
                 self.link = None;
                 return;
+            }
+        }
+    }
+}
+
+/// Pool and object.
+type Watched = (String, String);
+
+/// One of the watches that its session counts.
+#[derive(Debug)]
+pub(crate) struct CountedWatch {
+    session: Arc<Session>,
+    watched: Watched,
+}
+
+impl Drop for CountedWatch {
+    fn drop(&mut self) {
+        let mut watched = self.session.watched();
+        if let Some(count) = watched.get_mut(&self.watched) {
+            *count -= 1;
+            if *count == 0 {
+                watched.remove(&self.watched);
             }
         }
     }

@@ -63,16 +63,17 @@ impl Removal<'_> {
         let watching = self.io.watch(&names::header(self.id), timeout).await;
         let mut watch =
             watching.map_err(Error::osd(format!("watch image {}/{}", self.io.pool(), self.name)))?;
-        let handle = watch.handle();
-        let removed = answering(&mut watch, self.remove_watched(handle, progress)).await;
+        let cookie_handle = watch.handle();
+        let removed = answering(&mut watch, self.remove_watched(cookie_handle, progress)).await;
         // The watch has gone with the header when all went well.
         drop(watch.unwatch().await);
         removed
     }
 
-    async fn remove_watched(&self, handle: u64, progress: &ProgressSink) -> Result<()> {
-        let lock = HeldLock::new(self.io, &names::header(self.id), handle, self.config);
-        if let Err(error) = self.lock(handle, lock.cookie()).await {
+    /// The lock keeps its cookie, whatever becomes of the watch: nobody else breaks the lock of a session that watches.
+    async fn remove_watched(&self, cookie_handle: u64, progress: &ProgressSink) -> Result<()> {
+        let lock = HeldLock::new(self.io, &names::header(self.id), cookie_handle, self.config);
+        if let Err(error) = self.lock(lock.cookie()).await {
             match error.errno() {
                 // Whoever has it keeps it.
                 Errno::EBUSY => lock.settle(),
@@ -80,7 +81,7 @@ impl Removal<'_> {
             }
             return Err(error);
         }
-        let removed = self.remove_locked(handle, lock.cookie(), progress).await;
+        let removed = self.remove_locked(lock.cookie(), progress).await;
         match &removed {
             Ok(()) => lock.settle(),
             Err(_) => lock.give_back().await,
@@ -116,18 +117,17 @@ impl Removal<'_> {
         Err(self.refused(Errno::ENOTEMPTY, &why))
     }
 
-    /// EBUSY names who has it open besides the watch with this handle.
-    async fn check_no_watchers(&self, handle: u64) -> Result<()> {
-        let own = (self.io.rados().gid(), handle);
-        let watchers = self
-            .io
-            .list_watchers(&names::header(self.id))
-            .await
-            .map_err(self.failed("look who has it open"))?;
+    /// EBUSY names who has it open besides this removal. A session's own watches get other cookies when its connection breaks, so it
+    /// counts them itself.
+    async fn check_no_watchers(&self) -> Result<()> {
+        let (header, own) = (names::header(self.id), self.io.rados().gid());
+        let watchers = self.io.list_watchers(&header).await.map_err(self.failed("look who has it open"))?;
+        let is_open_here = self.io.own_watches(&header) > 1;
         let others: Vec<_> = watchers
             .iter()
-            .filter(|watcher| (watcher.gid, watcher.cookie) != own)
+            .filter(|watcher| watcher.gid != own)
             .map(|watcher| format!("client.{} {}", watcher.gid, watcher.name).trim_end().to_owned())
+            .chain(is_open_here.then(|| format!("client.{own}, this client itself")))
             .collect();
         match &others[..] {
             [] => Ok(()),
@@ -136,8 +136,8 @@ impl Removal<'_> {
     }
 
     /// Takes the exclusive lock, so that nobody who opens the image now starts to write to it. A dead owner's is broken.
-    async fn lock(&self, handle: u64, cookie: &str) -> Result<()> {
-        self.check_no_watchers(handle).await?;
+    async fn lock(&self, cookie: &str) -> Result<()> {
+        self.check_no_watchers().await?;
         let header = names::header(self.id);
         let failed = || self.failed("lock it");
         // The class would make a header that has gone meanwhile.
@@ -160,8 +160,8 @@ impl Removal<'_> {
 
     /// Decides by the header and the watchers as they are under the lock: somebody may have made a snapshot before, and a
     /// client of an image without the lock's feature may have opened it.
-    async fn remove_locked(&self, handle: u64, cookie: &str, progress: &ProgressSink) -> Result<()> {
-        self.check_no_watchers(handle).await?;
+    async fn remove_locked(&self, cookie: &str, progress: &ProgressSink) -> Result<()> {
+        self.check_no_watchers().await?;
         let header = &read_header(self.io, self.id).await?;
         self.check_no_snapshots(header)?;
         reclaim::finish_all(self.io, self.id).await?;

@@ -87,3 +87,44 @@ async fn who_has_just_made_an_image_is_not_fenced() {
     soon(removing).await.unwrap().unwrap();
     create(&maker, "another", 4).await;
 }
+
+/// Its own watch, which got another cookie when it was registered anew, is nobody else's.
+#[tokio::test]
+async fn a_removal_whose_watch_is_registered_anew_is_not_in_its_own_way() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
+    let gid = io.rados().gid();
+    create(&io, "img", 4).await;
+    let held = cluster.hold_next(op("list_watchers")).await;
+    let removing = tokio::spawn(remove(io.clone(), "img"));
+    held.arrived().await;
+    let cookies = async || {
+        let watchers = librbd::watchers(&other, "img").await.unwrap();
+        watchers.into_iter().map(|watcher| (watcher.gid, watcher.cookie)).collect::<Vec<_>>()
+    };
+    let before = cookies().await;
+    assert!(matches!(before[..], [(of, _)] if of == gid), "{before:?}");
+    expire_watches(&cluster, &io, &other).await;
+    soon(async {
+        while matches!(&cookies().await[..], now if now.is_empty() || now == before) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    held.let_go().await;
+    soon(removing).await.unwrap().unwrap();
+}
+
+/// I2: of several watches of a session one is the removal's.
+#[tokio::test]
+async fn an_image_that_its_remover_has_open_itself_is_not_removed() {
+    let cluster = Cluster::start();
+    let io = cluster.client("remover").await;
+    create(&io, "img", 4).await;
+    let image = open(&io, "img").await;
+    let refusal = soon(remove(io.clone(), "img")).await.unwrap_err();
+    assert_eq!(refusal.errno(), Errno::EBUSY);
+    assert!(refusal.to_string().contains("this client itself"), "{refusal}");
+    soon(image.close()).await;
+    soon(remove(io, "img")).await.unwrap();
+}

@@ -1,6 +1,5 @@
 //! An owner whose watch is registered anew lives; a lock whose open has gone is given back by its session.
 
-use bytes::Bytes;
 use errno::Errno;
 use futures_util::FutureExt;
 use librbd::{Config, ImageEvent};
@@ -11,18 +10,6 @@ use tokio::sync::broadcast;
 use crate::faults::{Requests, op};
 use crate::support::*;
 use crate::valve::Valve;
-
-/// The watches of one session on image "img" expire at once; everything else goes on.
-async fn expire_watches(cluster: &Cluster, of: &IoCtx, other: &IoCtx) {
-    let when = FaultCondition {
-        direction: FaultDirection::Ack.into(),
-        gid: of.rados().gid(),
-        ..FaultCondition::default()
-    };
-    cluster.osd().expire_watch_at(when).await;
-    let header = librbd::names::header(&librbd::image_id(other, "img").await.unwrap());
-    other.notify(&header, Bytes::new(), Config::ci().notify_timeout).await.unwrap();
-}
 
 fn is_reregistered(event: &ImageEvent) -> bool {
     matches!(event, ImageEvent::WatchState { state: "reregistered", .. })
@@ -57,6 +44,24 @@ async fn an_owner_whose_cookie_is_not_changed_yet_is_not_fenced() {
     soon(writing).await.unwrap();
     write(&owner, 0, 3).await;
     nobody_was_fenced(&other).await;
+}
+
+/// While the cookie is changed, neither the old nor the new one says who holds the lock.
+#[tokio::test]
+async fn an_owner_whose_cookie_is_being_changed_knows_itself() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let owner = open(&io, "img").await;
+    write(&owner, 0, 1).await;
+    let held = cluster.hold_next(op("lock.set_cookie")).await;
+    expire_watches(&cluster, &io, &other).await;
+    held.arrived().await;
+    let asking = owner.clone();
+    let asking = tokio::spawn(async move { asking.lock_owner().await });
+    held.dwell().await;
+    held.let_go().await;
+    assert!(soon(asking).await.unwrap().unwrap().expect("it holds the lock").is_self);
 }
 
 #[tokio::test]

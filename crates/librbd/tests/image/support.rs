@@ -11,6 +11,7 @@ use librbd::{
     OperationEvent,
 };
 use proto::cls::rbd::v1 as cls;
+use proto::osd::v1::{FaultCondition, FaultDirection};
 use rados::{IoCtx, ObjectOp, Rados};
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
@@ -86,6 +87,18 @@ async fn connect(address: rpc::Address, name: String) -> IoCtx {
     let config = rados::Config { client_name: name, ..rados::Config::ci() };
     let rados = Rados::connect(rpc::Network::tcp(config.silence_max), address, config).await.unwrap();
     rados.io_ctx("rbd").await.unwrap()
+}
+
+/// The watches of one session on image "img" expire at once; everything else goes on.
+pub(crate) async fn expire_watches(cluster: &Cluster, of: &IoCtx, other: &IoCtx) {
+    let when = FaultCondition {
+        direction: FaultDirection::Ack.into(),
+        gid: of.rados().gid(),
+        ..FaultCondition::default()
+    };
+    cluster.osd().expire_watch_at(when).await;
+    let header = librbd::names::header(&librbd::image_id(other, "img").await.unwrap());
+    other.notify(&header, Bytes::new(), Config::ci().notify_timeout).await.unwrap();
 }
 
 /// A client in a runtime of its own: killing it leaves the OSD with broken connections and nothing else.

@@ -6,7 +6,7 @@ use proto::osd::v1 as wire;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Command, queue::Queue};
-use crate::{Error, Rados, io_ctx::millis};
+use crate::{Error, Rados, io_ctx::millis, session::CountedWatch};
 
 /// A watch on one object. It outlives broken connections and its own expiry; dropping it unwatches in the background.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Watch {
     id: u64,
     queue: Arc<Queue>,
     attempted: String,
+    /// Lasts as long as the handle.
+    _counted: CountedWatch,
 }
 
 /// What a watch sees, in order.
@@ -68,7 +70,7 @@ impl Watch {
         timeout: Option<Duration>,
     ) -> Result<Self, Error> {
         let (done, registered) = oneshot::channel();
-        let session = rados.session();
+        let session = rados.session().clone();
         let queue = Arc::new(Queue::default());
         let id = session.next_watch();
         let command = Command::Register {
@@ -82,7 +84,7 @@ impl Watch {
         let attempted = format!("watch {pool}/{object}");
         let _ = session.watch_commands.send(command);
         // From here on dropping `watch` unwatches, also when the caller goes away before the registration is answered.
-        let watch = Self { rados, id, queue, attempted };
+        let watch = Self { _counted: session.count_watch(pool, object), rados, id, queue, attempted };
         match registered.await {
             Ok(Ok(())) => Ok(watch),
             Ok(Err(error)) => Err(error.seen_by(&watch.attempted)),
