@@ -258,7 +258,8 @@ pub fn draw_ends(lines: &[Line], lines_max: usize) -> String {
 mod tests {
     use prost::Message;
     use proto::rbd::v1::{
-        AsyncProgressPayload, AsyncRequestId, NotifyMessage, RequestLockPayload, notify_message::Payload,
+        AsyncProgressPayload, AsyncRequestId, ClientId, NotifyMessage, RequestLockPayload,
+        notify_message::Payload,
     };
 
     use super::*;
@@ -289,8 +290,8 @@ mod tests {
 
     #[test]
     fn progress_is_counted_until_something_else_happens() {
-        let request =
-            notify(130, 2, Payload::RequestLock(RequestLockPayload { client_id: None, force: false }));
+        let client_id = Some(ClientId { gid: 2, handle: 1 });
+        let request = notify(130, 2, Payload::RequestLock(RequestLockPayload { client_id, force: false }));
         let told = lines(&[progress(100, 1), progress(110, 2), progress(120, 3), request], &cast(), &[]);
         let whats: Vec<_> = told.iter().map(|line| line.what.as_str()).collect();
         assert_eq!(whats, ["AsyncProgress x 3, up to 3/9", "RequestLock"]);

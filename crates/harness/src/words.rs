@@ -1,8 +1,8 @@
 //! What the clients of an image say to each other, in words.
 
+use bytes::Bytes;
 use errno::Errno;
-use prost::Message;
-use proto::rbd::v1::{AsyncRequestId, ClientId, NotifyMessage, ResponseMessage, notify_message::Payload};
+use rbd_protocol::{ClientId, Message, Request, ended_to_message};
 
 /// One message on the header object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,42 +19,33 @@ pub struct Said {
     pub result: Option<i32>,
 }
 
-/// Decodes the payload of a notify; `None` when it is no `NotifyMessage` that is known here.
+/// Decodes the payload of a notify; `None` when it is no message that is known here.
 pub fn said(payload: &[u8]) -> Option<Said> {
+    let message = librbd::decode_message(Bytes::copy_from_slice(payload));
     let plain = |name, detail| Said { name, detail, concerns: 0, progress: None, result: None };
-    let said = match NotifyMessage::decode(payload).ok()?.payload? {
-        Payload::AcquiredLock(_) => plain("AcquiredLock", String::new()),
-        Payload::ReleasedLock(_) => plain("ReleasedLock", String::new()),
-        Payload::RequestLock(message) => {
-            plain("RequestLock", if message.force { "force".to_owned() } else { String::new() })
+    Some(match message {
+        Message::AcquiredLock(_) => plain("AcquiredLock", String::new()),
+        Message::ReleasedLock(_) => plain("ReleasedLock", String::new()),
+        Message::RequestLock(_) => plain("RequestLock", String::new()),
+        Message::HeaderUpdate => plain("HeaderUpdate", String::new()),
+        Message::AsyncProgress { id, offset, total } => Said {
+            progress: Some((offset, total)),
+            concerns: id.gid,
+            ..plain("AsyncProgress", format!("{offset}/{total}"))
+        },
+        Message::AsyncComplete { id, result } => {
+            let (result, _) = ended_to_message(&result);
+            Said { result: Some(result), concerns: id.gid, ..plain("AsyncComplete", result_words(result)) }
         }
-        Payload::HeaderUpdate(_) => plain("HeaderUpdate", String::new()),
-        Payload::AsyncProgress(message) => Said {
-            progress: Some((message.offset, message.total)),
-            concerns: requester(message.id.as_ref()),
-            ..plain("AsyncProgress", format!("{}/{}", message.offset, message.total))
-        },
-        Payload::AsyncComplete(message) => Said {
-            result: Some(message.result),
-            concerns: requester(message.id.as_ref()),
-            ..plain("AsyncComplete", result_words(message.result))
-        },
-        Payload::Flatten(message) => plain("FlattenPayload", request_words(message.request)),
-        Payload::Resize(message) => plain("ResizePayload", format!("size {}", message.size)),
-        Payload::SnapCreate(message) => plain("SnapCreatePayload", message.name),
-        Payload::SnapRemove(message) => plain("SnapRemovePayload", message.name),
-        Payload::Rename(message) => plain("RenamePayload", message.name),
-    };
-    Some(said)
+        Message::Request(request) => plain(request.operation.entry().message, request_words(&request)),
+        Message::Unknown => return None,
+    })
 }
 
 /// The result in a lock owner's ack and who it says it is; `None` for the empty acks of everybody else.
 pub fn answered(payload: &[u8]) -> Option<(i32, Option<ClientId>)> {
-    if payload.is_empty() {
-        return None;
-    }
-    let response = ResponseMessage::decode(payload).ok()?;
-    Some((response.result, response.responder))
+    let (answer, responder) = librbd::decode_response(payload)?;
+    Some((ended_to_message(&answer).0, responder))
 }
 
 /// "0", or "ERESTART (-85)".
@@ -65,54 +56,58 @@ pub fn result_words(result: i32) -> String {
     }
 }
 
-fn request_words(header: Option<proto::rbd::v1::RequestHeader>) -> String {
-    let Some(header) = header else { return String::new() };
-    let id = header.id.unwrap_or_default();
-    format!("request {}.{}, attempt {}", id.open_number, id.request_number, header.attempt)
-}
-
-fn requester(id: Option<&AsyncRequestId>) -> u64 {
-    id.map_or(0, |id| id.gid)
+/// Its arguments; without any, which request it is.
+fn request_words(request: &Request) -> String {
+    let arguments = request.operation.arguments();
+    if arguments.is_empty() {
+        return format!("request {}.{}, attempt {}", request.id.open, request.id.number, request.attempt);
+    }
+    arguments
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::rbd::v1::{AsyncCompletePayload, AsyncProgressPayload};
+    use prost::Message as _;
+    use proto::rbd::v1 as wire;
 
     use super::*;
 
-    fn encoded(payload: Payload) -> Vec<u8> {
-        NotifyMessage { payload: Some(payload) }.encode_to_vec()
+    const ID: Option<wire::AsyncRequestId> =
+        Some(wire::AsyncRequestId { gid: 7, open_number: 1, request_number: 2 });
+
+    fn encoded(payload: wire::notify_message::Payload) -> Vec<u8> {
+        wire::NotifyMessage { payload: Some(payload) }.encode_to_vec()
     }
 
     #[test]
     fn progress_names_its_requester_and_how_far_it_is() {
-        let id = Some(AsyncRequestId { gid: 7, open_number: 1, request_number: 2 });
-        let payload = encoded(Payload::AsyncProgress(AsyncProgressPayload { id, offset: 12, total: 256 }));
-        let said = said(&payload).expect("it is a message");
+        let progress = wire::AsyncProgressPayload { id: ID, offset: 12, total: 256 };
+        let said =
+            said(&encoded(wire::notify_message::Payload::AsyncProgress(progress))).expect("it is a message");
         assert_eq!((said.name, said.detail.as_str(), said.concerns), ("AsyncProgress", "12/256", 7));
         assert_eq!(said.progress, Some((12, 256)));
     }
 
     #[test]
+    fn a_request_is_named_by_its_message() {
+        let request = Some(wire::RequestHeader { id: ID, ..Default::default() });
+        let resize = wire::ResizePayload { request, size: 4096, allow_shrink: false };
+        let said = said(&encoded(wire::notify_message::Payload::Resize(resize))).expect("it is a message");
+        assert_eq!((said.name, said.detail.as_str()), ("ResizePayload", "size 4096, allow_shrink false"));
+    }
+
+    #[test]
     fn a_failed_completion_is_named_by_its_errno() {
-        let payload = encoded(Payload::AsyncComplete(AsyncCompletePayload {
-            id: None,
-            result: -85,
-            reason: String::new(),
-        }));
+        let complete = wire::AsyncCompletePayload { id: ID, result: -85, reason: String::new() };
+        let payload = encoded(wire::notify_message::Payload::AsyncComplete(complete));
         assert_eq!(said(&payload).map(|said| said.detail), Some("ERESTART (-85)".to_owned()));
     }
 
     #[test]
     fn an_empty_ack_answers_nothing() {
         assert_eq!(answered(&[]), None);
-        let ack = ResponseMessage {
-            result: 0,
-            responder: Some(ClientId { gid: 3, handle: 1 }),
-            ..Default::default()
-        }
-        .encode_to_vec();
-        assert_eq!(answered(&ack).map(|(result, _)| result), Some(0));
+        let responder = Some(wire::ClientId { gid: 3, handle: 1 });
+        let ack = wire::ResponseMessage { result: 0, responder, ..Default::default() }.encode_to_vec();
+        assert_eq!(answered(&ack), Some((0, Some(ClientId { gid: 3, handle: 1 }))));
     }
 }

@@ -189,35 +189,8 @@ impl Image {
         self.image().check_alive()
     }
 
-    /// Makes the image independent of its parent. EINVAL if it had none when the call began; from then on it is done whoever did it.
-    pub async fn flatten(&self, options: CallOptions) -> Result<()> {
-        self.invoke(Operation::Flatten, options).await
-    }
-
-    /// Changes the size, in bytes. EINVAL for a smaller one unless `allow_shrink`. Done, too, when another client set this size meanwhile.
-    pub async fn resize(&self, size: u64, allow_shrink: bool, options: CallOptions) -> Result<()> {
-        self.invoke(Operation::Resize { size, allow_shrink }, options).await
-    }
-
-    /// Creates a snapshot. EEXIST for a name that is taken; EINVAL for one that cannot be a name.
-    pub async fn snap_create(&self, name: &str, options: CallOptions) -> Result<()> {
-        names::check_snap_name(name)?;
-        self.invoke(Operation::SnapCreate { name: name.to_owned() }, options).await
-    }
-
-    /// Removes a snapshot. One with clones goes to the trash, and with the last of them. ENOENT; EBUSY for one that is protected.
-    pub async fn snap_remove(&self, name: &str, options: CallOptions) -> Result<()> {
-        self.invoke(Operation::SnapRemove { name: name.to_owned() }, options).await
-    }
-
-    /// Gives the image another name in its pool; whoever has it open keeps it open. EEXIST for a name that is taken, and for the one
-    /// that it has; EINVAL for one that cannot be a name.
-    pub async fn rename(&self, new_name: &str, options: CallOptions) -> Result<()> {
-        names::check_image_name(new_name)?;
-        self.invoke(Operation::Rename { name: new_name.to_owned() }, options).await
-    }
-
-    async fn invoke(&self, operation: Operation, options: CallOptions) -> Result<()> {
+    /// One of the operations that can be forwarded; each has its call beside its run, in `operations`.
+    pub(crate) async fn invoke(&self, operation: Operation, options: CallOptions) -> Result<()> {
         invoke(self.image(), Maintenance::Forwardable(operation), &options).await
     }
 

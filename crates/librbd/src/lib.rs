@@ -56,6 +56,7 @@ pub use progress::{CallOptions, OperationEvent, ProgressSink};
 pub use state::{ImageState, ParentLink, ParentSpec, Protection, Snapshot, Times, View};
 pub use striping::{Extent, Layout, ObjectExtent};
 pub use usage::Usage;
+pub use wire::{decode_message, decode_response};
 
 /// The maintenance operations that are forwarded to the lock's owner.
 pub const OPERATIONS: &[rbd_protocol::Entry] = rbd_protocol::Operation::TABLE;

@@ -9,7 +9,7 @@ use rbd_protocol::{
 };
 
 /// A notify's payload. What does not decode is `Unknown`; empty bytes are a HeaderUpdate, as very old peers send it.
-pub(crate) fn decode_message(payload: Bytes) -> Message {
+pub fn decode_message(payload: Bytes) -> Message {
     if payload.is_empty() {
         return Message::HeaderUpdate;
     }
@@ -40,12 +40,16 @@ fn message_from_wire(message: Wire) -> Option<Message> {
 
 /// Both directions of every operation in [`Operation::TABLE`]: its fields are those of its payload.
 macro_rules! payloads {
-    ($($operation:ident { $($field:ident),* } = $payload:ident,)+) => {
+    ($(
+        $(#[$what:meta])+
+        $operation:ident $({ $($(#[$of:meta])+ $field:ident: $type:ty),+ $(,)? })?
+        = ($name:literal, $payload:ident $number:literal, $($rest:tt)+),
+    )+) => {
         /// None: a part is missing, or it is no request. A message that is neither known here nor above does not compile.
         fn request_from_wire(message: Wire) -> Option<Message> {
             match message {
-                $(Wire::$operation(wire::$payload { request, $($field),* }) => {
-                    request_with_header(request?, Operation::$operation { $($field),* })
+                $(Wire::$operation(wire::$payload { request, $($($field),+)? }) => {
+                    request_with_header(request?, Operation::$operation $({ $($field),+ })?)
                 })+
                 Wire::AcquiredLock(_)
                 | Wire::ReleasedLock(_)
@@ -59,21 +63,15 @@ macro_rules! payloads {
         fn request_to_wire(request: &Request) -> Wire {
             let header = Some(header_to_wire(request));
             match request.operation.clone() {
-                $(Operation::$operation { $($field),* } => {
-                    Wire::$operation(wire::$payload { request: header, $($field),* })
+                $(Operation::$operation $({ $($field),+ })? => {
+                    Wire::$operation(wire::$payload { request: header, $($($field),+)? })
                 })+
             }
         }
     };
 }
 
-payloads! {
-    Flatten {} = FlattenPayload,
-    Resize { size, allow_shrink } = ResizePayload,
-    SnapCreate { name } = SnapCreatePayload,
-    SnapRemove { name } = SnapRemovePayload,
-    Rename { name } = RenamePayload,
-}
+rbd_protocol::for_each_operation!(payloads);
 
 fn request_with_header(header: wire::RequestHeader, operation: Operation) -> Option<Message> {
     Some(Message::Request(Request {
@@ -152,22 +150,29 @@ pub(crate) fn encode_ack(answer: Option<&Ended>, responder: ClientId) -> Bytes {
     wire::ResponseMessage { result, responder, reason }.encode_to_vec().into()
 }
 
+/// What an ack says: the owner's answer, as a number and a reason, and who it says it is. None: the empty ack of everybody else.
+pub fn decode_response(payload: &[u8]) -> Option<(Ended, Option<ClientId>)> {
+    if payload.is_empty() {
+        return None;
+    }
+    let response = wire::ResponseMessage::decode(payload).ok()?;
+    Some((ended_from_message(response.result, response.reason), response.responder.map(client_from_wire)))
+}
+
 /// What a notify gathered.
 pub(crate) fn decode_answers(reply: rados::NotifyReply) -> NotifyAnswers {
     let answer = |answer: rados::Answer| Answer {
         from: ClientId { gid: answer.gid, handle: answer.cookie },
-        payload: decode_ack(answer.payload),
+        payload: decode_ack(&answer.payload),
     };
     NotifyAnswers { timed_out: reply.timed_out, answers: reply.replies.into_iter().map(answer).collect() }
 }
 
-fn decode_ack(payload: Bytes) -> Payload {
+fn decode_ack(payload: &[u8]) -> Payload {
     if payload.is_empty() {
         return Payload::Empty;
     }
-    wire::ResponseMessage::decode(payload).map_or(Payload::Undecodable, |answer| {
-        Payload::Response(ended_from_message(answer.result, answer.reason))
-    })
+    decode_response(payload).map_or(Payload::Undecodable, |(answer, _)| Payload::Response(answer))
 }
 
 #[cfg(test)]
@@ -230,9 +235,9 @@ mod tests {
 
     #[test]
     fn acceptance_is_told_from_the_empty_ack() {
-        assert_eq!(decode_ack(encode_ack(None, CLIENT)), Payload::Empty);
+        assert_eq!(decode_ack(&encode_ack(None, CLIENT)), Payload::Empty);
         for answer in [Ok(()), Err(Errno::EROFS.into()), Err(Failure::new(Errno::EROFS, "why"))] {
-            assert_eq!(decode_ack(encode_ack(Some(&answer), CLIENT)), Payload::Response(answer));
+            assert_eq!(decode_ack(&encode_ack(Some(&answer), CLIENT)), Payload::Response(answer));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::ids::{ClientId, RequestId};
 use crate::operation::Operation;
-use crate::outcome::Ended;
+use crate::outcome::{Ended, ended_to_message};
 
 /// A notify's payload, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,40 @@ pub enum Message {
 }
 
 impl Message {
+    /// As events, logs and fault rules name it, e.g. "header_update"; a request as its operation.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::AcquiredLock(_) => "acquired_lock",
+            Self::ReleasedLock(_) => "released_lock",
+            Self::RequestLock(_) => "request_lock",
+            Self::HeaderUpdate => "header_update",
+            Self::AsyncProgress { .. } => "async_progress",
+            Self::AsyncComplete { .. } => "async_complete",
+            Self::Request(request) => request.operation.entry().name,
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What it says beyond its name and its sender, in words.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::AsyncProgress { id, offset, total } => Some(format!("request {id}: {offset} of {total}")),
+            Self::AsyncComplete { id, result } => {
+                Some(format!("request {id}: result {}", ended_to_message(result).0))
+            }
+            Self::Request(Request { id, attempt, operation, .. }) => {
+                let request = format!("request {id} attempt {attempt}");
+                let arguments = operation.arguments();
+                Some(if arguments.is_empty() { request } else { format!("{request}: {arguments}") })
+            }
+            Self::AcquiredLock(_)
+            | Self::ReleasedLock(_)
+            | Self::RequestLock(_)
+            | Self::HeaderUpdate
+            | Self::Unknown => None,
+        }
+    }
+
     /// The client instance that the message says it comes from. None: it does not say.
     pub(crate) fn sender(&self) -> Option<u64> {
         match self {

@@ -5,6 +5,8 @@
 pub struct Entry {
     /// As calls, events, histories and logs name it, e.g. "snap_create".
     pub name: &'static str,
+    /// Name of its message in `rbd.v1`, e.g. "SnapCreatePayload".
+    pub message: &'static str,
     /// Number of its payload in `rbd.v1.NotifyMessage`.
     pub payload: u32,
     /// The op that makes it true, in an op vector of the header; of a renaming, in one of the directory.
@@ -13,11 +15,48 @@ pub struct Entry {
     pub apart_from: &'static [&'static str],
 }
 
-macro_rules! operations {
+/// The table. What has a line for each operation is made from it: `then!` is handed the whole of it.
+#[macro_export]
+macro_rules! for_each_operation {
+    ($then:ident) => {
+        $then! {
+            /// Copy everything from the parent and detach it.
+            Flatten = ("flatten", FlattenPayload 7, commit "rbd.parent_detach", apart from ["flatten"]),
+
+            /// Change the size. It cuts objects before the header says so: no snapshot is taken of what is cut in part.
+            Resize {
+                /// Bytes.
+                size: u64,
+                /// False: a smaller size is EINVAL.
+                allow_shrink: bool,
+            } = ("resize", ResizePayload 8, commit "rbd.set_size", apart from ["resize", "snap_create"]),
+
+            /// Create a snapshot.
+            SnapCreate {
+                /// Its name.
+                name: String,
+            } = ("snap_create", SnapCreatePayload 9, commit "rbd.snapshot_add", apart from ["snap_create"]),
+
+            /// Remove a snapshot.
+            SnapRemove {
+                /// Its name.
+                name: String,
+            } = ("snap_remove", SnapRemovePayload 10, commit "rbd.snapshot_remove", apart from ["snap_remove"]),
+
+            /// Give the image another name in its pool.
+            Rename {
+                /// The name that it is to have.
+                name: String,
+            } = ("rename", RenamePayload 15, commit "rbd.dir_rename_image", apart from ["rename"]),
+        }
+    };
+}
+
+macro_rules! define {
     ($(
         $(#[doc = $what:literal])+
         $operation:ident $({ $($(#[doc = $of:literal])+ $field:ident: $type:ty),+ $(,)? })?
-        = ($name:literal, payload $payload:literal, commit $commit:literal, apart from $apart_from:expr),
+        = ($name:literal, $message:ident $payload:literal, commit $commit:literal, apart from $apart_from:expr),
     )+) => {
         /// The maintenance operations that can be forwarded.
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,51 +69,38 @@ macro_rules! operations {
 
         impl Operation {
             /// All of them.
-            pub const TABLE: &'static [Entry] =
-                &[$(Entry { name: $name, payload: $payload, commit: $commit, apart_from: &$apart_from }),+];
+            pub const TABLE: &'static [Entry] = &[$(define!(@entry $name $message $payload $commit $apart_from)),+];
 
             /// What the table says of it.
             pub const fn entry(&self) -> Entry {
                 match self {
-                    $(Self::$operation { .. } => {
-                        Entry { name: $name, payload: $payload, commit: $commit, apart_from: &$apart_from }
+                    $(Self::$operation { .. } => define!(@entry $name $message $payload $commit $apart_from),)+
+                }
+            }
+
+            /// Its arguments as they are read: "size 4096, allow_shrink true".
+            pub fn arguments(&self) -> String {
+                match self {
+                    $(Self::$operation $({ $($field),+ })? => {
+                        let arguments: &[String] = &[$($(format!("{} {:?}", stringify!($field), $field)),+)?];
+                        arguments.join(", ")
                     })+
                 }
             }
         }
     };
+    (@entry $name:literal $message:ident $payload:literal $commit:literal $apart_from:expr) => {
+        Entry {
+            name: $name,
+            message: stringify!($message),
+            payload: $payload,
+            commit: $commit,
+            apart_from: &$apart_from,
+        }
+    };
 }
 
-operations! {
-    /// Copy everything from the parent and detach it.
-    Flatten = ("flatten", payload 7, commit "rbd.parent_detach", apart from ["flatten"]),
-
-    /// Change the size. It cuts objects before the header says so: no snapshot is taken of what is cut in part.
-    Resize {
-        /// Bytes.
-        size: u64,
-        /// False: a smaller size is EINVAL.
-        allow_shrink: bool,
-    } = ("resize", payload 8, commit "rbd.set_size", apart from ["resize", "snap_create"]),
-
-    /// Create a snapshot.
-    SnapCreate {
-        /// Its name.
-        name: String,
-    } = ("snap_create", payload 9, commit "rbd.snapshot_add", apart from ["snap_create"]),
-
-    /// Remove a snapshot.
-    SnapRemove {
-        /// Its name.
-        name: String,
-    } = ("snap_remove", payload 10, commit "rbd.snapshot_remove", apart from ["snap_remove"]),
-
-    /// Give the image another name in its pool.
-    Rename {
-        /// The name that it is to have.
-        name: String,
-    } = ("rename", payload 15, commit "rbd.dir_rename_image", apart from ["rename"]),
-}
+for_each_operation!(define);
 
 #[cfg(test)]
 mod tests {

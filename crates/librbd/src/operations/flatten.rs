@@ -2,13 +2,23 @@
 
 use errno::Errno;
 use rados::ObjectOp;
+use rbd_protocol::Operation;
 
 use super::Run;
 use crate::error::{Error, Result};
 use crate::gate::Reason;
+use crate::image::Image;
 use crate::parent::detach_child;
+use crate::progress::CallOptions;
 use crate::reclaim;
 use crate::throttle::for_each_object;
+
+impl Image {
+    /// Makes the image independent of its parent. EINVAL if it had none when the call began; from then on it is done whoever did it.
+    pub async fn flatten(&self, options: CallOptions) -> Result<()> {
+        self.invoke(Operation::Flatten, options).await
+    }
+}
 
 /// Checks in the order of facts 6.1, then objects, then the commit. Running it again from the first object is harmless: each
 /// finished object costs one guarded write that changes nothing. ENOENT: the parent is lost and an object that would need it

@@ -2,11 +2,24 @@
 //! again wherever it comes, whoever died in between.
 
 use errno::Errno;
+use rbd_protocol::Operation;
 
 use super::Run;
 use crate::error::Result;
+use crate::image::Image;
 use crate::images::rename::{Renaming, finish_names, forget, last_request};
+use crate::names;
+use crate::progress::CallOptions;
 use crate::throttle::interrupted;
+
+impl Image {
+    /// Gives the image another name in its pool; whoever has it open keeps it open. EEXIST for a name that is taken, and for the one
+    /// that it has; EINVAL for one that cannot be a name.
+    pub async fn rename(&self, new_name: &str, options: CallOptions) -> Result<()> {
+        names::check_image_name(new_name)?;
+        self.invoke(Operation::Rename { name: new_name.to_owned() }, options).await
+    }
+}
 
 /// EEXIST for a name that is taken, and for the one that the image has.
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {

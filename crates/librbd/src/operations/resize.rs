@@ -1,10 +1,20 @@
 //! Resize (facts 7.1).
 
 use proto::cls::rbd::v1 as cls;
+use rbd_protocol::Operation;
 
 use super::{Run, trim};
 use crate::error::{Error, Result};
 use crate::gate::Reason;
+use crate::image::Image;
+use crate::progress::CallOptions;
+
+impl Image {
+    /// Changes the size, in bytes. EINVAL for a smaller one unless `allow_shrink`. Done, too, when another client set this size meanwhile.
+    pub async fn resize(&self, size: u64, allow_shrink: bool, options: CallOptions) -> Result<()> {
+        self.invoke(Operation::Resize { size, allow_shrink }, options).await
+    }
+}
 
 /// EINVAL for a smaller size unless shrinking is allowed, and for one that needs too many objects.
 pub(super) async fn run(run: &Run, size: u64, allow_shrink: bool) -> Result<()> {

@@ -2,14 +2,25 @@
 
 use errno::Errno;
 use proto::cls::rbd::v1 as cls;
+use rbd_protocol::Operation;
 
 use super::Run;
 use crate::error::{Error, Result};
 use crate::gate::Reason;
+use crate::image::Image;
 use crate::names;
+use crate::progress::CallOptions;
 
 /// The pool's next id, which comes with the snapshot: an owner that dies leaves no id without one.
 const NEXT: u64 = 0;
+
+impl Image {
+    /// Creates a snapshot. EEXIST for a name that is taken; EINVAL for one that cannot be a name.
+    pub async fn snap_create(&self, name: &str, options: CallOptions) -> Result<()> {
+        names::check_snap_name(name)?;
+        self.invoke(Operation::SnapCreate { name: name.to_owned() }, options).await
+    }
+}
 
 /// EEXIST for a name that is taken. No write is under way while the snapshot comes to be.
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {

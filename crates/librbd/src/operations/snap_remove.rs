@@ -3,12 +3,22 @@
 
 use errno::Errno;
 use proto::cls::rbd::v1 as cls;
+use rbd_protocol::Operation;
 
 use super::Run;
 use crate::error::{Error, Result};
+use crate::image::Image;
 use crate::images::children_of;
+use crate::progress::CallOptions;
 use crate::reclaim;
 use crate::state::Protection;
+
+impl Image {
+    /// Removes a snapshot. One with clones goes to the trash, and with the last of them. ENOENT; EBUSY for one that is protected.
+    pub async fn snap_remove(&self, name: &str, options: CallOptions) -> Result<()> {
+        self.invoke(Operation::SnapRemove { name: name.to_owned() }, options).await
+    }
+}
 
 /// ENOENT for an unknown name; EBUSY for a protected snapshot.
 pub(super) async fn run(run: &Run, name: &str) -> Result<()> {

@@ -2,8 +2,6 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use clap::Args;
-use prost::Message as _;
-use proto::rbd::v1 as wire;
 use rados::WatchEvent;
 use tokio::time::timeout;
 
@@ -69,7 +67,7 @@ impl Watch {
 fn show(event: WatchEvent, console: Console) -> Result<ControlFlow<()>, Failure> {
     match event {
         WatchEvent::Notify(notification) => {
-            let line = Line::new(notification.notifier_gid, &notification.payload);
+            let line = Line::new(notification.notifier_gid, notification.payload);
             notification.ack.send(Bytes::new());
             return console.next(&line);
         }
@@ -87,7 +85,7 @@ fn show(event: WatchEvent, console: Console) -> Result<ControlFlow<()>, Failure>
 
 /// One notify.
 struct Line {
-    /// Its kind: "header_update", "flatten", ...; "unknown" if it does not decode.
+    /// Its kind: "header_update", "flatten", ...; "unknown" if it does not decode; nothing at all is a header_update.
     notify: &'static str,
     /// gid of the client that sent it.
     from: u64,
@@ -96,49 +94,10 @@ struct Line {
 }
 
 impl Line {
-    fn new(from: u64, payload: &[u8]) -> Self {
-        let message = wire::NotifyMessage::decode(payload).ok().and_then(|message| message.payload);
-        let (notify, detail) = message.map_or(("unknown", None), describe);
-        Self { notify, from, detail }
+    fn new(from: u64, payload: Bytes) -> Self {
+        let message = librbd::decode_message(payload);
+        Self { notify: message.name(), from, detail: message.detail() }
     }
-}
-
-fn describe(payload: wire::notify_message::Payload) -> (&'static str, Option<String>) {
-    use wire::notify_message::Payload;
-    match payload {
-        Payload::AcquiredLock(_) => ("acquired_lock", None),
-        Payload::ReleasedLock(_) => ("released_lock", None),
-        Payload::RequestLock(request) => ("request_lock", request.force.then(|| "forced".to_owned())),
-        Payload::HeaderUpdate(_) => ("header_update", None),
-        Payload::AsyncProgress(progress) => {
-            let done = format!("{}: {} of {}", request_id(progress.id), progress.offset, progress.total);
-            ("async_progress", Some(done))
-        }
-        Payload::AsyncComplete(complete) => {
-            ("async_complete", Some(format!("{}: result {}", request_id(complete.id), complete.result)))
-        }
-        Payload::Flatten(flatten) => ("flatten", Some(request(flatten.request))),
-        Payload::Resize(resize) => {
-            ("resize", Some(format!("{} to {} bytes", request(resize.request), resize.size)))
-        }
-        Payload::SnapCreate(snap) => {
-            ("snap_create", Some(format!("{} '{}'", request(snap.request), snap.name)))
-        }
-        Payload::SnapRemove(snap) => {
-            ("snap_remove", Some(format!("{} '{}'", request(snap.request), snap.name)))
-        }
-        Payload::Rename(rename) => {
-            ("rename", Some(format!("{} to '{}'", request(rename.request), rename.name)))
-        }
-    }
-}
-
-fn request(header: Option<wire::RequestHeader>) -> String {
-    header.map_or_else(String::new, |header| format!("{} attempt {}", request_id(header.id), header.attempt))
-}
-
-fn request_id(id: Option<wire::AsyncRequestId>) -> String {
-    id.map_or_else(String::new, |id| format!("request {}.{}.{}", id.gid, id.open_number, id.request_number))
 }
 
 impl Report for Line {
@@ -160,21 +119,27 @@ impl Report for Line {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use proto::rbd::v1::{
+        AsyncRequestId, NotifyMessage, RequestHeader, ResizePayload, notify_message::Payload,
+    };
+
     use super::*;
 
     #[test]
-    fn a_forwarded_request_is_shown_with_its_identity() {
-        let id = wire::AsyncRequestId { gid: 4, open_number: 1, request_number: 7 };
-        let header = wire::RequestHeader { id: Some(id), attempt: 2, ..Default::default() };
-        let flatten = wire::FlattenPayload { request: Some(header) };
-        let payload = Some(wire::notify_message::Payload::Flatten(flatten));
-        let line = Line::new(4, &wire::NotifyMessage { payload }.encode_to_vec());
-        assert_eq!(line.plain().to_string(), "flatten from client.4: request 4.1.7 attempt 2");
+    fn a_forwarded_request_is_shown_with_its_identity_and_arguments() {
+        let id = AsyncRequestId { gid: 4, open_number: 1, request_number: 7 };
+        let request = Some(RequestHeader { id: Some(id), attempt: 2, ..Default::default() });
+        let payload = Some(Payload::Resize(ResizePayload { request, size: 4096, allow_shrink: true }));
+        let line = Line::new(4, NotifyMessage { payload }.encode_to_vec().into());
+        assert_eq!(
+            line.plain().to_string(),
+            "resize from client.4: request 4.1.7 attempt 2: size 4096, allow_shrink true"
+        );
     }
 
     #[test]
     fn what_does_not_decode_is_shown_as_unknown() {
-        assert_eq!(Line::new(4, &[0xff]).plain().to_string(), "unknown from client.4");
-        assert_eq!(Line::new(4, &[]).plain().to_string(), "unknown from client.4");
+        assert_eq!(Line::new(4, Bytes::from_static(&[0xff])).plain().to_string(), "unknown from client.4");
     }
 }
