@@ -28,6 +28,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Bytes of the replies that one op stream, or the unary calls of one connection, have not taken: what comes then waits.
     pub reply_bytes_in_flight_max: usize,
+    /// Bytes of the replies to all clients, of either door, that are encoded and not yet taken: what is larger than 4 KiB waits.
+    pub all_reply_bytes_in_flight_max: usize,
+    /// How long such a reply may stand still while another waits for its room, by the machine's time; then its connection ends.
+    pub reply_stall_time_max: Duration,
     /// Events that wait for one watch stream; one more cuts the stream.
     pub watch_queue_events_max: usize,
     /// Bytes of these events; one more cuts the stream.
@@ -66,6 +70,8 @@ impl Default for Config {
             limits: Limits::default(),
             connections_max: 4096,
             reply_bytes_in_flight_max: 16 << 20,
+            all_reply_bytes_in_flight_max: 32 << 20,
+            reply_stall_time_max: Duration::from_secs(10),
             watch_queue_events_max: 16_384,
             watch_queue_bytes_max: 64 << 20,
             pending_notify_bytes_max: 64 << 20,

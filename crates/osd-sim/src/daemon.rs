@@ -26,6 +26,7 @@ use tonic::Status;
 use crate::Config;
 use crate::config::{millis, whole_millis};
 use crate::op_stream::Cut;
+use crate::replies::AllReplies;
 use crate::wire;
 pub(crate) use doors::Passage;
 use held::Held;
@@ -54,6 +55,8 @@ pub(crate) struct Daemon {
     watch_queue_max: QueueMax,
     in_flight_ops_max: usize,
     reply_bytes_in_flight_max: usize,
+    /// Of both doors.
+    pub(crate) replies: Arc<AllReplies>,
     /// The next deadline has come nearer, or more is durable.
     sooner: Arc<Notify>,
     /// Up to where everything survives.
@@ -140,6 +143,7 @@ impl Daemon {
             },
             in_flight_ops_max,
             reply_bytes_in_flight_max: config.reply_bytes_in_flight_max,
+            replies: AllReplies::new(config.all_reply_bytes_in_flight_max, config.reply_stall_time_max),
             sooner,
             durable,
             newest_event,

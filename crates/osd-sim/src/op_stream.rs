@@ -17,6 +17,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::daemon::Daemon;
+use crate::replies::Departing;
 use crate::wire;
 use reader::Reader;
 
@@ -49,13 +50,15 @@ pub(crate) fn named_session(metadata: &MetadataMap) -> Result<Option<u64>, OpErr
 ///
 /// The ops in flight and the bytes of replies are counted for each stream: at a limit it is not read any further until a reply is taken. None
 /// is refused for that, because it may be one that is sent again and was applied long ago; and none waits for replies
-/// that sit in a stream whose connection is gone.
+/// that sit in a stream whose connection is gone. A reply is made for the transport when there is room for it in the whole OSD,
+/// and is then one of those that are departing.
 ///
 /// ENOTCONN, EBLOCKLISTED: the session that it names is not live.
 pub(crate) fn open<S>(
     daemon: Arc<Daemon>,
     named: Option<u64>,
     requests: S,
+    departing: Departing,
 ) -> Result<impl Stream<Item = Result<OperateReply, Status>> + use<S>, OpError>
 where
     S: Stream<Item = Result<OperateRequest, Status>> + Send + Unpin + 'static,
@@ -69,10 +72,11 @@ where
     tokio::spawn(Reader::new(daemon.clone(), replies).read(requests, sessions, ended));
     let replies = ReceiverStream::new(queued).then(move |queued: Result<Queued, Status>| {
         let _until_the_stream_is_dropped: &DropGuard = &guard;
-        let daemon = daemon.clone();
+        let (daemon, departing) = (daemon.clone(), departing.clone());
         async move {
             let queued = queued?;
             daemon.until_durable(queued.seen).await;
+            departing.add(&daemon.replies, wire::reply_bytes(&queued.reply), None).await;
             Ok(wire::reply(queued.tid, queued.reply))
         }
     });
@@ -146,6 +150,18 @@ mod tests {
         let mut config = Config::ci();
         config.limits.in_flight_ops_per_session_max = IN_FLIGHT_OPS_MAX;
         Arc::new(Daemon::new(&config, 1).expect("the configuration is valid"))
+    }
+
+    /// On a connection that nobody ends.
+    fn open<S>(
+        daemon: Arc<Daemon>,
+        named: Option<u64>,
+        requests: S,
+    ) -> Result<impl Stream<Item = Result<OperateReply, Status>> + use<S>, OpError>
+    where
+        S: Stream<Item = Result<OperateRequest, Status>> + Send + Unpin + 'static,
+    {
+        super::open(daemon, named, requests, Departing::default())
     }
 
     fn connect(daemon: &Daemon) -> u64 {

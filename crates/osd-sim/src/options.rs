@@ -207,6 +207,13 @@ struct Limits {
     /// [16777216].
     #[arg(long, env = "OSD_SIM_REPLY_BYTES_IN_FLIGHT_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     reply_bytes_in_flight_max: Option<u64>,
+    /// Bytes of replies to all clients, Ceph's too, that are encoded and not taken: one above 4 KiB that has no room
+    /// waits [33554432].
+    #[arg(long, env = "OSD_SIM_ALL_REPLY_BYTES_IN_FLIGHT_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    all_reply_bytes_in_flight_max: Option<u64>,
+    /// How long a client may take nothing of a reply that others wait for, before its connection is cut [10s].
+    #[arg(long, env = "OSD_SIM_REPLY_STALL_TIME_MAX", value_name = "TIME", value_parser = span)]
+    reply_stall_time_max: Option<Duration>,
     /// Bytes of one object [134217728].
     #[arg(long, env = "OSD_SIM_OBJECT_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     object_bytes_max: Option<u64>,
@@ -300,6 +307,11 @@ impl Limits {
         set(&mut limits.holders_per_lock_max, self.holders_per_lock_max);
         set(&mut config.connections_max, self.connections_max.map(|max| max as usize));
         set(&mut config.reply_bytes_in_flight_max, self.reply_bytes_in_flight_max.map(|max| max as usize));
+        set(
+            &mut config.all_reply_bytes_in_flight_max,
+            self.all_reply_bytes_in_flight_max.map(|max| max as usize),
+        );
+        set(&mut config.reply_stall_time_max, self.reply_stall_time_max);
         set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
         set(&mut config.watch_queue_bytes_max, self.watch_queue_bytes_max.map(|max| max as usize));
         set(&mut config.pending_notify_bytes_max, self.pending_notify_bytes_max.map(|max| max as usize));

@@ -1,22 +1,22 @@
 //! Replies that their client has not read yet: what they hold is bounded in bytes.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+mod underway;
+
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Response, Status};
 
+pub(crate) use underway::{AllReplies, Underway};
+
 /// What the transport is given at a time. It keeps what it was given until the client makes room; the rest stays here.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// Connections that are known before those that are gone are forgotten.
-const KNOWN_MIN: usize = 64;
 
 /// Room for replies. Whoever has filled it waits: what he asked for next is not done before he has read.
 #[derive(Clone, Debug)]
@@ -49,66 +49,67 @@ impl Room {
     }
 }
 
-/// The room of each connection for the replies to its unary calls, which no stream puts in order.
-#[derive(Debug)]
-pub(crate) struct Rooms {
-    bytes_max: usize,
-    of: Mutex<Known>,
+/// What the replies of one response keep until they are given to the transport.
+#[derive(Clone, Default)]
+pub(crate) struct Departing {
+    /// Ends their connection.
+    cut: CancellationToken,
+    replies: Arc<Mutex<Vec<Departure>>>,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    rooms: BTreeMap<Option<SocketAddr>, Weak<Semaphore>>,
-    /// How many there may be before it is looked for those that are gone.
-    max: usize,
+/// What one reply keeps.
+struct Departure {
+    underway: Underway,
+    /// Of the room of its connection.
+    _own: Option<OwnedSemaphorePermit>,
 }
 
-impl Rooms {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, of: Mutex::default() }
+impl Departing {
+    /// None yet, of a connection that ends when `cut` is cancelled.
+    pub(crate) fn through(cut: CancellationToken) -> Self {
+        Self { cut, replies: Arc::default() }
     }
 
-    pub(crate) fn of(&self, peer: Option<SocketAddr>) -> Room {
-        let mut known = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = known.rooms.get(&peer).and_then(Weak::upgrade) {
-            return Room { of: room, bytes_max: self.bytes_max.min(Semaphore::MAX_PERMITS) };
-        }
-        if known.rooms.len() >= known.max {
-            known.rooms.retain(|_, room| room.strong_count() > 0);
-            known.max = KNOWN_MIN.max(2 * known.rooms.len());
-        }
-        let room = Room::new(self.bytes_max);
-        known.rooms.insert(peer, Arc::downgrade(&room.of));
-        room
+    /// One more, once there is room for it in the OSD.
+    pub(crate) async fn add(&self, all: &Arc<AllReplies>, bytes: usize, own: Option<OwnedSemaphorePermit>) {
+        let underway = all.fill(bytes, &self.cut).await;
+        self.lock().push(Departure { underway, _own: own });
+    }
+
+    /// A response whose replies these are.
+    pub(crate) fn of<T>(self, reply: T) -> Response<T> {
+        let mut response = Response::new(reply);
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// The transport has taken a piece of them.
+    fn moved(&self) {
+        self.lock().iter().for_each(|departure| departure.underway.moved());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Departure>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Part of a response until its last byte has been given to the transport.
-#[derive(Clone)]
-struct Held {
-    _room: Room,
-    _bytes: Arc<OwnedSemaphorePermit>,
-}
-
-/// A reply that keeps the room it has taken until it is sent.
-pub(crate) fn held<T>(room: Room, bytes: OwnedSemaphorePermit, reply: T) -> Response<T> {
-    let mut response = Response::new(reply);
-    response.extensions_mut().insert(Held { _room: room, _bytes: Arc::new(bytes) });
-    response
-}
-
-/// Gives a response to the transport in pieces, and what it holds back with the last one.
+/// Gives a response to the transport in pieces, and with each message what its replies have kept.
 pub(crate) fn in_pieces(response: http::Response<Body>) -> http::Response<Body> {
     let (mut parts, body) = response.into_parts();
-    let held = parts.extensions.remove::<Held>();
-    http::Response::from_parts(parts, Body::new(Pieces { body, rest: Bytes::new(), _held: held }))
+    let departing = parts.extensions.remove().unwrap_or_default();
+    http::Response::from_parts(
+        parts,
+        Body::new(Pieces { body, rest: Bytes::new(), has_given: false, departing }),
+    )
 }
 
 struct Pieces {
     body: Body,
     /// Of the newest frame.
     rest: Bytes,
-    _held: Option<Held>,
+    /// Whether all that is in `departing` was given to the transport, which has asked for more if this is polled again.
+    has_given: bool,
+    departing: Departing,
 }
 
 impl http_body::Body for Pieces {
@@ -120,6 +121,9 @@ impl http_body::Body for Pieces {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.rest.is_empty() {
+            if std::mem::take(&mut self.has_given) {
+                self.departing.lock().clear();
+            }
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
@@ -129,7 +133,10 @@ impl http_body::Body for Pieces {
             }
         }
         let length = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+        let piece = self.rest.split_to(length);
+        self.departing.moved();
+        self.has_given = self.rest.is_empty();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -149,23 +156,22 @@ impl http_body::Body for Pieces {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt;
     use http_body::Body as _;
     use http_body_util::BodyExt;
-    use prost::Message;
-    use proto::osd::v1::NotifyReply;
 
     use super::*;
 
     #[tokio::test]
     async fn a_connection_that_has_not_read_its_replies_waits_and_delays_no_other() {
-        let rooms = Rooms::new(1000);
-        let (slow, quick) = ("127.0.0.1:1".parse().ok(), "127.0.0.1:2".parse().ok());
-        let unread = rooms.of(slow).take(4000);
-        assert!(rooms.of(slow).wait().now_or_never().is_none(), "a larger one fills it");
-        rooms.of(quick).wait().await;
+        let (slow, quick) = (Room::new(1000), Room::new(1000));
+        let unread = slow.take(4000);
+        assert!(slow.wait().now_or_never().is_none(), "a larger one fills it");
+        quick.wait().await;
         drop(unread);
-        rooms.of(slow).wait().await;
+        slow.wait().await;
     }
 
     #[tokio::test]
@@ -180,36 +186,27 @@ mod tests {
         assert!(room.fill(600).now_or_never().is_some());
     }
 
+    /// The first message of a stream, of three pieces; then the transport asks for the next.
     #[tokio::test]
-    async fn connections_that_are_gone_are_forgotten() {
-        let rooms = Rooms::new(1000);
-        for port in 1..10_000 {
-            drop(rooms.of(Some(SocketAddr::from(([127, 0, 0, 1], port)))));
-        }
-        assert!(rooms.of.lock().expect("nobody panicked").rooms.len() <= KNOWN_MIN);
-    }
-
-    #[tokio::test]
-    async fn a_reply_takes_room_until_its_last_piece_is_sent() {
-        let rooms = Rooms::new(1000);
-        let reply = NotifyReply { notify_id: u64::MAX, ..NotifyReply::default() };
-        let room = rooms.of(None);
-        let bytes = room.fill(reply.encoded_len()).await;
-        let (_, _, extensions) = held(room, bytes, reply).into_parts();
-        let message = Bytes::from(vec![7; 2 * PIECE_BYTES + 1]);
-        let body = http_body_util::Full::new(message).map_err(|never| match never {});
-        let mut response = http::Response::new(Body::new(body));
+    async fn a_reply_takes_room_until_the_transport_asks_for_what_follows_its_last_piece() {
+        const BYTES: usize = 2 * PIECE_BYTES + 1;
+        let (room, all) = (Room::new(BYTES), AllReplies::new(BYTES, Duration::from_secs(10)));
+        let is_full = || room.wait().now_or_never().is_none() && all.is_full();
+        let departing = Departing::default();
+        departing.add(&all, BYTES, Some(room.fill(BYTES).await)).await;
+        let (_, _, extensions) = departing.of(()).into_parts();
+        let message = http_body_util::Full::new(Bytes::from(vec![7; BYTES])).map_err(|never| match never {});
+        let mut response = http::Response::new(Body::new(message));
         *response.extensions_mut() = extensions;
         let mut body = in_pieces(response).into_body();
         let mut lengths = Vec::new();
         while !body.is_end_stream() {
-            assert!(rooms.of(None).of.available_permits() < 1000);
-            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
-            let frame = frame.await.expect("there is more").expect("it does not fail");
+            let frame = body.frame().await.expect("there is more").expect("it does not fail");
             lengths.push(frame.into_data().expect("data").len());
+            assert!(is_full());
         }
         assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 1]);
-        drop(body);
-        assert_eq!(rooms.of(None).of.available_permits(), 1000);
+        assert!(body.frame().await.is_none());
+        assert!(!is_full());
     }
 }

@@ -111,7 +111,7 @@ impl Prepared {
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
         let Self { daemon, router, door, events_file, connections_max } = self;
-        let incoming = connections::at_most(connections_max, incoming);
+        let incoming = connections::at_most(connections_max, daemon.reply_bytes_in_flight_max(), incoming);
         let stop_writing = CancellationToken::new();
         let writing = async {
             if let Some(file) = events_file {

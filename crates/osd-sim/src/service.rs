@@ -12,8 +12,9 @@ use rpc::osd::osd_server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::calls::{self, Call};
+use crate::connections::Own;
 use crate::daemon::{AnyStore, Daemon, milliseconds, span};
-use crate::replies::{self, Rooms};
+use crate::replies::Departing;
 use crate::{Config, events, op_stream, watch_stream, wire as convert};
 
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -22,13 +23,19 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(crate) struct Service {
     daemon: Arc<Daemon>,
     config: Config,
-    rooms: Rooms,
 }
 
 impl Service {
     pub(crate) fn new(daemon: Arc<Daemon>, config: Config) -> Self {
-        let rooms = Rooms::new(daemon.reply_bytes_in_flight_max());
-        Self { daemon, config, rooms }
+        Self { daemon, config }
+    }
+
+    /// A reply of so many bytes, once there is room for it in its connection and in the OSD.
+    async fn depart<T>(&self, own: &Own, bytes: usize, reply: impl FnOnce() -> T) -> Answer<T> {
+        let of_connection = own.room.fill(bytes).await;
+        let departing = Departing::through(own.cut.clone());
+        departing.add(&self.daemon.replies, bytes, Some(of_connection)).await;
+        Ok(departing.of(reply()))
     }
 }
 
@@ -43,7 +50,8 @@ impl osd_server::Osd for Service {
     type EventsStream = Boxed<wire::Event>;
 
     async fn connect(&self, request: Request<wire::ConnectRequest>) -> Answer<wire::ConnectReply> {
-        let peer = request.remote_addr().map_or_else(|| "peer".to_owned(), |address| address.to_string());
+        let peer = request.extensions().get::<Own>().and_then(|own| own.peer);
+        let peer = peer.map_or_else(|| "peer".to_owned(), |address| address.to_string());
         let connected = self.daemon.connect(&request.into_inner().name, &peer);
         // A gid that is lost in a crash would be given again.
         self.daemon.find(|_| ()).await;
@@ -64,13 +72,12 @@ impl osd_server::Osd for Service {
     }
 
     async fn operate(&self, request: Request<wire::OperateRequest>) -> Answer<wire::OperateReply> {
-        let room = self.rooms.of(request.remote_addr());
-        room.wait().await;
+        let own = Own::of(&request);
+        own.room.wait().await;
         let request = request.into_inner();
         let tid = request.tid;
         let reply = Ok(calls::operate(&self.daemon, request).await?);
-        let bytes = room.fill(convert::reply_bytes(&reply)).await;
-        Ok(replies::held(room, bytes, convert::reply(tid, reply)))
+        self.depart(&own, convert::reply_bytes(&reply), || convert::reply(tid, reply)).await
     }
 
     async fn operate_stream(
@@ -78,8 +85,10 @@ impl osd_server::Osd for Service {
         request: Request<Streaming<wire::OperateRequest>>,
     ) -> Answer<Self::OperateStreamStream> {
         let named = op_stream::named_session(request.metadata()).map_err(convert::status)?;
-        let replies = op_stream::open(self.daemon.clone(), named, request.into_inner());
-        Ok(Response::new(Box::pin(replies.map_err(convert::status)?)))
+        let departing = Departing::through(Own::of(&request).cut);
+        let requests = request.into_inner();
+        let replies = op_stream::open(self.daemon.clone(), named, requests, departing.clone());
+        Ok(departing.of(Box::pin(replies.map_err(convert::status)?)))
     }
 
     async fn watch(&self, request: Request<Streaming<wire::WatchRequest>>) -> Answer<Self::WatchStream> {
@@ -87,8 +96,8 @@ impl osd_server::Osd for Service {
     }
 
     async fn notify(&self, request: Request<wire::NotifyRequest>) -> Answer<wire::NotifyReply> {
-        let room = self.rooms.of(request.remote_addr());
-        room.wait().await;
+        let own = Own::of(&request);
+        own.room.wait().await;
         let wire::NotifyRequest { gid, pool, object, payload, timeout_ms } = request.into_inner();
         let timeout = span(timeout_ms);
         let call = Call { name: CALL_NOTIFY, gid, pool: &pool, object: &object, payload: Some(&payload) };
@@ -101,8 +110,7 @@ impl osd_server::Osd for Service {
         match answered.await? {
             (notify_id, Ok(reply)) => {
                 let reply = convert::notify_reply(notify_id, reply);
-                let bytes = room.fill(reply.encoded_len()).await;
-                Ok(replies::held(room, bytes, reply))
+                self.depart(&own, reply.encoded_len(), || reply).await
             }
             (notify_id, Err(_)) => {
                 Err(Status::internal(format!("notify {notify_id} was dropped unanswered")))

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Comparison, Dialect, Entries, Op, OpResult, Operand, Output, SnapContext, Terms, Vector};
+use osd::op::{
+    Checksums, Comparison, Dialect, Entries, Op, OpResult, Operand, Output, SnapContext, Terms, Vector,
+};
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
 use store::{Name, ObjectClone};
@@ -81,13 +83,12 @@ pub fn reply_bytes(reply: &osd::Reply) -> usize {
     let of_result = |result: &OpResult| -> u64 {
         SMALL
             + match &result.output {
-                Output::Done
-                | Output::Stat { .. }
-                | Output::Keys { .. }
-                | Output::Header { .. }
-                | Output::Checksums { .. }
-                | Output::Watchers { .. }
-                | Output::Notified { .. } => 0,
+                Output::Done | Output::Stat { .. } | Output::Notified { .. } => 0,
+                Output::Keys { keys, .. } => keys.iter().map(|key| key.len() as u64 + SMALL).sum(),
+                Output::Header { header } => header.len() as u64,
+                Output::Checksums { checksums: Checksums::Narrow(sums), .. } => 4 * sums.len() as u64,
+                Output::Checksums { checksums: Checksums::Wide(sums), .. } => 8 * sums.len() as u64,
+                Output::Watchers { watchers } => SMALL * watchers.len() as u64,
                 Output::Read { length, .. } => *length,
                 Output::SparseRead { data } => data.allocated() + SMALL * data.runs() as u64,
                 Output::Xattrs { entries } | Output::Omap { entries, .. } => of_entries(entries),

@@ -13,10 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::CephLimits;
 use super::daemons::{Daemons, MonitorInlet};
 use super::osd_client::{OsdClient, Told};
+use crate::replies::Underway;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -41,6 +43,8 @@ pub(super) enum Ended {
     TooMuch(usize),
     #[error("it does not read what it is sent")]
     Slow,
+    #[error("others wait for the room of its replies, and it has not read for reply_stall_time_max")]
+    Stalled,
     #[error("the OSD ended it: {0}")]
     Cut(String),
 }
@@ -94,7 +98,8 @@ pub(super) async fn serve(shared: &Shared, socket: TcpStream, from: SocketAddr) 
     let frames = messenger::Limits { frame_bytes_max: limits.frame_bytes_max, ..Default::default() };
     let connection = Connection::new(shared.local.clone(), from, frames);
     let mut share = Share { all: shared.arriving.clone(), own: 0 };
-    let mut served = Served { shared, socket, from, connection, client: Client::Unknown };
+    let (cut, underway) = (CancellationToken::new(), Vec::new());
+    let mut served = Served { shared, socket, from, connection, client: Client::Unknown, underway, cut };
     let handshake_ends = Instant::now() + limits.handshake_time_max;
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -130,6 +135,10 @@ struct Served<'a> {
     from: SocketAddr,
     connection: Connection,
     client: Client,
+    /// Of the answers that wait to be sent.
+    underway: Vec<Underway>,
+    /// Says that others wait for the room of these.
+    cut: CancellationToken,
 }
 
 /// Whose client it is.
@@ -168,8 +177,33 @@ impl Served<'_> {
         if output.is_empty() {
             return Ok(());
         }
-        let sent = timeout(self.shared.limits.write_time_max, self.socket.write_all(&output));
-        Ok(sent.await.map_err(|_| Ended::Slow)??)
+        let sending = async {
+            for piece in output.chunks(FLUSHED_BYTES) {
+                self.socket.write_all(piece).await?;
+                self.underway.iter().for_each(Underway::moved);
+            }
+            io::Result::Ok(())
+        };
+        tokio::select! {
+            sent = timeout(self.shared.limits.write_time_max, sending) => sent.map_err(|_| Ended::Slow)??,
+            () = self.cut.cancelled() => return Err(Ended::Stalled),
+        }
+        self.underway.clear();
+        Ok(())
+    }
+
+    /// Room for an answer of so many bytes. What its own connection has not sent does not keep it waiting.
+    async fn make_room(&mut self, bytes: usize) -> Result<(), Ended> {
+        let replies = self.shared.daemons.daemon.replies.clone();
+        let underway = match replies.try_fill(bytes, &self.cut) {
+            Some(underway) => underway,
+            None => {
+                self.flush().await?;
+                replies.fill(bytes, &self.cut).await
+            }
+        };
+        self.underway.push(underway);
+        Ok(())
     }
 
     /// Takes what has happened to whom it concerns.
@@ -215,7 +249,8 @@ impl Served<'_> {
         {
             // Answers keep the order of what they answer.
             self.shared.daemons.daemon.until_durable(seen).await;
-            self.connection.send(&answer);
+            self.make_room(answer.bytes()).await?;
+            self.connection.send(&answer.encoded());
         } else if let Some(answer) = Daemons::answer(kind, message)? {
             self.connection.send(&answer);
         }

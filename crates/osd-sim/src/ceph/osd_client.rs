@@ -15,6 +15,7 @@ use super::daemons::Daemons;
 use super::reply::Page;
 use super::request::{Asked, List, What};
 use crate::daemon::{AnyStore, Inlet};
+use crate::wire;
 
 pub(super) struct OsdClient {
     daemons: Arc<Daemons>,
@@ -41,7 +42,7 @@ impl OsdClient {
     }
 
     /// The answer to a message, and what that may have seen; `None` = nobody waits for one.
-    pub(super) fn take(&self, message: &Message) -> Result<Option<(Message, Seq)>, WireError> {
+    pub(super) fn take(&self, message: &Message) -> Result<Option<(Answer, Seq)>, WireError> {
         if message.kind != kind::OSD_OP {
             return Ok(None);
         }
@@ -60,16 +61,16 @@ impl OsdClient {
                     name.clone_into(&mut request.vector.pool);
                     osd.operate(now, &request)
                 });
-                (asked.answer(&reply, epoch, mutates), seen)
+                (Answer::Vector { asked: Box::new(asked), reply, epoch, mutates }, seen)
             }
             What::List(list) => {
                 let (page, seen) = self
                     .daemons
                     .daemon
                     .step_seeing(|osd, _| (self.list(osd, asked.pool(), &list), NO_EFFECTS));
-                (asked.answer_page(page, epoch), seen)
+                (Answer::Made(asked.answer_page(page, epoch)), seen)
             }
-            What::Refused(errno) => (asked.refuse(errno, epoch), Seq(0)),
+            What::Refused(errno) => (Answer::Made(asked.refuse(errno, epoch)), Seq(0)),
         }))
     }
 
@@ -104,6 +105,31 @@ impl OsdClient {
     pub(super) fn why_cut(&self) -> String {
         let cut = self.inlet.as_ref().and_then(|inlet| inlet.cut.get());
         cut.map_or_else(String::new, |reason| reason.message().to_owned())
+    }
+}
+
+/// An answer before it is encoded.
+pub(super) enum Answer {
+    /// Its bytes are those of the store.
+    Vector { asked: Box<Asked>, reply: Arc<Reply>, epoch: u32, mutates: bool },
+    /// What is small.
+    Made(Message),
+}
+
+impl Answer {
+    /// What it takes when it is encoded.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Vector { reply, .. } => wire::reply_bytes(reply),
+            Self::Made(message) => message.front.len() + message.data.len(),
+        }
+    }
+
+    pub(super) fn encoded(self) -> Message {
+        match self {
+            Self::Vector { asked, reply, epoch, mutates } => asked.answer(&reply, epoch, mutates),
+            Self::Made(message) => message,
+        }
     }
 }
 

@@ -155,7 +155,9 @@ async fn ops_of_a_stream_run_while_the_replies_of_earlier_ones_wait() {
     };
     let before = world.store.newest();
     let requests = stream::iter([Ok(create(2)), Ok(create(3))]).chain(stream::pending());
-    let mut replies = pin!(crate::op_stream::open(world.daemon.clone(), None, requests).expect("it opens"));
+    let mut replies = pin!(
+        crate::op_stream::open(world.daemon.clone(), None, requests, Default::default()).expect("it opens")
+    );
     let applied = |_: &u64| world.store.newest() >= Seq(before.0 + 2);
     world.daemon.newest_event().wait_for(applied).await.expect("the daemon lives");
     assert!(poll!(replies.next()).is_pending());
