@@ -26,6 +26,10 @@ pub struct Config {
     pub rbd_lock_hold_max: Duration,
     /// The lock moves to whoever writes until it is acquired by hand.
     pub rbd_auto_exclusive_lock_until_manual_request: bool,
+    /// A write records in the header when it was, if what stands there is this old; zero = never.
+    pub rbd_mtime_update_interval: Duration,
+    /// The same of reads, also those of parents.
+    pub rbd_atime_update_interval: Duration,
     /// Reads of parent data by the lock owner copy it into the clone.
     pub rbd_clone_copy_on_read: bool,
     /// Timeout of the image's watch; `None` = the OSD's default.
@@ -47,12 +51,14 @@ impl Config {
             rbd_concurrent_object_ops: 32,
             rbd_lock_hold_max: Duration::from_secs(1),
             rbd_auto_exclusive_lock_until_manual_request: true,
+            rbd_mtime_update_interval: Duration::from_secs(60),
+            rbd_atime_update_interval: Duration::from_secs(60),
             rbd_clone_copy_on_read: false,
             osd_client_watch_timeout: None,
         }
     }
 
-    /// Every time one order shorter, for tests: request 3 s, notify 0.5 s, retry 0.1 s.
+    /// Every time that somebody waits for is one order shorter, for tests: request 3 s, notify 0.5 s, retry 0.1 s.
     pub fn ci() -> Self {
         Self {
             rbd_request_timed_out_seconds: Duration::from_secs(3),

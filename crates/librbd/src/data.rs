@@ -92,7 +92,7 @@ impl IoError {
 impl DataIo {
     /// `io` is the pool of the image's data objects.
     pub fn new(io: IoCtx, config: &Config) -> Self {
-        let window = Window::new(config.rbd_concurrent_object_ops);
+        let window = Window::new(config);
         let copyups = Copyups::new(window.clone());
         Self { objects: ObjectWriter { io, window, copyups }, copy_on_read: config.rbd_clone_copy_on_read }
     }

@@ -41,6 +41,8 @@ pub struct Header {
     pub version: u64,
     /// When the image was created, last read and last written, as far as that is recorded.
     pub times: Times,
+    /// When this was read, by the same clock; 0 = the OSD did not say.
+    pub read_unix_ms: u64,
 }
 
 impl From<wire::Header> for Header {
@@ -65,6 +67,7 @@ impl From<wire::Header> for Header {
                 accessed_unix_ms: header.accessed_unix_ms,
                 modified_unix_ms: header.modified_unix_ms,
             },
+            read_unix_ms: header.read_unix_ms,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::operations::{Maintenance, is_confirmed, protect, snap_rename, unprote
 use crate::owner::{self, Ask};
 use crate::progress::CallOptions;
 use crate::state::{ImageState, Snapshot};
+use crate::timestamps::Timestamps;
 use crate::usage::{Usage, usage};
 
 /// An open image. Clones share it. It is to be closed with [`Image::close`]; when the last handle goes without, it is closed
@@ -56,7 +57,9 @@ impl Image {
         let id = image_id(io, name).await?;
         let watching = io.watch(&names::header(&id), config.osd_client_watch_timeout).await;
         let watch = watching.map_err(Error::osd(format!("watch image {}/{name}", io.pool())))?;
-        let state = load_state(io, &id, read_header(io, &id).await?, None).await?;
+        let header = read_header(io, &id).await?;
+        let timestamps = Timestamps::new(io.rados().clock().now(), &header);
+        let state = load_state(io, &id, header, None).await?;
         let snapshot = options.snapshot.map(|snapshot| snapshot_id(name, &state, &snapshot)).transpose()?;
         let (owner, mailbox) = mpsc::unbounded_channel();
         let image = Arc::new(OpenImage::new(Parts {
@@ -67,6 +70,7 @@ impl Image {
             snapshot,
             watch_handle: watch.handle(),
             state,
+            timestamps,
             owner,
         }));
         owner::spawn(image.clone(), watch, mailbox);
@@ -121,7 +125,11 @@ impl Image {
         let image = self.image();
         image.check_alive()?;
         let snap = image.snapshot();
-        image.on_state(|state| async move { image.data.read(&state, snap, offset, length).await }).await
+        let read = image
+            .on_state(|state| async move { image.data.read(&state, snap, offset, length).await })
+            .await?;
+        image.was_read();
+        Ok(read)
     }
 
     /// Like [`Image::read`], only the extents (offset, bytes) that hold data, ascending; the rest is zeros.
@@ -129,9 +137,11 @@ impl Image {
         let image = self.image();
         image.check_alive()?;
         let snap = image.snapshot();
-        image
+        let read = image
             .on_state(|state| async move { image.data.read_sparse(&state, snap, offset, length).await })
-            .await
+            .await?;
+        image.was_read();
+        Ok(read)
     }
 
     /// Writes bytes; takes the exclusive lock first, and waits for it. Answered when the OSD has acknowledged all of it. EINVAL
@@ -177,7 +187,9 @@ impl Image {
         image.check_within(offset, length)?;
         let change = async move {
             let _permit = permit;
-            image.on_state(|state| io(image.clone(), state)).await
+            let done = image.on_state(|state| io(image.clone(), state)).await?;
+            image.was_written();
+            Ok(done)
         };
         self.image().tasks.run(change).await.unwrap_or_else(|dropped| Err(task_dropped(dropped)))
     }

@@ -37,6 +37,7 @@ mod requests;
 mod state;
 pub mod striping;
 mod throttle;
+mod timestamps;
 mod usage;
 mod wire;
 

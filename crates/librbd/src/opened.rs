@@ -23,6 +23,7 @@ use crate::operations::queue::Queues;
 use crate::owner;
 use crate::requests::Requests;
 use crate::state::ImageState;
+use crate::timestamps::Timestamps;
 
 /// One open image. The public handles, the owner task, I/O and operations hold it together.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ pub(crate) struct OpenImage {
     recorded: AtomicU64,
     owner: mpsc::UnboundedSender<owner::Event>,
     state: Mutex<Arc<ImageState>>,
+    timestamps: Timestamps,
     /// Serialises the making of states.
     installing: tokio::sync::Mutex<()>,
     staleness: Staleness,
@@ -92,6 +94,7 @@ pub(crate) struct Parts {
     pub(crate) snapshot: Option<u64>,
     pub(crate) watch_handle: u64,
     pub(crate) state: Arc<ImageState>,
+    pub(crate) timestamps: Timestamps,
     pub(crate) owner: mpsc::UnboundedSender<owner::Event>,
 }
 
@@ -100,7 +103,7 @@ const EVENTS_KEPT: usize = 1024;
 
 impl OpenImage {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { io, name, config, read_only, snapshot, watch_handle, state, owner } = parts;
+        let Parts { io, name, config, read_only, snapshot, watch_handle, state, timestamps, owner } = parts;
         let open_number = io.rados().next_open_number();
         Self {
             header: crate::names::header(&state.id),
@@ -118,6 +121,7 @@ impl OpenImage {
             tokens: AtomicU64::new(0),
             recorded: AtomicU64::new(0),
             state: Mutex::new(state),
+            timestamps,
             installing: tokio::sync::Mutex::default(),
             staleness: Staleness::default(),
             ended: OnceLock::new(),
@@ -298,6 +302,7 @@ impl OpenImage {
     /// Puts the state of a header in place, unless the one in place was read later or says the same. I/O under way is superseded only
     /// by a state in which HEAD has another part in the parent.
     pub(crate) async fn install(&self, header: Header) -> Result<()> {
+        self.timestamps.heard(self.clock().now(), &header);
         let _turn = self.installing.lock().await;
         let previous = self.state();
         if header.version < previous.header_version {
@@ -324,6 +329,16 @@ impl OpenImage {
             self.mark_stale();
             self.data.supersede(self.state().generation + 1);
         }
+    }
+
+    /// A user has read the image.
+    pub(crate) fn was_read(&self) {
+        self.timestamps.access.touch(&self.io, &self.header, self.config.rbd_atime_update_interval);
+    }
+
+    /// A user has written to the image. To be said while the permit lasts: not behind the end of the lock.
+    pub(crate) fn was_written(&self) {
+        self.timestamps.modify.touch(&self.io, &self.header, self.config.rbd_mtime_update_interval);
     }
 
     /// Runs I/O on the current state, again on a newer one when it turns out to be out of date. Superseded I/O has its newer

@@ -14,6 +14,7 @@ use crate::object_io::{Detail, ReadOutcome, Source, Window, read_extent};
 use crate::reclaim;
 use crate::state::{ImageState, ParentSpec, View};
 use crate::striping::Extent;
+use crate::timestamps::Timestamps;
 
 /// An image at the snapshot that a clone was made from. Stays open until its last user has gone.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct ParentImage {
     pub state: Arc<ImageState>,
     io: IoCtx,
     view: View,
+    timestamps: Timestamps,
 }
 
 /// Opens a parent and its own parents. `known` is returned when nothing in the chain changed since it was opened. `None` = the
@@ -47,6 +49,11 @@ pub(crate) fn open(
             Err(error) if error.errno() == Errno::ENOENT => return Ok(None),
             Err(error) => return Err(error),
         };
+        let now = io.rados().clock().now();
+        let timestamps = Timestamps::new(now, &header);
+        if let Some(known) = &known {
+            known.timestamps.heard(now, &header);
+        }
         let previous = known.as_ref().map(|image| &*image.state);
         let state = load_state(&io, &spec.image_id, header, previous).await?;
         if let Some(known) = known
@@ -56,7 +63,7 @@ pub(crate) fn open(
             return Ok(Some(known));
         }
         let Ok(view) = state.view(Some(spec.snap_id)) else { return Ok(None) };
-        Ok(Some(Arc::new(ParentImage { spec, state, io, view })))
+        Ok(Some(Arc::new(ParentImage { spec, state, io, view, timestamps })))
     })
 }
 
@@ -66,7 +73,7 @@ impl ParentImage {
         self.view.size
     }
 
-    /// What the snapshot holds of an extent; beyond its end there is nothing.
+    /// What the snapshot holds of an extent; beyond its end there is nothing. The parent was read, too: that is recorded in its header.
     pub(crate) async fn read(
         &self,
         extent: Extent,
@@ -76,13 +83,17 @@ impl ParentImage {
         let length = self.view.size.saturating_sub(extent.offset).min(extent.length);
         let source = Source { io: self.io.clone(), state: self.state.clone(), view: self.view };
         let extent = Extent { length, ..extent };
-        read_extent(source, extent, detail, window.clone()).await.map_err(|error| match error {
-            // The OSD answers ESTALE, never ENOENT, for a snapshot that was removed.
-            IoError::Failed(error) if error.errno() == Errno::ESTALE => {
-                IoError::StaleParent { image_id: self.spec.image_id.clone(), snap_id: self.spec.snap_id }
-            }
-            error => error,
-        })
+        let read =
+            read_extent(source, extent, detail, window.clone()).await.map_err(|error| match error {
+                // The OSD answers ESTALE, never ENOENT, for a snapshot that was removed.
+                IoError::Failed(error) if error.errno() == Errno::ESTALE => {
+                    IoError::StaleParent { image_id: self.spec.image_id.clone(), snap_id: self.spec.snap_id }
+                }
+                error => error,
+            })?;
+        let header = names::header(&self.spec.image_id);
+        self.timestamps.access.touch(&self.io, &header, window.rbd_atime_update_interval());
+        Ok(read)
     }
 }
 

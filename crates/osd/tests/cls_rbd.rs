@@ -83,6 +83,7 @@ fn a_created_image_has_the_given_header() {
         created_unix_ms: STARTED_UNIX_MS,
         accessed_unix_ms: STARTED_UNIX_MS,
         modified_unix_ms: STARTED_UNIX_MS,
+        read_unix_ms: STARTED_UNIX_MS,
         ..Header::default()
     };
     assert_eq!(header(&mut world), expected);
@@ -121,6 +122,24 @@ fn create_refuses_unknown_and_internal_features_and_bad_layouts() {
     assert_eq!((header(&mut world).stripe_unit, header(&mut world).stripe_count), (1 << 16, 4));
 }
 
+/// By the OSD's time, and each by itself.
+#[test]
+fn reading_and_writing_are_recorded_when_a_client_says_so() {
+    let mut world = image(LAYERING);
+    let times = |world: &mut World| {
+        let header = header(world);
+        let since = |unix_ms| unix_ms - header.created_unix_ms;
+        (since(header.accessed_unix_ms), since(header.modified_unix_ms), since(header.read_unix_ms))
+    };
+    assert_eq!(times(&mut world), (0, 0, 0));
+    world.now.0 += 1_500;
+    change(&mut world, "set_access_timestamp", &()).expect("the image exists");
+    world.now.0 += 1_500;
+    assert_eq!(times(&mut world), (1_500, 0, 3_000));
+    change(&mut world, "set_modify_timestamp", &()).expect("the image exists");
+    assert_eq!(times(&mut world), (1_500, 3_000, 3_000));
+}
+
 #[test]
 fn an_object_that_is_no_header_is_enoent_to_every_header_method() {
     let mut world = World::new();
@@ -134,6 +153,9 @@ fn an_object_that_is_no_header_is_enoent_to_every_header_method() {
         assert_eq!(change(&mut world, method, &()), Err(Errno::ENOENT), "{method}");
     }
     for method in ["parent_overlap_get", "parent_attach", "parent_detach", "child_attach", "children_list"] {
+        assert_eq!(change(&mut world, method, &()), Err(Errno::ENOENT), "{method}");
+    }
+    for method in ["set_access_timestamp", "set_modify_timestamp"] {
         assert_eq!(change(&mut world, method, &()), Err(Errno::ENOENT), "{method}");
     }
 }

@@ -9,7 +9,7 @@ use ceph_wire::cls::{
     ChildImageSpec, CreateImage, Features, GetFeatures, NO_POOL, ParentAttach, ParentImageSpec, SetFlags,
     SetParent, SnapshotAdd, SnapshotInfo, SnapshotNamespace,
 };
-use ceph_wire::{NOSNAP, Tail, Wire, from_bytes, to_bytes};
+use ceph_wire::{NOSNAP, Tail, Utime, Wire, from_bytes, to_bytes};
 use common::{World, ceph_exec};
 use errno::Errno;
 use osd::PoolInfo;
@@ -127,6 +127,23 @@ fn an_image_of_grpc_s_clients_is_stored_as_ceph_has_it() {
     ];
     for (key, expected) in cases {
         assert_eq!(stored(&mut world, key).as_deref(), Some(expected), "{key}");
+    }
+}
+
+/// Also of what is no image: it need only exist.
+#[test]
+fn reading_and_writing_are_recorded_when_a_client_says_so() {
+    for (set, get) in
+        [("set_access_timestamp", "get_access_timestamp"), ("set_modify_timestamp", "get_modify_timestamp")]
+    {
+        let mut world = image(LAYERING);
+        let created: Utime = ask(&mut world, "get_create_timestamp", &NOTHING).expect("it has one");
+        world.now.0 += 2_500;
+        change(&mut world, set, &NOTHING).expect("it is there");
+        let now: Utime = ask(&mut world, get, &NOTHING).expect("it has one");
+        assert_eq!(now.as_millis() - created.as_millis(), 2_500, "{set}");
+        let nowhere = world.ceph_call(1, "nowhere", &format!("rbd.{set}"), to_bytes(&NOTHING));
+        assert_eq!(nowhere, Err(Errno::ENOENT), "{set}");
     }
 }
 

@@ -176,6 +176,30 @@ pub(crate) struct Timing {
     )]
     rbd_auto_exclusive_lock_until_manual_request: Option<bool>,
 
+    /// How old the recorded time of the last write may become; 0s = writes are not recorded
+    #[arg(
+        long,
+        env = "RBD_CLIENT_RBD_MTIME_UPDATE_INTERVAL",
+        global = true,
+        allow_hyphen_values = true,
+        value_parser = duration,
+        value_name = "DURATION",
+        hide_short_help = true
+    )]
+    rbd_mtime_update_interval: Option<Duration>,
+
+    /// The same of reads
+    #[arg(
+        long,
+        env = "RBD_CLIENT_RBD_ATIME_UPDATE_INTERVAL",
+        global = true,
+        allow_hyphen_values = true,
+        value_parser = duration,
+        value_name = "DURATION",
+        hide_short_help = true
+    )]
+    rbd_atime_update_interval: Option<Duration>,
+
     /// Copy an object up from the parent when it is read, not only when it is written
     #[arg(
         long,
@@ -209,6 +233,8 @@ impl Timing {
             &mut config.rbd_auto_exclusive_lock_until_manual_request,
             self.rbd_auto_exclusive_lock_until_manual_request,
         );
+        set(&mut config.rbd_mtime_update_interval, self.rbd_mtime_update_interval);
+        set(&mut config.rbd_atime_update_interval, self.rbd_atime_update_interval);
         set(&mut config.rbd_clone_copy_on_read, self.rbd_clone_copy_on_read);
         config
     }

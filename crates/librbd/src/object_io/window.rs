@@ -1,22 +1,32 @@
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use rados::{IoCtx, ObjectOp, Reply};
 use tokio::sync::Semaphore;
 
-/// How much an image asks of its OSD at once: bounds the ops in flight over all of its I/O and its parents'.
+use crate::config::Config;
+
+/// How much an image asks of its OSD at once: bounds the ops in flight over all of its I/O and its parents'. What its parents' I/O goes by
+/// besides is here, too.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     ops: Arc<Semaphore>,
     width: usize,
+    rbd_atime_update_interval: Duration,
 }
 
 impl Window {
-    /// `width` ops at once, at least 1.
-    pub(crate) fn new(width: usize) -> Self {
-        let width = width.max(1);
-        Self { ops: Arc::new(Semaphore::new(width)), width }
+    /// `rbd_concurrent_object_ops` at once, at least 1.
+    pub(crate) fn new(config: &Config) -> Self {
+        let width = config.rbd_concurrent_object_ops.max(1);
+        let rbd_atime_update_interval = config.rbd_atime_update_interval;
+        Self { ops: Arc::new(Semaphore::new(width)), width, rbd_atime_update_interval }
+    }
+
+    pub(crate) fn rbd_atime_update_interval(&self) -> Duration {
+        self.rbd_atime_update_interval
     }
 
     /// One op vector, sent when there is room.

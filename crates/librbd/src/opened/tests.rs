@@ -20,7 +20,9 @@ async fn opened() -> (osd_sim::Server, OpenImage) {
     let io = Rados::connect(network, server.address(), config).await.unwrap().io_ctx("rbd").await.unwrap();
     create(&io, "img", &CreateOptions { size: 1 << 22, ..CreateOptions::default() }).await.unwrap();
     let id = crate::images::image_id(&io, "img").await.unwrap();
-    let state = load_state(&io, &id, read_header(&io, &id).await.unwrap(), None).await.unwrap();
+    let header = read_header(&io, &id).await.unwrap();
+    let timestamps = Timestamps::new(io.rados().clock().now(), &header);
+    let state = load_state(&io, &id, header, None).await.unwrap();
     let (owner, _nobody) = mpsc::unbounded_channel();
     let parts = Parts {
         io,
@@ -29,6 +31,7 @@ async fn opened() -> (osd_sim::Server, OpenImage) {
         read_only: true,
         snapshot: None,
         watch_handle: 1,
+        timestamps,
         state,
         owner,
     };

@@ -29,6 +29,7 @@ mod snap_steps;
 mod snapshots;
 mod story;
 mod support;
+mod timestamps;
 mod traces;
 mod under_io;
 mod usage;

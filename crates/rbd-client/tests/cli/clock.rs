@@ -34,6 +34,43 @@ async fn a_lock_owner_is_owner_after_ten_minutes_that_passed_in_one_call() {
     assert_eq!(lab.json(&["status", "vm"]).await["watchers"][0]["cookie"], before["watchers"][0]["cookie"]);
 }
 
+/// As `rbd` has it: reads and writes are recorded beside them when what is recorded is a minute old, by the OSD's time.
+#[tokio::test(flavor = "multi_thread")]
+async fn info_tells_when_the_image_was_last_read_and_written() {
+    let lab = manual();
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    let mut serving = lab.serve(&["vm", "--clock", "manual", "--preset", "ceph"]).await;
+    let client = address(&serving);
+    let told = async || {
+        let info = lab.json(&["info", "vm"]).await;
+        let time = |name: &str| info[name].as_str().expect("a time")[11..19].to_owned();
+        [time("create_timestamp"), time("access_timestamp"), time("modify_timestamp")]
+    };
+    let pass = async |span: &str| lab.ok(&["clock", "advance", span, "--at", &client]).await;
+    let mut use_it = async || {
+        lab.ok(&["export", "vm", "-"]).await;
+        let write = wire::WriteRequest { offset: 0, data: vec![1].into() };
+        serving.client.write(write).await.expect("it can be written");
+        // Asks the header, and so comes behind the record.
+        serving.client.lock_owner(wire::LockOwnerRequest {}).await.expect("it answers");
+    };
+    pass("59s").await;
+    use_it().await;
+    assert_eq!(told().await, ["00:00:00", "00:00:00", "00:00:00"]);
+    pass("1s").await;
+    use_it().await;
+    assert_eq!(told().await, ["00:00:00", "00:01:00", "00:01:00"]);
+    pass("59s").await;
+    use_it().await;
+    assert_eq!(told().await, ["00:00:00", "00:01:00", "00:01:00"]);
+    pass("1s").await;
+    use_it().await;
+    assert_eq!(told().await, ["00:00:00", "00:02:00", "00:02:00"]);
+    pass("2m").await;
+    lab.ok(&["export", "vm", "-", "--rbd-atime-update-interval", "0"]).await;
+    assert_eq!(told().await, ["00:00:00", "00:02:00", "00:02:00"]);
+}
+
 /// The OSD alone: its clients' time stands still, and they answer all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_own_time_stands_still_answers_the_osd() {

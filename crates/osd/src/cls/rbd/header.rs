@@ -86,6 +86,20 @@ pub(super) const METHODS: &[Method] = &[
     Method::ceph_reads("get_create_timestamp", |target, _, _| ceph::reply(&time(target, record::CREATED)?)),
     Method::ceph_reads("get_access_timestamp", |target, _, _| ceph::reply(&time(target, record::ACCESSED)?)),
     Method::ceph_reads("get_modify_timestamp", |target, _, _| ceph::reply(&time(target, record::MODIFIED)?)),
+    Method::writes(
+        "set_access_timestamp",
+        |target, caller, _| {
+            done(record::check_image(target).and_then(|()| set_time(target, caller, record::ACCESSED)))
+        },
+        |target, caller, _| done(set_time(target, caller, record::ACCESSED)),
+    ),
+    Method::writes(
+        "set_modify_timestamp",
+        |target, caller, _| {
+            done(record::check_image(target).and_then(|()| set_time(target, caller, record::MODIFIED)))
+        },
+        |target, caller, _| done(set_time(target, caller, record::MODIFIED)),
+    ),
 ];
 
 /// What an image is from the beginning.
@@ -170,6 +184,7 @@ fn header(target: &Target<'_>, caller: &Caller<'_>) -> Outcome<Header> {
         created_unix_ms: time(target, record::CREATED)?.as_millis(),
         accessed_unix_ms: time(target, record::ACCESSED)?.as_millis(),
         modified_unix_ms: time(target, record::MODIFIED)?.as_millis(),
+        read_unix_ms: caller.unix_ms,
     })
 }
 
@@ -185,6 +200,12 @@ fn order(target: &Target<'_>) -> Outcome<u8> {
 /// 0 when missing.
 fn time(target: &Target<'_>, key: &str) -> Outcome<Utime> {
     Ok(record::get(target, key)?.unwrap_or_default())
+}
+
+/// The time is the OSD's. ENOENT when there is no object.
+fn set_time(target: &mut Target<'_>, caller: &Caller<'_>, key: &str) -> Outcome<()> {
+    target.stat()?;
+    record::set(target, key, &Utime::from_millis(caller.unix_ms))
 }
 
 /// Shrinking below HEAD's overlap shrinks the overlap for good.
