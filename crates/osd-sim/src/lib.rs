@@ -1,6 +1,7 @@
 //! One object storage daemon as a gRPC server: requests in, steps of [`osd::Osd`], effects out. No rule of the protocol
 //! lives here.
 
+mod across;
 mod calls;
 mod ceph;
 mod clock;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use errno::Errno;
 use osd::op::{
-    Checksums, Comparison, Dialect, Entries, Op, OpResult, Operand, Output, SnapContext, Terms, Vector,
+    Checksums, Comparison, Dialect, Door, Entries, Op, OpResult, Operand, Output, SnapContext, Terms, Vector,
 };
 use osd::{Millis, OpError, WatchEvent, WatchRequest};
 use proto::osd::v1 as wire;
 use store::{Name, ObjectClone};
 
+use crate::across;
 use crate::daemon::span;
 
 /// EINVAL for an op that is empty or unknown.
@@ -206,8 +207,9 @@ pub fn watch_event(event: WatchEvent) -> Option<wire::WatchEvent> {
         }
         WatchEvent::Pong { sequence } => W::Pong(wire::Pong { sequence }),
         WatchEvent::Notification(notification) => {
-            let osd::Notification { pool, object, notify_id, cookie, notifier_gid, payload, .. } =
+            let osd::Notification { pool, object, notify_id, cookie, notifier_gid, door, payload, .. } =
                 notification;
+            let payload = across::heard(&object, door, Door::Grpc, payload);
             W::Notify(wire::Notification { pool, object, notify_id, cookie, notifier_gid, payload })
         }
         WatchEvent::Ask => W::Ask(wire::Ask {}),
@@ -228,9 +230,12 @@ pub fn silent_watch(watch: osd::SilentWatch) -> proto::clock::v1::SilentWatch {
 
 /// The answer to a notify.
 pub fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::NotifyReply {
-    let osd::NotifyReply { timed_out, replies, missed } = reply;
-    let answer = |(gid, cookie, payload)| wire::NotifyAnswer { gid, cookie, payload };
-    let replies = replies.into_iter().map(answer).collect();
+    let osd::NotifyReply { object, timed_out, replies, missed } = reply;
+    let answer = |ack: &osd::Ack| {
+        let payload = across::answered(&object, Door::Grpc, ack);
+        wire::NotifyAnswer { gid: ack.gid, cookie: ack.cookie, payload }
+    };
+    let replies = replies.iter().map(answer).collect();
     let missed = missed.into_iter().map(|(gid, cookie)| wire::WatchId { gid, cookie }).collect();
     wire::NotifyReply { notify_id, timed_out, replies, missed }
 }

@@ -275,7 +275,8 @@ impl<S: Store> Osd<S> {
             }
             (Deed::Ack { notify_id, cookie, payload }, _) => {
                 let bytes_max = self.config.pending_notify_bytes_max;
-                watches.ack(step, id, (gid, cookie), notify_id, payload, bytes_max);
+                let ack = (notify_id, request.vector.terms.door, payload);
+                watches.ack(step, id, (gid, cookie), ack, bytes_max);
             }
             (
                 Deed::Register { .. } | Deed::Reconnect { .. } | Deed::Ping { .. } | Deed::Notify { .. },

@@ -6,6 +6,7 @@ use store::Change;
 use crate::agenda::Agenda;
 use crate::event::{Event, EventLog};
 use crate::notify::NotifyReply;
+use crate::op::Door;
 use crate::watch::StreamId;
 use crate::{Millis, OpError};
 
@@ -81,6 +82,8 @@ pub struct Notification {
     pub cookie: u64,
     /// Who sent it.
     pub notifier_gid: u64,
+    /// Through which door.
+    pub door: Door,
     /// Of the object when it was sent.
     pub version: u64,
     /// What it says.

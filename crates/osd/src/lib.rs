@@ -46,7 +46,7 @@ pub use entities::Entity;
 pub use error::{OpError, Refused};
 pub use event::{Event, Kind};
 pub use limits::Limits;
-pub use notify::NotifyReply;
+pub use notify::{Ack, NotifyReply};
 pub use operate::Request;
 pub use osd::Osd;
 pub use pool::{PoolInfo, PoolSnap};

@@ -11,18 +11,34 @@ use crate::effect::{Effect, Notification, Step, WatchEvent};
 use crate::error::{Outcome, refuse};
 use crate::event::Kind;
 use crate::limits::{ACK_BYTES_MAX, ACKS_BYTES_MAX, kept};
+use crate::op::Door;
 use crate::watch::{Place, StreamId, WatchId, WatchTable, Watched};
 use crate::{Config, Millis};
 
 /// What came of a notify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyReply {
+    /// Name of the object whose watches were notified.
+    pub object: String,
     /// Somebody did not answer in time, or cannot have heard it.
     pub timed_out: bool,
-    /// (gid, cookie, payload) of every ack, ascending.
-    pub replies: Vec<(u64, u64, Bytes)>,
+    /// Every ack, ascending by gid and cookie.
+    pub replies: Vec<Ack>,
     /// (gid, cookie) of the watches that did not answer, ascending.
     pub missed: Vec<(u64, u64)>,
+}
+
+/// What one watch answered to a notify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Whose watch.
+    pub gid: u64,
+    /// Which of his.
+    pub cookie: u64,
+    /// Through which door it came.
+    pub door: Door,
+    /// What it says.
+    pub payload: Bytes,
 }
 
 /// What a notify that waits costs, beside its payloads.
@@ -49,7 +65,7 @@ pub(crate) struct Notify {
     /// Their streams were cut with the notify inside, and no ack has come since. Whether they are waited for or not, they
     /// have missed it.
     unheard: BTreeSet<WatchId>,
-    replies: BTreeMap<WatchId, Bytes>,
+    replies: BTreeMap<WatchId, (Door, Bytes)>,
     /// Payloads of `replies`.
     ack_bytes: usize,
     /// Of all watches when it began.
@@ -92,6 +108,7 @@ impl Notify {
             notify_id,
             cookie,
             notifier_gid: self.notifier_gid,
+            door: self.answered.door(),
             version: self.version,
             payload: self.payload.clone(),
         };
@@ -121,6 +138,16 @@ impl PendingMax {
         Self {
             per_object: config.limits.pending_notifies_per_object_max,
             bytes: config.pending_notify_bytes_max,
+        }
+    }
+}
+
+impl Answered {
+    /// The notifier's: only clients of Ceph's are answered down a stream.
+    const fn door(self) -> Door {
+        match self {
+            Self::Call => Door::Grpc,
+            Self::At { .. } => Door::Ceph,
         }
     }
 }
@@ -196,8 +223,7 @@ impl WatchTable {
         step: &mut Step,
         object: &ObjectId,
         id: WatchId,
-        notify_id: u64,
-        payload: Bytes,
+        (notify_id, door, payload): (u64, Door, Bytes),
         bytes_max: usize,
     ) {
         let Some(watched) = self.objects.get_mut(object) else { return };
@@ -212,13 +238,13 @@ impl WatchTable {
         let full = is_full.then(|| format!("pending_notify_bytes_max = {bytes_max} bytes of notifies wait"));
         if let Some(rule) = notify.too_large(&payload).or(full) {
             step.tell(event.error(Errno::E2BIG).detail(rule));
-            notify.replies.insert(id, Bytes::new());
+            notify.replies.insert(id, (door, Bytes::new()));
         } else {
             let payload = kept(payload);
             step.tell(event.payload(&payload));
             notify.ack_bytes += payload.len();
             self.pending_bytes += payload.len();
-            notify.replies.insert(id, payload);
+            notify.replies.insert(id, (door, payload));
         }
         self.finish_if_answered(step, object, notify_id);
     }
@@ -259,8 +285,9 @@ impl WatchTable {
         let event = watched.place.event(Kind::NotifyDone, notifier_gid).notify_id(notify_id);
         let event = event.detail(format!("{} answered, {} missed", replies.len(), missed.len()));
         step.tell(if timed_out { event.error(Errno::ETIMEDOUT) } else { event });
-        let replies = replies.into_iter().map(|((gid, cookie), payload)| (gid, cookie, payload)).collect();
-        let reply = NotifyReply { timed_out, replies, missed };
+        let ack = |((gid, cookie), (door, payload))| Ack { gid, cookie, door, payload };
+        let replies = replies.into_iter().map(ack).collect();
+        let reply = NotifyReply { object: watched.place.id.name.to_string(), timed_out, replies, missed };
         match answered {
             Answered::Call => step.effects.push(Effect::NotifyDone { notify_id, reply }),
             Answered::At { stream, cookie } if self.streams.contains_key(&stream) => {

@@ -11,6 +11,7 @@ use crate::limits::{
     NAME_BYTES_MAX, NOTIFY_TIMEOUT_MAX, WATCH_TIMEOUT_MAX, check_bytes_max, check_name, check_span,
 };
 use crate::notify::{Answered, PendingMax};
+use crate::op::Door;
 use crate::osd::{Osd, error};
 use crate::records::{self, Watching};
 use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
@@ -64,7 +65,8 @@ impl<S: Store> Osd<S> {
                 let Ok(place) = self.place(&pool, &object) else { return };
                 let bytes_max = self.config.pending_notify_bytes_max;
                 let id = (gid, cookie);
-                return self.watches.ack(&mut self.step, &place.id, id, notify_id, payload, bytes_max);
+                let ack = (notify_id, Door::Grpc, payload);
+                return self.watches.ack(&mut self.step, &place.id, id, ack, bytes_max);
             }
             WatchRequest::Register { pool, object, cookie, timeout } => {
                 let outcome = self.register(&pool, &object, (gid, cookie), stream, timeout);

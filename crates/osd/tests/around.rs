@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Op, Output, SnapContext, Terms, Vector};
+use osd::op::{Door, Op, Output, SnapContext, Terms, Vector};
 use osd::{
-    Config, Effect, Entity, Kind, Limits, Millis, NotifyReply, Refused, Request, StreamId, WatchEvent,
+    Ack, Config, Effect, Entity, Kind, Limits, Millis, NotifyReply, Refused, Request, StreamId, WatchEvent,
 };
 use store::Name;
 use whole::{World, disconnected};
@@ -16,6 +16,9 @@ use whole::{World, disconnected};
 const COOKIE: u64 = 94;
 /// Of the notifier: its own name for the notify.
 const NOTIFIER_COOKIE: u64 = 7;
+
+/// The object that everything is about, as it is shown.
+const OBJECT: &str = "\u{fffd}header";
 
 /// A world in which Ceph's clients talk.
 struct Ceph {
@@ -86,6 +89,30 @@ impl Ceph {
         }
     }
 
+    /// On an object of the gRPC door's clients.
+    fn notify_on(&mut self, gid: u64, object: &str) -> u64 {
+        self.tid += 1;
+        let payload = Bytes::from_static(b"hello");
+        let notify = Op::Notify { cookie: NOTIFIER_COOKIE, timeout: Millis(3000), payload };
+        let (pool, object) = ("rbd".to_owned(), Name::from(object));
+        let vector = Vector {
+            pool,
+            namespace: Name::default(),
+            object,
+            snap_id: None,
+            snap_context: SnapContext::default(),
+            terms: Terms::ceph(),
+            ops: vec![notify],
+        };
+        let request = Request { gid, tid: self.tid, watermark: 0, vector };
+        let operated = self.world.osd.operate(self.world.now, &request);
+        let reply = Arc::unwrap_or_clone(self.world.keep(operated)).expect("the object is there");
+        match reply.results[0].output {
+            Output::Notified { notify_id } => notify_id,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
     /// What a notifier is told of a notify.
     fn done(&mut self, stream: StreamId, id: u64) -> Option<NotifyReply> {
         self.world.down(stream).into_iter().find_map(|event| match event {
@@ -127,10 +154,38 @@ fn a_notify_reaches_every_watch_and_its_answers_the_notifier() {
     assert_eq!(ceph.done(notifier, id), None, "one has not answered");
     ceph.must(5002, ack(id, "two"));
     let reply = ceph.done(notifier, id).expect("all have answered");
-    let answers = [(5001, COOKIE, Bytes::from("one")), (5002, COOKIE, Bytes::from("two"))];
-    assert_eq!(reply, NotifyReply { timed_out: false, replies: answers.into(), missed: Vec::new() });
+    let answer = |gid, payload| Ack { gid, cookie: COOKIE, door: Door::Ceph, payload: Bytes::from(payload) };
+    let replies = vec![answer(5001, "one"), answer(5002, "two")];
+    assert_eq!(
+        reply,
+        NotifyReply { object: OBJECT.to_owned(), timed_out: false, replies, missed: Vec::new() }
+    );
     let is_call = |effect: &Effect| matches!(effect, Effect::NotifyDone { .. });
     assert!(!ceph.world.effects.iter().any(is_call), "nobody waits for a call");
+}
+
+/// What is said goes from door to door as it is, and with it the door: the edge translates.
+#[test]
+fn a_notify_and_its_answers_say_through_which_door_they_came() {
+    let mut ceph = Ceph::new();
+    let (notifier, plain) = (ceph.connect(5003), "rbd_header.1");
+    ceph.world.create(plain);
+    let (grpc, stream) = ceph.world.watcher(plain, 1);
+    let door_heard = |world: &mut World| {
+        let heard = world.down(stream).into_iter().filter_map(|event| match event {
+            WatchEvent::Notification(heard) => Some(heard.door),
+            _ => None,
+        });
+        heard.collect::<Vec<_>>()
+    };
+    let id = ceph.notify_on(5003, plain);
+    assert_eq!(door_heard(&mut ceph.world), [Door::Ceph]);
+    ceph.world.ack(stream, plain, id, 1, "hi");
+    let reply = ceph.done(notifier, id).expect("all have answered");
+    let ack = Ack { gid: grpc, cookie: 1, door: Door::Grpc, payload: Bytes::from("hi") };
+    assert_eq!((reply.object.as_str(), reply.replies), (plain, vec![ack]));
+    ceph.world.notify(grpc, plain, "hello", 5000);
+    assert_eq!(door_heard(&mut ceph.world), [Door::Grpc]);
 }
 
 #[test]
@@ -143,7 +198,9 @@ fn who_does_not_answer_in_time_is_named() {
     assert_eq!(ceph.done(notifier, id), None);
     ceph.world.pass(1);
     let missed = vec![(5001, COOKIE)];
-    assert_eq!(ceph.done(notifier, id), Some(NotifyReply { timed_out: true, replies: Vec::new(), missed }));
+    let object = OBJECT.to_owned();
+    let reply = NotifyReply { object, timed_out: true, replies: Vec::new(), missed };
+    assert_eq!(ceph.done(notifier, id), Some(reply));
     ceph.must(5001, ack(id, "late"));
 }
 

@@ -7,6 +7,7 @@ use ceph_wire::osd::{WatchNotify, notify_op};
 use ceph_wire::{EntityAddr, Message, Wire, WireError, Writer, kind};
 use errno::Errno;
 use messenger::Peer;
+use osd::op::Door;
 use osd::vector::mutates;
 use osd::{Effect, Entity, NotifyReply, OpError, Osd, Reply, Request, StreamId, WatchEvent, WatchRequest};
 use store::Seq;
@@ -14,6 +15,7 @@ use store::Seq;
 use super::daemons::Daemons;
 use super::reply::Page;
 use super::request::{Asked, List, What};
+use crate::across;
 use crate::daemon::{AnyStore, Inlet};
 use crate::wire;
 
@@ -154,7 +156,9 @@ pub(super) enum Told {
 fn told(event: WatchEvent) -> Option<Told> {
     let (notify, data) = match event {
         WatchEvent::Notification(heard) => {
-            let osd::Notification { cookie, version, notify_id, payload, notifier_gid, .. } = heard;
+            let osd::Notification { object, cookie, version, notify_id, payload, notifier_gid, door, .. } =
+                heard;
+            let payload = across::heard(&object, door, Door::Ceph, payload);
             let op = notify_op::NOTIFY;
             let notifier = notifier_gid;
             (
@@ -188,9 +192,9 @@ fn about(op: u8) -> WatchNotify {
 fn answers(reply: &NotifyReply) -> Bytes {
     let mut out = Writer::new();
     (reply.replies.len() as u32).put(&mut out);
-    for (gid, cookie, payload) in &reply.replies {
-        (*gid, *cookie).put(&mut out);
-        payload.put(&mut out);
+    for ack in &reply.replies {
+        (ack.gid, ack.cookie).put(&mut out);
+        across::answered(&reply.object, Door::Ceph, ack).put(&mut out);
     }
     reply.missed.put(&mut out);
     out.finish()

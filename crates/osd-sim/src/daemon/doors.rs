@@ -214,7 +214,7 @@ impl State {
             payload: Some(&notification.payload),
         };
         let (fate, mut effects) = self.befall(now, crossing);
-        let late = |event| Late::Event { stream, event };
+        let late = |event| Late::Event { stream, event: Box::new(event) };
         match fate {
             Fate::Goes => effects.extend(self.send(now, stream, event)),
             Fate::Waits(until) => effects.extend(self.defer(now, until, late(event))),
@@ -350,7 +350,7 @@ impl State {
                 let _ = word.send(());
                 Vec::new()
             }
-            Late::Event { stream, event } => self.send(now, stream, event),
+            Late::Event { stream, event } => self.send(now, stream, *event),
             Late::Request { stream, request } => self.osd.watch_request(now, stream, request),
             Late::Vector(request) => self.osd.operate(now, &request).1,
         }

@@ -12,7 +12,7 @@ pub(super) enum Late {
     /// A task that waits.
     Task(oneshot::Sender<()>),
     /// An event for a watch stream.
-    Event { stream: StreamId, event: WatchEvent },
+    Event { stream: StreamId, event: Box<WatchEvent> },
     /// A request of a watch stream.
     Request { stream: StreamId, request: WatchRequest },
     /// A second copy of an op vector; nobody waits for its reply.

@@ -126,8 +126,7 @@ fn bytes_of(event: &WatchEvent, is_shared: bool) -> usize {
         WatchEvent::Disconnected { pool, object, error, .. } => pool.len() + object.len() + error.text.len(),
         WatchEvent::Result { error, .. } => error.as_ref().map_or(0, |error| error.text.len()),
         WatchEvent::NotifyDone { reply, .. } => {
-            let answers: usize =
-                reply.replies.iter().map(|(_, _, payload)| ANSWER_BYTES + payload.len()).sum();
+            let answers: usize = reply.replies.iter().map(|ack| ANSWER_BYTES + ack.payload.len()).sum();
             answers + ANSWER_BYTES * reply.missed.len()
         }
         WatchEvent::Pong { .. } | WatchEvent::Ask => 0,
@@ -153,6 +152,7 @@ mod tests {
             notify_id,
             cookie,
             notifier_gid: 1,
+            door: osd::op::Door::Grpc,
             version: 1,
             payload,
         })
