@@ -8,7 +8,7 @@ use osd::faults::{Crossing, Direction};
 use proto::osd::v1 as wire;
 use tonic::Status;
 
-use crate::daemon::{Daemon, Passage};
+use crate::daemon::{Daemon, Passage, vector_bytes};
 use crate::wire as convert;
 
 /// What a call is about, for faults.
@@ -22,8 +22,13 @@ pub(crate) struct Call<'a> {
 }
 
 /// Does what a call asks for; `run` is called once more when a fault doubles the request. A call that is lost is never
-/// answered: it ends when its caller or the server does.
-pub(crate) async fn call<T, F>(daemon: &Daemon, call: Call<'_>, run: impl Fn() -> F) -> Result<T, Status>
+/// answered: it ends when its caller or the server does. `reply_bytes` is what an answer holds while a fault delays it.
+pub(crate) async fn call<T, F>(
+    daemon: &Daemon,
+    call: Call<'_>,
+    run: impl Fn() -> F,
+    reply_bytes: impl Fn(&T) -> usize,
+) -> Result<T, Status>
 where
     F: Future<Output = Result<T, OpError>>,
 {
@@ -33,12 +38,18 @@ where
     let ops = [call.name.to_owned()];
     let Call { gid, pool, object, payload, .. } = call;
     let crossing = |direction| Crossing { direction, gid, client: "", pool, object, ops: &ops, payload };
-    let reply = match arrive(daemon, crossing(Direction::Request)).await? {
+    let bytes = payload.map_or(0, <[u8]>::len);
+    let reply = match arrive(daemon, crossing(Direction::Request), bytes).await? {
         Copies::One => run().await,
         Copies::Two(_) => futures_util::join!(run(), run()).0,
     };
-    arrive(daemon, crossing(Direction::Reply)).await?;
+    arrive(daemon, crossing(Direction::Reply), reply.as_ref().map_or(0, reply_bytes)).await?;
     reply.map_err(convert::status)
+}
+
+/// Of an answer that is small.
+pub(crate) fn small<T>(_: &T) -> usize {
+    0
 }
 
 /// One op vector. The bytes of its answer are those of the store.
@@ -49,11 +60,13 @@ pub(crate) async fn operate(daemon: &Daemon, request: wire::OperateRequest) -> R
     let named = if has_doors { Named::of(&request) } else { Named::default() };
     let mut copies = Copies::One;
     if has_doors {
-        copies = arrive(daemon, of_vector(Direction::Request, &request, &named)).await?;
+        copies =
+            arrive(daemon, of_vector(Direction::Request, &request, &named), vector_bytes(&request)).await?;
     }
     let reply = daemon.answer(|osd, now| osd.operate(now, &request)).await;
     if has_doors {
-        arrive(daemon, of_vector(Direction::Reply, &request, &named)).await?;
+        let bytes = convert::reply_bytes(&reply);
+        arrive(daemon, of_vector(Direction::Reply, &request, &named), bytes).await?;
     }
     if let Copies::Two(after) = copies {
         daemon.send_copy(after, request);
@@ -92,8 +105,8 @@ enum Copies {
 }
 
 /// Through one door; an error is what the caller is told instead.
-async fn arrive(daemon: &Daemon, crossing: Crossing<'_>) -> Result<Copies, Status> {
-    match daemon.pass(crossing) {
+async fn arrive(daemon: &Daemon, crossing: Crossing<'_>, bytes: usize) -> Result<Copies, Status> {
+    match daemon.pass(crossing, bytes) {
         Passage::Goes => Ok(Copies::One),
         Passage::Waits(word) => unless_closing(daemon, word).await.map(|_word| Copies::One),
         Passage::Twice(after) => Ok(Copies::Two(after)),

@@ -38,6 +38,8 @@ pub struct Config {
     pub watch_queue_bytes_max: usize,
     /// Bytes of all notifies that wait for acks, with the acks that came.
     pub pending_notify_bytes_max: usize,
+    /// Bytes of all that fault rules delay or hold: requests that would be more are refused.
+    pub delayed_bytes_max: usize,
     /// Events that are kept for followers.
     pub events_kept_max: usize,
     /// Bytes of these events.
@@ -75,6 +77,7 @@ impl Default for Config {
             watch_queue_events_max: 16_384,
             watch_queue_bytes_max: 64 << 20,
             pending_notify_bytes_max: 64 << 20,
+            delayed_bytes_max: 64 << 20,
             events_kept_max: 100_000,
             event_bytes_kept_max: 32 << 20,
             pools: Vec::new(),

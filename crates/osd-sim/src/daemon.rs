@@ -31,6 +31,7 @@ use crate::wire;
 pub(crate) use doors::Passage;
 use held::Held;
 use late::LateQueue;
+pub(crate) use late::vector_bytes;
 pub(crate) use outlet::{Inlet, OutletEnd};
 use outlet::{Outlet, QueueMax};
 use pace::{PULSE, Pace};
@@ -128,7 +129,7 @@ impl Daemon {
             permits: permits.collect(),
             armed: None,
             faults: Faults::default(),
-            late: LateQueue::default(),
+            late: LateQueue::new(config.delayed_bytes_max),
             awaited: None,
             op_streams: BTreeMap::new(),
             newest_op_stream: 0,

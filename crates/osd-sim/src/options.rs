@@ -241,6 +241,9 @@ struct Limits {
     /// Bytes of all notifies that wait for acks, with the acks that came [67108864].
     #[arg(long, env = "OSD_SIM_PENDING_NOTIFY_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pending_notify_bytes_max: Option<u64>,
+    /// Bytes of all that fault rules delay or hold: a request that would be more is EAGAIN [67108864].
+    #[arg(long, env = "OSD_SIM_DELAYED_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    delayed_bytes_max: Option<u64>,
     /// Events that are kept for followers [100000].
     #[arg(long, env = "OSD_SIM_EVENTS_KEPT_MAX", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     events_kept_max: Option<u32>,
@@ -315,6 +318,7 @@ impl Limits {
         set(&mut config.watch_queue_events_max, self.watch_queue_events_max.map(|max| max as usize));
         set(&mut config.watch_queue_bytes_max, self.watch_queue_bytes_max.map(|max| max as usize));
         set(&mut config.pending_notify_bytes_max, self.pending_notify_bytes_max.map(|max| max as usize));
+        set(&mut config.delayed_bytes_max, self.delayed_bytes_max.map(|max| max as usize));
         set(&mut config.events_kept_max, self.events_kept_max.map(|max| max as usize));
         set(&mut config.event_bytes_kept_max, self.event_bytes_kept_max.map(|max| max as usize));
     }

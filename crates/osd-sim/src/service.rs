@@ -39,6 +39,11 @@ impl Service {
     }
 }
 
+/// What a notify's answer holds.
+fn notify_bytes(reply: &osd::NotifyReply) -> usize {
+    reply.replies.iter().map(|ack| ack.payload.len()).sum()
+}
+
 fn answer<T>(reply: Result<T, OpError>) -> Answer<T> {
     reply.map(Response::new).map_err(convert::status)
 }
@@ -101,12 +106,18 @@ impl osd_server::Osd for Service {
         let wire::NotifyRequest { gid, pool, object, payload, timeout_ms } = request.into_inner();
         let timeout = span(timeout_ms);
         let call = Call { name: CALL_NOTIFY, gid, pool: &pool, object: &object, payload: Some(&payload) };
-        let answered = calls::call(&self.daemon, call, || async {
-            let payload = payload.clone();
-            let (notify_id, to_come) =
-                self.daemon.notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout))?;
-            Ok((notify_id, to_come.await))
-        });
+        let answered = calls::call(
+            &self.daemon,
+            call,
+            || async {
+                let payload = payload.clone();
+                let (notify_id, to_come) = self
+                    .daemon
+                    .notify(|osd, now| osd.notify(now, gid, (&pool, &object), payload, timeout))?;
+                Ok((notify_id, to_come.await))
+            },
+            |(_, answered)| answered.as_ref().map_or(0, notify_bytes),
+        );
         match answered.await? {
             (notify_id, Ok(reply)) => {
                 let reply = convert::notify_reply(notify_id, reply);
@@ -124,9 +135,12 @@ impl osd_server::Osd for Service {
     ) -> Answer<wire::ListWatchersReply> {
         let wire::ListWatchersRequest { pool, object } = request.into_inner();
         let call = Call { name: "list_watchers", gid: 0, pool: &pool, object: &object, payload: None };
-        let listed = calls::call(&self.daemon, call, || async {
-            self.daemon.answer(|osd, now| osd.list_watchers(now, &pool, &object)).await
-        });
+        let listed = calls::call(
+            &self.daemon,
+            call,
+            || async { self.daemon.answer(|osd, now| osd.list_watchers(now, &pool, &object)).await },
+            calls::small,
+        );
         let watchers = listed.await?.into_iter().map(convert::watcher).collect();
         Ok(Response::new(wire::ListWatchersReply { watchers }))
     }
@@ -141,13 +155,20 @@ impl osd_server::Osd for Service {
         let watched =
             unless_watching.as_ref().map(|watched| (watched.pool.as_str(), watched.object.as_str()));
         let call = Call { name: "blocklist_add", gid: requester_gid, pool: "", object: "", payload: None };
-        let added = calls::call(&self.daemon, call, || async {
-            let fence = |osd: &mut Osd<AnyStore>, now| match watched {
-                None => osd.blocklist_add(now, gid, expire, requester_gid),
-                Some(watched) => osd.blocklist_add_unless_watching(now, gid, expire, requester_gid, watched),
-            };
-            self.daemon.answer(fence).await
-        });
+        let added = calls::call(
+            &self.daemon,
+            call,
+            || async {
+                let fence = |osd: &mut Osd<AnyStore>, now| match watched {
+                    None => osd.blocklist_add(now, gid, expire, requester_gid),
+                    Some(watched) => {
+                        osd.blocklist_add_unless_watching(now, gid, expire, requester_gid, watched)
+                    }
+                };
+                self.daemon.answer(fence).await
+            },
+            calls::small,
+        );
         added.await.map(|()| Response::new(wire::BlocklistAddReply {}))
     }
 
@@ -208,9 +229,12 @@ impl osd_server::Osd for Service {
     ) -> Answer<wire::AllocateSnapIdReply> {
         let wire::AllocateSnapIdRequest { pool, gid, tid } = request.into_inner();
         let call = Call { name: "allocate_snap_id", gid, pool: &pool, object: "", payload: None };
-        let allocated = calls::call(&self.daemon, call, || async {
-            self.daemon.answer(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid)).await
-        });
+        let allocated = calls::call(
+            &self.daemon,
+            call,
+            || async { self.daemon.answer(|osd, now| osd.allocate_snap_id(now, &pool, gid, tid)).await },
+            calls::small,
+        );
         allocated.await.map(|snap_id| Response::new(wire::AllocateSnapIdReply { snap_id }))
     }
 
@@ -220,9 +244,12 @@ impl osd_server::Osd for Service {
     ) -> Answer<wire::RemoveSnapIdReply> {
         let wire::RemoveSnapIdRequest { pool, snap_id, gid } = request.into_inner();
         let call = Call { name: "remove_snap_id", gid, pool: &pool, object: "", payload: None };
-        let removed = calls::call(&self.daemon, call, || async {
-            self.daemon.answer(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid)).await
-        });
+        let removed = calls::call(
+            &self.daemon,
+            call,
+            || async { self.daemon.answer(|osd, now| osd.remove_snap_id(now, &pool, snap_id, gid)).await },
+            calls::small,
+        );
         removed.await.map(|()| Response::new(wire::RemoveSnapIdReply {}))
     }
 

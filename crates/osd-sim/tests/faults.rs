@@ -458,3 +458,30 @@ async fn closing_ends_calls_that_a_fault_has_lost() {
     let lost = asking.await.expect("it does not panic").expect_err("it was never answered");
     assert_eq!(lost.code(), Code::Unavailable);
 }
+
+/// What waits behind a late request on its object counts too.
+#[tokio::test]
+async fn a_request_beyond_the_bytes_that_may_be_held_is_refused_by_the_name_of_the_limit() {
+    let server = Server::start(Config { enable_faults: true, delayed_bytes_max: 100_000, ..Config::ci() });
+    let mut osd = connect(&server).await;
+    let gid = session(&mut osd).await;
+    let writes = Condition { op: Some("write".to_owned()), ..Condition::all(Direction::Request) };
+    let rule = server.faults().add(Rule::new(writes, Action::Hold)).expect("it is valid");
+    let mut ops = Ops::open(&mut osd).await;
+    let large = |tid, object| {
+        let data = vec![7; 60_000].into();
+        vector(gid, tid, object, vec![W::Write(wire::Write { offset: 0, data })])
+    };
+    ops.send(large(1, "object"));
+    for (tid, object) in [(2, "object"), (3, "other")] {
+        ops.send(large(tid, object));
+        assert_eq!(ops.reply().await, (tid, "EAGAIN".to_owned()));
+    }
+    let refused = osd.operate(large(4, "other")).await.expect_err("nothing more is held");
+    assert!(refused.message().contains("delayed_bytes_max = 100000"), "{}", refused.message());
+    ops.send(write(gid, 5, "object", "small"));
+    server.faults().remove(rule).expect("it is there");
+    for tid in [1, 5] {
+        assert_eq!(ops.reply().await, (tid, String::new()));
+    }
+}

@@ -6,7 +6,7 @@ use errno::Errno;
 use osd::faults::{Action, Crossing, Direction, Listed, Rule, Verdict};
 use osd::text::shown;
 use osd::{Effect, Millis, OpError, StreamId, WatchEvent, WatchRequest};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tonic::Status;
 
 use super::late::{Late, Until};
@@ -47,14 +47,15 @@ impl Daemon {
         self.has_rules.load(Ordering::Acquire)
     }
 
-    /// The door for requests and replies.
-    pub(crate) fn pass(&self, crossing: Crossing<'_>) -> Passage {
+    /// The door for requests and replies. `bytes` is what it holds while it waits; a request that has no room to wait is refused, a
+    /// reply goes on.
+    pub(crate) fn pass(&self, crossing: Crossing<'_>, bytes: usize) -> Passage {
         self.with_state(|state, now| {
             let (fate, effects) = state.befall(now, crossing);
             state.carry_out(now, effects);
             match fate {
                 Fate::Goes => Passage::Goes,
-                Fate::Waits(until) => state.wait(until),
+                Fate::Waits(until) => state.wait(until, crossing.direction, bytes),
                 Fate::Twice(after) => Passage::Twice(after),
                 Fate::Lost => Passage::Lost,
                 Fate::Refused(error) => Passage::Refused(error),
@@ -63,15 +64,20 @@ impl Daemon {
         })
     }
 
-    /// The word comes so much later.
-    pub(crate) fn later(&self, span: Millis) -> oneshot::Receiver<()> {
+    /// The word comes so much later, to somebody who holds so many bytes.
+    pub(crate) fn later(&self, span: Millis, bytes: usize) -> oneshot::Receiver<()> {
         self.with_state(|state, now| {
             let (word, to_come) = oneshot::channel();
-            if let Err(late) = state.late.add(Until::Due(now.after(span)), Late::Task(word)) {
-                state.go_on(now, late);
+            if let Err(full) = state.late.add(Until::Due(now.after(span)), Late::Task(word), bytes) {
+                state.go_on(now, full.let_go());
             }
             to_come
         })
+    }
+
+    /// Room for what has to wait behind something that is late, given back when it is dropped. EAGAIN at the limit.
+    pub(crate) fn room_behind(&self, bytes: usize) -> Result<OwnedSemaphorePermit, OpError> {
+        self.with_state(|state, _| state.late.room(bytes))
     }
 
     /// A late copy of an op vector.
@@ -304,20 +310,25 @@ impl State {
         self.osd.watch_stream_lost(now, stream)
     }
 
-    /// The word to go comes later.
-    fn wait(&mut self, until: Until) -> Passage {
+    /// The word to go comes later. What is applied already goes at once when there is no room.
+    fn wait(&mut self, until: Until, direction: Direction, bytes: usize) -> Passage {
         let (word, to_come) = oneshot::channel();
-        match self.late.add(until, Late::Task(word)) {
+        match self.late.add(until, Late::Task(word), bytes) {
             Ok(()) => Passage::Waits(to_come),
-            Err(_) => Passage::Goes,
+            Err(full) if direction == Direction::Request => Passage::Refused(full.error),
+            Err(full) => {
+                full.let_go();
+                Passage::Goes
+            }
         }
     }
 
     /// Puts something off; what follows of it when there is no room for it to wait.
     fn defer(&mut self, now: Millis, until: Until, late: Late) -> Vec<Effect> {
-        match self.late.add(until, late) {
+        let bytes = late.bytes();
+        match self.late.add(until, late, bytes) {
             Ok(()) => Vec::new(),
-            Err(late) => self.perform(now, late),
+            Err(full) => self.perform(now, full.let_go()),
         }
     }
 

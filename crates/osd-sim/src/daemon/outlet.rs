@@ -118,7 +118,7 @@ impl Inlet {
     }
 }
 
-fn bytes_of(event: &WatchEvent, is_shared: bool) -> usize {
+pub(super) fn bytes_of(event: &WatchEvent, is_shared: bool) -> usize {
     match event {
         WatchEvent::Notification(heard) => {
             heard.pool.len() + heard.object.len() + if is_shared { 0 } else { heard.payload.len() }

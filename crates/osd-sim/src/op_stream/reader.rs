@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{Queued, Sessions};
-use crate::daemon::{Daemon, Passage};
+use crate::daemon::{Daemon, Passage, vector_bytes};
 use crate::replies::Room;
 use crate::{calls, wire};
 
@@ -48,6 +48,8 @@ struct Admitted {
     permit: Option<OwnedSemaphorePermit>,
     /// False for a session that the OSD is going to refuse: nothing befalls its ops.
     has_doors: bool,
+    /// Of what waits behind another.
+    room_behind: Option<OwnedSemaphorePermit>,
 }
 
 /// What a fault has delayed or held.
@@ -126,13 +128,19 @@ impl Reader {
         };
         let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
         let has_doors = self.daemon.has_rules() && is_live();
-        let admitted = Admitted { request, permit, has_doors };
+        let mut admitted = Admitted { request, permit, has_doors, room_behind: None };
         if self.behind.is_empty() && !self.daemon.has_rules() {
             return self.execute(admitted).await;
         }
         match self.behind.get_mut(&place(&admitted)) {
-            Some(queue) => queue.push_back(admitted),
             None => self.enter(admitted).await,
+            Some(queue) => match self.daemon.room_behind(vector_bytes(&admitted.request)) {
+                Ok(room) => {
+                    admitted.room_behind = Some(room);
+                    queue.push_back(admitted);
+                }
+                Err(full) => self.send((tid, Err(full.into())), admitted.permit, NOTHING_SEEN).await,
+            },
         }
     }
 
@@ -150,8 +158,9 @@ impl Reader {
     }
 
     /// Brings a request through the door.
-    async fn enter(&mut self, admitted: Admitted) {
-        match self.pass(Direction::Request, &admitted) {
+    async fn enter(&mut self, mut admitted: Admitted) {
+        admitted.room_behind = None;
+        match self.pass(Direction::Request, &admitted, vector_bytes(&admitted.request)) {
             Passage::Goes => self.execute(admitted).await,
             Passage::Waits(word) => {
                 self.behind.insert(place(&admitted), VecDeque::new());
@@ -172,7 +181,8 @@ impl Reader {
 
     async fn execute(&mut self, admitted: Admitted) {
         let (reply, seen) = self.daemon.step_seeing(|osd, now| osd.operate(now, &admitted.request));
-        let passage = self.pass(Direction::Reply, &admitted);
+        let bytes = wire::reply_bytes(&reply);
+        let passage = self.pass(Direction::Reply, &admitted, bytes);
         let Admitted { request, permit, .. } = admitted;
         let reply = (request.tid, Arc::unwrap_or_clone(reply));
         match passage {
@@ -180,7 +190,7 @@ impl Reader {
             Passage::Waits(word) => self.put_off(word, Late::Reply(reply, permit, seen)),
             Passage::Twice(after) => {
                 self.send(reply.clone(), permit, seen).await;
-                let word = self.daemon.later(after);
+                let word = self.daemon.later(after, bytes);
                 self.put_off(word, Late::Reply(reply, None, seen));
             }
             Passage::Refused(error) => self.send((request.tid, Err(error.into())), permit, seen).await,
@@ -188,12 +198,12 @@ impl Reader {
         }
     }
 
-    fn pass(&self, direction: Direction, admitted: &Admitted) -> Passage {
+    fn pass(&self, direction: Direction, admitted: &Admitted, bytes: usize) -> Passage {
         if !admitted.has_doors || !self.daemon.has_rules() {
             return Passage::Goes;
         }
         let named = calls::Named::of(&admitted.request);
-        self.daemon.pass(calls::of_vector(direction, &admitted.request, &named))
+        self.daemon.pass(calls::of_vector(direction, &admitted.request, &named), bytes)
     }
 
     fn put_off(&mut self, word: oneshot::Receiver<()>, late: Late) {

@@ -54,7 +54,7 @@ macro_rules! ops {
             }
 
             /// How many bytes of payload it carries.
-            pub(super) fn payload(&self) -> u64 {
+            pub fn payload(&self) -> u64 {
                 match self {
                     $(Self::$op { $($field),* } => 0 $(+ $field.bytes())*,)*
                     Self::Exec { input, .. } => input.bytes(),
