@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::program::{BOUND, Program};
-use common::{Osd, connect_to, session, vector};
+use common::{Osd, connect_to, session, slow_to, vector};
 use futures_util::StreamExt;
 use proto::osd::v1::{self as wire, op::Op as W};
 use tokio::time::{sleep, timeout};
@@ -27,8 +27,8 @@ struct Client {
 }
 
 impl Client {
-    async fn of_a_full_osd() -> Self {
-        let program = Program::start("exec \"$0\"").await;
+    async fn of_a_full_osd(command: &str) -> Self {
+        let program = Program::start(command).await;
         let mut osd = connect_to(&program.address).await;
         let gid = session(&mut osd).await;
         let mut client = Self { program, osd, gid, tid: 0 };
@@ -86,7 +86,7 @@ fn zero(offset: u64, length: u64) -> W {
 /// One piece in eight stays where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_discarded_goes_back_to_the_machine() {
-    let mut client = Client::of_a_full_osd().await;
+    let mut client = Client::of_a_full_osd("exec \"$0\"").await;
     client.fits("full").await;
     let pieces = (OBJECT_BYTES / PIECE_BYTES) as u64;
     let discards = (0..OBJECTS * pieces).filter(|piece| piece % 8 != 0);
@@ -103,7 +103,7 @@ async fn what_was_discarded_goes_back_to_the_machine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn small_overwrites_and_small_holes_do_not_add_up() {
     const BLOCK: u64 = 4 << 10;
-    let mut client = Client::of_a_full_osd().await;
+    let mut client = Client::of_a_full_osd("exec \"$0\"").await;
     let blocks = OBJECT_BYTES as u64 / BLOCK;
     // Every block once, in an order that does not follow the memory: 10,007 is a prime number.
     let scattered = |number: u64| number * 10_007 % (OBJECTS * blocks);
@@ -114,4 +114,37 @@ async fn small_overwrites_and_small_holes_do_not_add_up() {
     client.fits("after overwrites").await;
     client.change((half..2 * half).map(|number| of(number, |offset| zero(offset, BLOCK)))).await;
     client.fits("after small discards").await;
+}
+
+/// Clients that ask for much and read nothing: each gets its turn and loses its connection for the next one's sake.
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_nobody_reads_are_few() {
+    const CLIENTS: usize = 24;
+    const LARGE_BYTES: usize = 12 << 20;
+    /// Those that nobody waits for any more keep what they have.
+    const LAST: usize = 2;
+    let mut client = Client::of_a_full_osd("exec \"$0\" --reply-stall-time-max 500ms").await;
+    client.change([(OBJECTS, write(0, LARGE_BYTES))].into_iter()).await;
+    client.fits("full").await;
+    let mut unread = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut osd = slow_to(&client.program.address).await;
+        let gid = session(&mut osd).await;
+        let read = move |tid| vector(gid, tid, &name(OBJECTS), vec![W::Read(wire::Read::default())]);
+        unread.push(osd.operate_stream(tokio_stream::iter((1..=4).map(read))).await.expect("it opens"));
+    }
+    let turns = async {
+        loop {
+            let sessions =
+                client.osd.list_sessions(wire::ListSessionsRequest {}).await.expect("they are listed");
+            let sessions = sessions.into_inner().sessions;
+            if sessions.iter().filter(|session| session.connected).count() <= LAST {
+                return;
+            }
+            client.fits("while replies wait").await;
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    timeout(3 * BOUND, turns).await.expect("each has its turn");
+    client.fits("in the end").await;
 }

@@ -5,17 +5,13 @@ mod common;
 use std::time::Duration;
 
 use common::program::BOUND;
-use common::{Osd, connect, session, vector};
+use common::{Osd, connect, session, slow_to, vector};
 use osd_sim::{Config, Server};
 use proto::osd::v1::{self as wire, op::Op as W};
 use tokio::time::timeout;
 use tonic::Streaming;
-use tonic::transport::Endpoint;
 
 const OBJECT_BYTES: usize = 2 << 20;
-
-/// What a client makes room for that does not ask for more.
-const WINDOW_BYTES: u32 = 65_535;
 
 fn read(gid: u64, tid: u64) -> wire::OperateRequest {
     vector(gid, tid, "large", vec![W::Read(wire::Read { offset: 0, length: 0 })])
@@ -37,10 +33,7 @@ async fn server(reply_stall_time_max: Duration) -> (Server, Osd, u64) {
 
 /// A client that asks for large replies and reads none of them.
 async fn slow(server: &Server) -> (Streaming<wire::OperateReply>, u64) {
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).expect("it is an address");
-    let endpoint =
-        endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-    let mut osd = Osd::new(endpoint.connect().await.expect("the server accepts"));
+    let mut osd = slow_to(&server.address()).await;
     let gid = session(&mut osd).await;
     let requests = tokio_stream::iter((1..=4).map(move |tid| read(gid, tid)));
     (osd.operate_stream(requests).await.expect("it opens").into_inner(), gid)

@@ -10,7 +10,7 @@ use proto::osd::v1::{self as wire, op::Op as W, watch_request::Request};
 use rpc::osd::osd_client::OsdClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 pub(crate) type Osd = OsdClient<Channel>;
@@ -32,6 +32,15 @@ pub(crate) async fn connect_to(address: &rpc::Address) -> Osd {
     OsdClient::new(channel_to(address).await)
         .max_decoding_message_size(rpc::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(rpc::MESSAGE_BYTES_MAX)
+}
+
+/// A client that makes room for few bytes of what it has not read.
+pub(crate) async fn slow_to(address: &rpc::Address) -> Osd {
+    const WINDOW_BYTES: u32 = 65_535;
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("it is an address");
+    let endpoint =
+        endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
+    Osd::new(endpoint.connect().await.expect("the server accepts"))
 }
 
 /// The gid of a session whose client is named "test".
