@@ -34,11 +34,11 @@ impl Call {
     pub(super) async fn call(
         &self,
         session: &Session,
-        (image, snap): (&ImageSpec, Option<&str>),
+        image: &ImageSpec,
         progress: &Progress,
         operation: impl AsyncFnOnce(&Image, CallOptions) -> librbd::Result<()>,
     ) -> Result<(), Failure> {
-        let open = OpenOptions { read_only: self.read_only, snapshot: snap.map(str::to_owned) };
+        let open = OpenOptions { read_only: self.read_only, snapshot: None };
         let began = Instant::now();
         let opened = session.open_image(image, open);
         let opened = match self.timeout {

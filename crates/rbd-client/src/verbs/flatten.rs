@@ -1,7 +1,7 @@
 use clap::Args;
 
 use super::call::Call;
-use crate::{failure::Failure, named::Named, progress::Progress, session::Session, spec::ImageOrSnapSpec};
+use crate::{failure::Failure, named::Named, progress::Progress, session::Session, spec::ImageSpec};
 
 /// Copy all that a clone still has from its parent, and detach it
 #[derive(Args, Debug)]
@@ -15,7 +15,7 @@ Examples:
 )]
 pub(crate) struct Flatten {
     #[command(flatten)]
-    pub(super) image: Named<ImageOrSnapSpec>,
+    pub(super) image: Named<ImageSpec>,
 
     #[command(flatten)]
     call: Call,
@@ -24,8 +24,7 @@ pub(crate) struct Flatten {
 impl Flatten {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Image flatten", session.console);
-        let image = (&self.image.image, self.image.snap.as_deref());
         let flatten = async |image: &librbd::Image, options| image.flatten(options).await;
-        self.call.call(session, image, &progress, flatten).await
+        self.call.call(session, &self.image, &progress, flatten).await
     }
 }

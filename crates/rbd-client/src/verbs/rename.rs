@@ -38,6 +38,6 @@ impl Rename {
         }
         let progress = Progress::new("Renaming image", session.console);
         let rename = async |image: &librbd::Image, options| image.rename(&dest.image, options).await;
-        self.call.call(session, (source, None), &progress, rename).await
+        self.call.call(session, source, &progress, rename).await
     }
 }

@@ -1,9 +1,7 @@
 use clap::Args;
 
 use super::call::Call;
-use crate::{
-    failure::Failure, named::Named, progress::Progress, session::Session, size, spec::ImageOrSnapSpec,
-};
+use crate::{failure::Failure, named::Named, progress::Progress, session::Session, size, spec::ImageSpec};
 
 /// Make an image larger or smaller
 #[derive(Args, Debug)]
@@ -14,7 +12,7 @@ Examples:
   rbd-client resize --size 512M --allow-shrink vm")]
 pub(crate) struct Resize {
     #[command(flatten)]
-    pub(super) image: Named<ImageOrSnapSpec>,
+    pub(super) image: Named<ImageSpec>,
 
     /// New size with B, K, M, G, T, P or E; a plain number is in MiB
     #[arg(long, short, allow_hyphen_values = true, value_parser = size::image_size)]
@@ -31,9 +29,8 @@ pub(crate) struct Resize {
 impl Resize {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Resizing image", session.console);
-        let image = (&self.image.image, self.image.snap.as_deref());
         let resize =
             async |image: &librbd::Image, options| image.resize(self.size, self.allow_shrink, options).await;
-        self.call.call(session, image, &progress, resize).await
+        self.call.call(session, &self.image, &progress, resize).await
     }
 }

@@ -147,7 +147,7 @@ impl SnapCreate {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Creating snap", session.console);
         let create = async |image: &librbd::Image, options| image.snap_create(&self.snap.snap, options).await;
-        self.call.call(session, (&self.snap.image, None), &progress, create).await
+        self.call.call(session, &self.snap.image, &progress, create).await
     }
 }
 
@@ -155,7 +155,7 @@ impl SnapRm {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Removing snap", session.console);
         let remove = async |image: &librbd::Image, options| image.snap_remove(&self.snap.snap, options).await;
-        self.call.call(session, (&self.snap.image, None), &progress, remove).await
+        self.call.call(session, &self.snap.image, &progress, remove).await
     }
 }
 
@@ -203,7 +203,7 @@ impl SnapRollback {
         let progress = Progress::new("Rolling back to snapshot", session.console);
         let rollback =
             async |image: &librbd::Image, options| image.snap_rollback(&self.snap.snap, options).await;
-        self.call.call(session, (&self.snap.image, None), &progress, rollback).await
+        self.call.call(session, &self.snap.image, &progress, rollback).await
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     duration::millis,
     failure::Failure,
     named::Named,
-    report::{Column, Lines, Object, Report, Value, list, table},
+    report::{Lines, Object, Report, Value, list},
     session::Session,
     spec::ImageSpec,
 };
@@ -16,8 +16,8 @@ use crate::{
 /// Show who has an image open, and who owns its lock
 #[derive(Args, Debug)]
 #[command(
-    after_help = "A client that has the image open watches its header object. LAST HEARD is the age of its last sign of life; the \
-watch of a client that is not heard of any more ends when EXPIRES IN is over.
+    after_help = "A client that has the image open watches its header object. last_heard is the age of its last sign of life; the \
+watch of a client that is not heard of any more ends when expires_in is over.
 
 Examples:
   rbd-client status vm
@@ -67,11 +67,9 @@ impl Report for StatusReport {
     fn plain(&self) -> Lines {
         let watchers = match self.watchers.as_slice() {
             [] => Lines::default().line("Watchers: none"),
-            watchers => table(
-                ["WATCHER", "COOKIE", "ADDRESS", "NAME", "CONNECTED", "LAST HEARD", "EXPIRES IN"]
-                    .map(Column::Left),
-                watchers.iter().map(watcher_row),
-            ),
+            watchers => {
+                watchers.iter().map(watcher_line).fold(Lines::default().line("Watchers:"), Lines::indented)
+            }
         };
         watchers.then(match self.locks.lockers.as_slice() {
             [] => Lines::default().line("Lock owner: none"),
@@ -93,16 +91,15 @@ fn watcher(watcher: &Watcher) -> Object {
         .with("expires_in_ms", millis(watcher.expires_in))
 }
 
-fn watcher_row(watcher: &Watcher) -> [String; 7] {
-    [
-        format!("client.{}", watcher.gid),
-        watcher.cookie.to_string(),
-        watcher.address.clone(),
-        watcher.name.clone(),
-        if watcher.connected { "yes" } else { "no" }.to_owned(),
-        format!("{} ago", seconds(last_heard(watcher))),
-        seconds(watcher.expires_in),
-    ]
+/// As `rbd` has it, and what else the OSD knows at the end of the line.
+fn watcher_line(watcher: &Watcher) -> String {
+    let Watcher { gid, cookie, address, name, expires_in, .. } = watcher;
+    let connected = if watcher.connected { "yes" } else { "no" };
+    let [last_heard, expires_in] = [last_heard(watcher), *expires_in].map(seconds);
+    format!(
+        "watcher={address} client.{gid} cookie={cookie} \
+         name=\"{name}\" connected={connected} last_heard={last_heard} expires_in={expires_in}"
+    )
 }
 
 fn last_heard(watcher: &Watcher) -> Duration {
@@ -119,5 +116,5 @@ fn owner_line(locker: &Locker, tag: &str) -> String {
 }
 
 fn seconds(span: Duration) -> String {
-    format!("{}.{} s", span.as_secs(), span.subsec_millis() / 100)
+    format!("{}.{}s", span.as_secs(), span.subsec_millis() / 100)
 }

@@ -112,6 +112,36 @@ async fn what_is_held_goes_on_when_it_is_released() {
     assert_eq!(lab.ok(&["ls"]).await, "vm\n");
 }
 
+/// One of them does it, the other one asks it to, and both have succeeded.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_flattens_of_one_clone_at_once_both_succeed() {
+    let lab = breakable();
+    let data: Vec<u8> = (0..4 << 16).map(|index: u32| (index % 251) as u8).collect();
+    assert_eq!(lab.run_with_input(&["import", "-", "vm", "--object-size", "64K"], &data).await.status, 0);
+    lab.ok(&["snap", "create", "vm@base"]).await;
+    lab.ok(&["clone", "vm@base", "child"]).await;
+    lab.ok(&["fault", "add", "request", "hold", "--op", "rbd.copyup", "--times", "1"]).await;
+    lab.ok(&["fault", "add", "notify", "delay=1ms", "--notify", "flatten"]).await;
+    let happened = async |rule: usize, what: &str| {
+        let looking = async { while lab.json(&["fault", "ls"]).await[rule][what] == 0 {} };
+        timeout(PATIENCE, looking).await.expect("it happens in time");
+    };
+    let flatten = || lab.command(["flatten", "child"]).spawn().expect("the program starts");
+    let owner = flatten();
+    happened(0, "held").await;
+    let requester = flatten();
+    happened(1, "hits").await;
+    lab.ok(&["fault", "release", "1"]).await;
+    for flatten in [owner, requester] {
+        let ended = ended(flatten).await;
+        assert_eq!(ended.status, 0, "{}", ended.err);
+    }
+    assert!(lab.json(&["info", "child"]).await.get("parent").is_none());
+    lab.ok(&["snap", "rm", "vm@base"]).await;
+    lab.ok(&["rm", "vm"]).await;
+    assert!(lab.run(["export", "child", "-"]).await.out == data);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_can_befall_nothing_is_refused_by_name() {
     let lab = breakable();

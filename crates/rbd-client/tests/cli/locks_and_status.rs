@@ -59,8 +59,19 @@ async fn status_shows_who_watches_and_who_owns_the_lock() {
     assert_eq!(status["watchers"][0]["connected"], true);
     assert_eq!(status["lockers"][0]["client"], serving.gid());
     assert_eq!(status["lockers"][0]["tag"], "internal");
-    let table = lab.ok(&["status", "vm"]).await;
-    assert!(table.contains(&format!("Lock owner: client.{} \"auto ", serving.gid())), "{table}");
+    let plain = lab.ok(&["status", "vm"]).await;
+    let [watcher, gid] = [&status["watchers"][0], &json!(serving.gid())];
+    let (address, cookie) = (watcher["address"].as_str().expect("it has one"), &watcher["cookie"]);
+    // What `rbd` prints, and more behind it.
+    let line = format!(
+        "Watchers:\n\twatcher={address} client.{gid} cookie={cookie} name=\"the-owner\" connected=yes "
+    );
+    assert!(plain.starts_with(&line), "{plain}");
+    assert!(plain.contains(&format!("Lock owner: client.{gid} \"auto ")), "{plain}");
+    let xml = lab.ok(&["status", "vm", "--format", "xml"]).await;
+    let element =
+        format!("<watcher><address>{address}</address><client>{gid}</client><cookie>{cookie}</cookie>");
+    assert!(xml.starts_with(&format!("<status><watchers>{element}")), "{xml}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
