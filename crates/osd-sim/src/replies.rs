@@ -1,5 +1,6 @@
 //! Replies that their client has not read yet: what they hold is bounded in bytes.
 
+mod messages;
 mod underway;
 
 use std::pin::Pin;
@@ -13,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Response, Status};
 
+use messages::InPlace;
+pub(crate) use messages::{Nothing, streamed};
 pub(crate) use underway::{AllReplies, Underway};
 
 /// What the transport is given at a time. It keeps what it was given until the client makes room; the rest stays here.
@@ -97,6 +100,7 @@ impl Departing {
 pub(crate) fn in_pieces(response: http::Response<Body>) -> http::Response<Body> {
     let (mut parts, body) = response.into_parts();
     let departing = parts.extensions.remove().unwrap_or_default();
+    let body = parts.extensions.remove().and_then(InPlace::take).unwrap_or(body);
     http::Response::from_parts(
         parts,
         Body::new(Pieces { body, rest: Bytes::new(), has_given: false, departing }),

@@ -1,9 +1,7 @@
 //! Service Osd: each call is a step of the daemon and a conversion on each side of it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
 use osd::vector::CALL_NOTIFY;
 use osd::{OpError, Osd};
 use prost::Message;
@@ -14,10 +12,9 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::calls::{self, Call};
 use crate::connections::Own;
 use crate::daemon::{AnyStore, Daemon, milliseconds, span};
-use crate::replies::Departing;
+use crate::replies::{Departing, Nothing, streamed};
 use crate::{Config, events, op_stream, watch_stream, wire as convert};
 
-type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
 
 pub(crate) struct Service {
@@ -50,9 +47,9 @@ fn answer<T>(reply: Result<T, OpError>) -> Answer<T> {
 
 #[tonic::async_trait]
 impl osd_server::Osd for Service {
-    type OperateStreamStream = Boxed<wire::OperateReply>;
-    type WatchStream = Boxed<wire::WatchEvent>;
-    type EventsStream = Boxed<wire::Event>;
+    type OperateStreamStream = Nothing<wire::OperateReply>;
+    type WatchStream = Nothing<wire::WatchEvent>;
+    type EventsStream = Nothing<wire::Event>;
 
     async fn connect(&self, request: Request<wire::ConnectRequest>) -> Answer<wire::ConnectReply> {
         let peer = request.extensions().get::<Own>().and_then(|own| own.peer);
@@ -93,11 +90,12 @@ impl osd_server::Osd for Service {
         let departing = Departing::through(Own::of(&request).cut);
         let requests = request.into_inner();
         let replies = op_stream::open(self.daemon.clone(), named, requests, departing.clone());
-        Ok(departing.of(Box::pin(replies.map_err(convert::status)?)))
+        Ok(streamed(Box::pin(replies.map_err(convert::status)?), departing))
     }
 
     async fn watch(&self, request: Request<Streaming<wire::WatchRequest>>) -> Answer<Self::WatchStream> {
-        Ok(Response::new(Box::pin(watch_stream::open(self.daemon.clone(), request.into_inner()))))
+        let events = watch_stream::open(self.daemon.clone(), request.into_inner());
+        Ok(streamed(Box::pin(events), Departing::default()))
     }
 
     async fn notify(&self, request: Request<wire::NotifyRequest>) -> Answer<wire::NotifyReply> {
@@ -255,6 +253,7 @@ impl osd_server::Osd for Service {
 
     async fn events(&self, request: Request<wire::EventsRequest>) -> Answer<Self::EventsStream> {
         let wire::EventsRequest { after, until_now } = request.into_inner();
-        Ok(Response::new(Box::pin(events::stream(self.daemon.clone(), after, until_now))))
+        let events = events::stream(self.daemon.clone(), after, until_now);
+        Ok(streamed(Box::pin(events), Departing::default()))
     }
 }

@@ -148,3 +148,22 @@ async fn replies_that_nobody_reads_are_few() {
     timeout(3 * BOUND, turns).await.expect("each has its turn");
     client.fits("in the end").await;
 }
+
+/// The streams go on, and the OSD with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_were_read_leave_nothing_behind() {
+    const CLIENTS: u64 = 24;
+    const LARGE_BYTES: usize = 12 << 20;
+    let mut client = Client::of_a_full_osd("exec \"$0\"").await;
+    client.change([(OBJECTS, write(0, LARGE_BYTES))].into_iter()).await;
+    let mut open = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut osd = connect_to(&client.program.address).await;
+        let read = vector(0, 0, &name(OBJECTS), vec![W::Read(wire::Read::default())]);
+        let requests = tokio_stream::iter([read]).chain(futures_util::stream::pending());
+        let mut replies = osd.operate_stream(requests).await.expect("it opens").into_inner();
+        replies.message().await.expect("it is read").expect("it is answered");
+        open.push(replies);
+    }
+    client.fits("after large replies").await;
+}
