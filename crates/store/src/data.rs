@@ -12,8 +12,9 @@ pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// Data with holes, changed in place. Cloning shares everything; a change copies what it touches.
 ///
-/// The pieces are kept in a persistent map: a change under a clone copies a path of it, not all of it, as a `BTreeMap` would
-/// (figure `core` of the benchmarks).
+/// The pieces are kept in a persistent map, `imbl::OrdMap`: a change under a clone copies a path of it, not all of it, as a list of
+/// copy-on-write pages or a `BTreeMap` would. A clone before each write costs 1.3 us with the map and 6.3 us with pages in an
+/// object of 4 MiB, 5.3 us and 157 us in one of 128 MiB.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
     pieces: Pieces,
