@@ -135,7 +135,7 @@ pub(crate) struct Ceph {
     /// How long a client may take to read what it is sent [30s].
     #[arg(long = "ceph-write-time-max", env = "OSD_SIM_CEPH_WRITE_TIME_MAX", value_name = "TIME", value_parser = span)]
     write_time_max: Option<Duration>,
-    /// Bytes of one frame [33554432].
+    /// Bytes of one frame [104857600].
     #[arg(long = "ceph-frame-bytes-max", env = "OSD_SIM_CEPH_FRAME_BYTES_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..))]
     frame_bytes_max: Option<u32>,
     /// Bytes of frames of all connections that have not arrived whole [268435456].
@@ -329,3 +329,6 @@ fn set<T>(value: &mut T, asked_for: Option<T>) {
         *value = asked_for;
     }
 }
+
+#[cfg(test)]
+mod tests;
