@@ -49,8 +49,11 @@ impl<S: Store> Osd<S> {
         let (pool, snap_seq) = (info.id, info.snap_seq);
         let intent = Erasing { pool: pool.0, pool_name: name.to_owned(), snap_seq };
         let named = info.named_snaps.keys().map(|&snap_id| records::named_snap_key(pool, snap_id));
-        let gone = named.chain([records::pool_key(pool)]).map(records::gone);
+        let unnamed = self.unnamed.of(pool);
+        let given = unnamed.iter().map(|&snap_id| records::unnamed_snap_key(pool, snap_id));
+        let gone = named.chain(given).chain([records::pool_key(pool)]).map(records::gone);
         self.submit(gone.chain([records::kept(&intent)]).collect())?;
+        unnamed.into_iter().for_each(|snap_id| self.unnamed.gone(pool, snap_id));
         let info = self.pools.remove(name).expect("it was found");
         self.step.tell(Event::new(Kind::PoolRemoved, 0).on(name, ""));
         self.erasures.push_back(Erasure::new(pool, info.name, snap_seq, info.removed_snaps));

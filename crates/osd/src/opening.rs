@@ -42,10 +42,12 @@ impl<S: Store> Osd<S> {
         osd.load_fences()?;
         osd.load_sessions()?;
         osd.load_watches()?;
+        osd.load_unnamed()?;
         counters.lives += 1;
         osd.submit(vec![records::kept(&counters)])?;
         osd.counters = counters;
         osd.forget_fences(0);
+        osd.give_up_unnamed();
         osd.done(());
         Ok(osd)
     }

@@ -113,6 +113,8 @@ impl<S: Store> Osd<S> {
             changes.push(self.pool(&request.vector.pool)?.record_at(newest));
         }
         changes.extend(self.watch_records(request.gid, id, &facts));
+        let named = if is_applied { self.unnamed.named_by(id.pool, &request.vector) } else { Vec::new() };
+        changes.extend(named.iter().filter_map(|&snap_id| self.unnamed.going(id.pool, snap_id)));
         if !changes.is_empty() {
             self.submit_answered(request.gid, request.tid, changes, Stored::Reply(reply.clone()))
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
@@ -122,8 +124,8 @@ impl<S: Store> Osd<S> {
                 (vector::summary(&request.vector.ops), vector::arguments(&request.vector.ops));
             let applied = event(Kind::Applied, request).version(version).detail(summary);
             self.step.tell(applied.arguments(arguments));
-            self.unnamed.named_by(id.pool, &request.vector);
         }
+        named.into_iter().for_each(|snap_id| self.unnamed.gone(id.pool, snap_id));
         for fact in facts {
             self.take_note(request, version, id, fact);
         }

@@ -195,17 +195,22 @@ impl<S: Store> Osd<S> {
         let info = self.pool(pool)?;
         info.check_self_managed()?;
         let (id, snap_id) = (info.id, info.snap_seq + 1);
-        let (changes, stored) = (vec![info.record_at(snap_id)], Stored::SnapId(snap_id));
+        let (mut changes, stored) = (vec![info.record_at(snap_id)], Stored::SnapId(snap_id));
+        let session = self.sessions.get(&gid).filter(|_| is_protected);
+        let is_unnamed = session.is_some_and(|session| session.door == Door::Grpc);
+        if is_unnamed {
+            changes.extend(self.unnamed.giving(id, snap_id, gid));
+        }
         if is_protected {
             self.submit_answered(gid, tid, changes, stored.clone())?;
         } else {
             self.submit(changes)?;
         }
         self.snap_id_taken(pool, snap_id, gid, tid);
+        if is_unnamed {
+            self.unnamed.given(id, snap_id, gid);
+        }
         if let Some(session) = self.sessions.get_mut(&gid).filter(|_| is_protected) {
-            if session.door == Door::Grpc {
-                self.unnamed.given(id, snap_id, gid);
-            }
             session.store(tid, stored, &self.config);
         }
         Ok(snap_id)
@@ -255,7 +260,8 @@ impl<S: Store> Osd<S> {
             return Ok(());
         }
         let trim = Trim { pool: id, pool_name: pool.to_owned(), snap_id, gid, objects: 0 };
-        let changes = info.removal(snap_id).chain([trim.intent()]).collect();
+        let changes =
+            info.removal(snap_id).chain([trim.intent()]).chain(self.unnamed.going(id, snap_id)).collect();
         self.submit(changes)?;
         self.pool_mut(pool)?.remove_snap_id(snap_id);
         self.unnamed.gone(id, snap_id);

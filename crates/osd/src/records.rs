@@ -101,6 +101,13 @@ records! {
         last: u64,
     }
 
+    /// A snapshot id that was given to an instance and that nothing names yet.
+    UnnamedSnap = b'u', |snap| unnamed_snap_key(PoolId(snap.pool), snap.snap_id) => {
+        pool: u64,
+        snap_id: u64,
+        gid: u64,
+    }
+
     /// A snapshot that was given up and that objects may still preserve.
     Trimming = b't', |trim| trimming_key(PoolId(trim.pool), trim.snap_id) => {
         pool: u64,
@@ -186,6 +193,10 @@ pub(crate) fn removed_snaps_prefix(pool: PoolId) -> Name {
 
 pub(crate) fn removed_snaps_key(pool: PoolId, first: u64) -> Name {
     key(RemovedSnaps::KIND, [pool.0, first])
+}
+
+pub(crate) fn unnamed_snap_key(pool: PoolId, snap_id: u64) -> Name {
+    key(UnnamedSnap::KIND, [pool.0, snap_id])
 }
 
 pub(crate) fn trimming_key(pool: PoolId, snap_id: u64) -> Name {

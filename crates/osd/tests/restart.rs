@@ -369,6 +369,41 @@ fn a_fence_that_was_not_durable_was_never_answered_and_is_gone() {
     assert_eq!(world.fences(), []);
 }
 
+/// Nobody else can know of it. What a write has named stays, with everything that is there of it.
+#[test]
+fn a_snapshot_id_that_nothing_names_goes_with_its_session_whoever_has_to_end_it() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.write(gid, 1, "object", &[]).expect("it is written");
+    let mut allocate = |tid| world.osd.allocate_snap_id(world.now, "rbd", gid, tid).0.expect("there is room");
+    let (unnamed, named) = (allocate(2), allocate(3));
+    let given = world.store.newest();
+    world.write(gid, 4, "object", &[named]).expect("it is written");
+    let written = world.store.newest();
+    world.osd.blocklist_add(world.now, gid, None, 0).0.expect("an operator may fence");
+    for seq in given.0..=world.store.newest().0 {
+        let mut crashed = world.crashed_at(seq);
+        crashed.pass(crashed.config.osd_client_session_timeout.0 + 1);
+        assert_eq!(crashed.gids(), [], "its session has ended");
+        assert_eq!(crashed.read_at("object", unnamed), Some(Errno::ESTALE), "at {seq}");
+        let expected = (seq < written.0).then_some(Errno::ESTALE);
+        assert_eq!(crashed.read_at("object", named), expected, "at {seq}");
+        assert_eq!(crashed.records(b'u'), 0);
+    }
+}
+
+#[test]
+fn a_snapshot_id_that_nothing_names_goes_with_its_pool() {
+    let mut world = World::new();
+    let gid = world.connect();
+    world.osd.allocate_snap_id(world.now, "rbd", gid, 1).0.expect("there is room");
+    assert_eq!(world.records(b'u'), 1);
+    world.osd.remove_pool(world.now, "rbd").0.expect("it is there");
+    assert_eq!(world.records(b'u'), 0);
+    world.settle();
+    world.crash(0);
+}
+
 /// After a crash at any point there is the id with its snapshot, or neither.
 #[test]
 fn a_snapshot_and_its_id_survive_together() {
