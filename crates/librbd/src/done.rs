@@ -7,7 +7,8 @@
 //! * Key `low_<gid>.<open>`, value the u64 mark, little endian: every smaller number of that open has ended, and its record
 //!   may have been removed. It is raised by the op vector that removes records, so that a late copy of a request whose record
 //!   has gone is refused (ESTALE) and never run again; a requester that closes sets it to `u64::MAX`. It never falls, and
-//!   goes only with the requester's session. A gid is never given out again, so a request without a session is as old as one
+//!   goes only with the requester's session. For a requester that says no mark, as Ceph's librbd (its `open` is the handle of its watch), it is
+//!   raised so that the newest [`UNMARKED_MAX`] results stay. A gid is never given out again, so a request without a session is as old as one
 //!   below the mark.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,12 @@ pub(crate) const FIRST: u64 = 1;
 /// The mark of a requester that has closed.
 const CLOSED: u64 = u64::MAX;
 
+/// A requester that does not say which of its requests have ended.
+const NO_MARK: u64 = 0;
+/// Results that are kept of one open whose requester says no mark. It sends a request again until it has heard of its end, and runs a few
+/// at a time: one that is older than so many later ones has been heard of.
+pub(crate) const UNMARKED_MAX: usize = 128;
+
 /// What the header knows of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -44,7 +51,7 @@ pub(crate) enum Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
     pub(crate) id: RequestId,
-    /// All requests of the same open with a smaller number have ended.
+    /// All requests of the same open with a smaller number have ended; 0 = its requester does not say.
     pub(crate) low_water_mark: u64,
 }
 
@@ -153,11 +160,19 @@ impl Record {
         if id.number >= mark {
             record.set.insert(done.clone(), encode_result(ended));
         }
-        if low_water_mark > mark {
-            let first_kept = done_key(RequestId { number: low_water_mark, ..id });
-            let keys = omap::list(io, header, &prefix_of(id.gid, id.open)).await?.into_keys();
-            record.remove = keys.filter(|key| *key < first_kept).collect();
-            record.set.insert(low.clone(), encode_mark(low_water_mark));
+        if low_water_mark > mark || low_water_mark == NO_MARK {
+            let prefix = prefix_of(id.gid, id.open);
+            let keys: BTreeSet<_> = omap::list(io, header, &prefix).await?.into_keys().collect();
+            let low_water_mark = match low_water_mark {
+                NO_MARK => mark_without_word(&prefix, keys.iter().chain(record.set.keys())),
+                said => said,
+            };
+            if low_water_mark > mark {
+                let first_kept = done_key(RequestId { number: low_water_mark, ..id });
+                record.remove = keys.into_iter().filter(|key| *key < first_kept).collect();
+                record.set.retain(|key, _| *key >= first_kept);
+                record.set.insert(low.clone(), encode_mark(low_water_mark));
+            }
         }
         record.guard = vec![(low, found), (done, None)];
         Ok(record)
@@ -170,6 +185,14 @@ impl Record {
         let op = if self.set.is_empty() { op } else { op.omap_set(self.set.clone()) };
         if self.remove.is_empty() { op } else { op.omap_remove(self.remove.clone()) }
     }
+}
+
+/// The mark that leaves the newest results of an open; none while all may stay.
+fn mark_without_word<'a>(prefix: &str, keys: impl Iterator<Item = &'a String>) -> u64 {
+    let number = |key: &String| u64::from_str_radix(key.strip_prefix(prefix)?, 16).ok();
+    let numbers: BTreeSet<u64> = keys.filter_map(number).collect();
+    let first_kept = numbers.len().checked_sub(UNMARKED_MAX).filter(|too_many| *too_many > 0);
+    first_kept.and_then(|first| numbers.into_iter().nth(first)).unwrap_or(NO_MARK)
 }
 
 /// The requester tells its caller that the request has failed: from here on no owner can commit it. How it has ended, when one has.
@@ -256,6 +279,18 @@ mod tests {
             assert_eq!(decode_result(&encode_result(&ended)), ended);
         }
         assert_eq!(decode_result(b"x"), Ok(()));
+    }
+
+    #[test]
+    fn the_newest_results_of_a_requester_that_says_no_mark_stay() {
+        let id = |number| RequestId { gid: 41, open: 2, number };
+        let mark = |numbers: std::ops::RangeInclusive<u64>| {
+            let keys: Vec<_> = numbers.map(|number| done_key(id(number))).collect();
+            mark_without_word(&prefix_of(41, 2), keys.iter())
+        };
+        let max = UNMARKED_MAX as u64;
+        assert_eq!([mark(5..=5), mark(1..=max)], [NO_MARK; 2]);
+        assert_eq!((mark(1..=max + 1), mark(7..=max + 9)), (2, 10));
     }
 
     #[test]

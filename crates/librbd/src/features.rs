@@ -15,6 +15,19 @@ const NAMES: [(Features, &str); 4] = [
     (Features::DEEP_FLATTEN, "deep-flatten"),
 ];
 
+/// What a writer has to keep up and a reader may pass over. Reading goes without it, except that the data lies where `data-pool` says.
+const READABLE: [(Features, &str); 6] = [
+    (Features(1 << 3), "object-map"),
+    (Features(1 << 4), "fast-diff"),
+    (Features(1 << 6), "journaling"),
+    (Features::DATA_POOL, "data-pool"),
+    (Features(1 << 10), "non-primary"),
+    (Features(1 << 11), "dirty-cache"),
+];
+
+/// Part of its data is another image's.
+const MIGRATING: u64 = 1 << 9;
+
 impl Features {
     /// May have a parent.
     pub const LAYERING: Self = Self(1);
@@ -24,6 +37,8 @@ impl Features {
     pub const EXCLUSIVE_LOCK: Self = Self(1 << 2);
     /// Flatten takes the parent from the snapshots too.
     pub const DEEP_FLATTEN: Self = Self(1 << 5);
+    /// Its data objects lie in another pool.
+    pub(crate) const DATA_POOL: Self = Self(1 << 7);
     /// Internal: set by the header class while `op_features` is not 0.
     const OPERATIONS: Self = Self(1 << 8);
 
@@ -32,17 +47,36 @@ impl Features {
         Self(0)
     }
 
-    /// The features of an image header. ENOSYS if it uses one that this client does not know: such an image must not be
-    /// opened.
+    /// The features of an image header. ENOSYS if it has one without which it cannot even be read (facts of class `rbd`, 6.3: a
+    /// migration, and what this client does not know): such an image must not be opened.
     pub fn from_header(bits: u64) -> Result<Self> {
-        let known = NAMES.iter().fold(Self::OPERATIONS.0, |bits, (feature, _)| bits | feature.0);
+        let refused = |what: String| Err(Error::refused(Errno::ENOSYS, format!("the image {what}")));
+        let known = Self::all_names().fold(Self::OPERATIONS.0, |bits, (feature, _)| bits | feature.0);
         match bits & !known {
             0 => Ok(Self(bits & !Self::OPERATIONS.0)),
-            unknown => Err(Error::refused(
-                Errno::ENOSYS,
-                format!("the image uses feature bits {unknown:#x}, which this client does not know"),
-            )),
+            unknown if unknown & MIGRATING != 0 => {
+                refused("has the feature migrating: a part of its data is another image's".to_owned())
+            }
+            unknown => refused(format!("uses feature bits {unknown:#x}, which this client does not know")),
         }
+    }
+
+    fn all_names() -> impl Iterator<Item = (Self, &'static str)> {
+        NAMES.into_iter().chain(READABLE)
+    }
+
+    /// Names of those that this client does not maintain: an image with one of them can be read only.
+    pub fn unmaintained(self) -> Vec<&'static str> {
+        READABLE.iter().filter(|(feature, _)| self.contains(*feature)).map(|(_, name)| *name).collect()
+    }
+
+    /// Those that this client maintains.
+    #[must_use]
+    pub fn maintained(self) -> Self {
+        NAMES
+            .iter()
+            .filter(|(feature, _)| self.contains(*feature))
+            .fold(Self(0), |all, (one, _)| all.union(*one))
     }
 
     /// As the header keeps them.
@@ -67,7 +101,9 @@ impl Features {
 
     /// Ceph's names, in the order of the bits.
     pub fn names(self) -> Vec<&'static str> {
-        NAMES.iter().filter(|(feature, _)| self.contains(*feature)).map(|(_, name)| *name).collect()
+        let mut names: Vec<_> = Self::all_names().filter(|(feature, _)| self.contains(*feature)).collect();
+        names.sort_by_key(|(feature, _)| feature.0);
+        names.into_iter().map(|(_, name)| name).collect()
     }
 }
 
@@ -119,8 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_maintained_is_named_in_the_order_of_the_bits() {
+        let features = Features::from_header(0x1 | 0x3d | 1 << 7).unwrap();
+        assert_eq!(
+            features.to_string(),
+            "layering,exclusive-lock,object-map,fast-diff,deep-flatten,data-pool"
+        );
+        assert_eq!(features.unmaintained(), ["object-map", "fast-diff", "data-pool"]);
+        assert_eq!(features.maintained(), Features::default());
+        assert!(Features::default().unmaintained().is_empty());
+    }
+
+    #[test]
     fn a_header_with_an_unknown_bit_is_refused_and_the_internal_bit_is_hidden() {
-        assert_eq!(Features::from_header(1 << 6).unwrap_err().errno(), Errno::ENOSYS);
+        let migrating = Features::from_header(1 | 1 << 9).unwrap_err();
+        assert!(
+            migrating.errno() == Errno::ENOSYS && migrating.to_string().contains("migrating"),
+            "{migrating}"
+        );
+        assert_eq!(Features::from_header(1 << 12).unwrap_err().errno(), Errno::ENOSYS);
         assert_eq!(Features::from_header(1 | 1 << 8).unwrap(), Features::LAYERING);
     }
 }

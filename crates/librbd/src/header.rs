@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use errno::Errno;
 use proto::cls::rbd::v1 as wire;
 use rados::{IoCtx, ObjectOp, Reply};
 
@@ -136,6 +137,10 @@ pub async fn load_state(
 ) -> Result<Arc<ImageState>> {
     let features = Features::from_header(header.features)?;
     let layout = Layout::new(header.order, header.stripe_unit, header.stripe_count)?;
+    let data_pool = match features.contains(Features::DATA_POOL) {
+        true => Some(Box::pin(data_pool(io, id)).await?),
+        false => None,
+    };
     let parent = match header.parent {
         None => None,
         Some((spec, head_overlap)) => {
@@ -153,6 +158,7 @@ pub async fn load_state(
         order: header.order,
         features,
         layout,
+        data_pool,
         object_prefix: header.object_prefix,
         snap_seq: header.snap_seq,
         snapshots: header.snapshots,
@@ -161,4 +167,22 @@ pub async fn load_state(
         flags: header.flags,
         times: header.times,
     }))
+}
+
+/// Omap key of the header: the number of the pool of the data objects (facts of class `rbd`, 7.1).
+const DATA_POOL: &str = "data_pool_id";
+
+/// The pool in which the image's data objects are. ENOENT when it has gone.
+async fn data_pool(io: &IoCtx, id: &str) -> Result<IoCtx> {
+    let failed = || Error::osd(format!("find the data pool of image id {id} in pool {}", io.pool()));
+    let reply = io.operate(&names::header(id), ObjectOp::new().omap_get([DATA_POOL])).await;
+    let entries = reply.and_then(|reply| reply.omap(0)).map_err(failed())?.entries;
+    let number = entries.get(DATA_POOL).and_then(|value| value[..].try_into().ok()).map(u64::from_le_bytes);
+    let pools = io.rados().pools().await.map_err(failed())?;
+    let found = pools.into_iter().find(|pool| Some(pool.id) == number);
+    let Some(pool) = found else {
+        let text = format!("image id {id} in pool {}: its data pool has gone", io.pool());
+        return Err(Error::refused(Errno::ENOENT, text));
+    };
+    io.rados().io_ctx(&pool.name).await.map_err(failed())
 }

@@ -98,6 +98,17 @@ pub(crate) struct Parts {
     pub(crate) owner: mpsc::UnboundedSender<owner::Event>,
 }
 
+/// EROFS for a change of an image with features that this client does not maintain: what they keep of its data would be wrong.
+pub(crate) fn check_maintained(image: &str, features: Features) -> Result<()> {
+    let unmaintained = features.unmaintained();
+    if unmaintained.is_empty() {
+        return Ok(());
+    }
+    let which = unmaintained.join(", ");
+    let text = format!("image {image} can only be read: this client does not maintain its features {which}");
+    Err(Error::refused(Errno::EROFS, text))
+}
+
 /// Events that a slow reader of [`crate::Image::events`] may be behind.
 const EVENTS_KEPT: usize = 1024;
 
@@ -197,7 +208,12 @@ impl OpenImage {
         if self.snapshot().is_some() {
             return Err(Error::refused(Errno::EROFS, format!("image {} is open at a snapshot", self.name)));
         }
-        Ok(())
+        self.check_maintained()
+    }
+
+    /// EROFS if the image has features that this client does not maintain; the error names them.
+    pub(crate) fn check_maintained(&self) -> Result<()> {
+        check_maintained(&self.name, self.state().features)
     }
 
     /// EBLOCKLISTED, ENOENT or ESHUTDOWN when the image has ended.
@@ -333,6 +349,9 @@ impl OpenImage {
 
     /// A user has read the image.
     pub(crate) fn was_read(&self) {
+        if self.check_maintained().is_err() {
+            return;
+        }
         self.timestamps.access.touch(&self.io, &self.header, self.config.rbd_atime_update_interval);
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use errno::Errno;
+use rados::IoCtx;
 
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -25,6 +26,8 @@ pub struct ImageState {
     pub features: Features,
     /// Where the bytes are.
     pub layout: Layout,
+    /// Where the data objects are, if not in the image's pool.
+    pub data_pool: Option<IoCtx>,
     /// Start of the data objects' names.
     pub object_prefix: String,
     /// Newest snapshot id ever used.

@@ -85,7 +85,8 @@ async fn used_since_each(
 async fn kept_of(image: &OpenImage, state: &ImageState, number: u64) -> Result<Option<ObjectSnaps>> {
     let name = names::data(&state.object_prefix, number);
     let attempted = format!("list the snapshots of object {number} of image {}", image.name);
-    match image.io.operate(&name, ObjectOp::new().list_snaps()).await {
+    let io = state.data_pool.as_ref().unwrap_or(&image.io);
+    match io.operate(&name, ObjectOp::new().list_snaps()).await {
         Err(error) if error.errno() == Errno::ENOENT => Ok(None),
         reply => reply.and_then(|reply| reply.snaps(0)).map(Some).map_err(Error::osd(attempted)),
     }

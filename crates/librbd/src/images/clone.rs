@@ -55,7 +55,9 @@ fn like_the_parent(parent: &Header, size: u64, options: &CloneOptions) -> Result
     if order > CLONE_ORDER_MAX {
         return Err(Error::invalid(format!("order {order} of a clone must not be above {CLONE_ORDER_MAX}")));
     }
-    let features = options.features.map_or_else(|| Features::from_header(parent.features), Ok)?;
+    let features = options
+        .features
+        .map_or_else(|| Features::from_header(parent.features).map(Features::maintained), Ok)?;
     let is_striped_like_parent =
         options.order.is_none() && options.stripe_unit.is_none() && options.stripe_count.is_none();
     let (stripe_unit, stripe_count, features) = if is_striped_like_parent {

@@ -9,11 +9,13 @@ use super::directory::{entry_by_id, id_in_directory};
 use super::unfinished::{Standing, Unfinished, erase, id_of_name, settle};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::features::Features;
 use crate::header::{Header, read_header};
 use crate::held_lock::HeldLock;
 use crate::lock_class;
 use crate::locks;
 use crate::names;
+use crate::opened::check_maintained;
 use crate::progress::{OperationEvent, ProgressSink};
 use crate::reclaim;
 
@@ -32,6 +34,8 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
     match Box::pin(settle(io, &id, Some(name))).await? {
         Standing::Complete(header) => {
             removal.check_name().await?;
+            let features = Features::from_header(header.features)?;
+            check_maintained(&format!("{}/{name}", io.pool()), features)?;
             removal.look_at_the_trash(&header).await?;
             removal.check_no_snapshots(&read_header(io, &id).await?)?;
             Box::pin(removal.run(&progress)).await

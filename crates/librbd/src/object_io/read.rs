@@ -28,6 +28,13 @@ pub(crate) struct Source {
     pub(crate) view: View,
 }
 
+impl Source {
+    /// The pool of its data objects.
+    fn data(&self) -> &IoCtx {
+        self.state.data_pool.as_ref().unwrap_or(&self.io)
+    }
+}
+
 /// What a read found.
 #[derive(Debug, Default)]
 pub(crate) struct ReadOutcome {
@@ -101,7 +108,7 @@ async fn read_object(
         Detail::Dense => op.read(piece.offset, piece.length),
         Detail::Sparse => op.sparse_read(piece.offset, piece.length),
     };
-    let data = match window.operate(&source.io, &name, op).await {
+    let data = match window.operate(source.data(), &name, op).await {
         Ok(reply) if detail == Detail::Dense => reply.bytes(0).map(|data| vec![(piece.offset, data)]),
         Ok(reply) => reply.sparse(0),
         Err(error) if error.errno() == Errno::ENOENT => {

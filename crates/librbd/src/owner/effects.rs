@@ -185,6 +185,8 @@ impl Owner {
 async fn post_acquire(image: &Arc<OpenImage>, acquired: Option<Acquired>) -> OpResult {
     let Acquired { header, has_leftovers } = acquired.ok_or(Errno::EIO)?;
     image.install(header).await.map_err(|error| error.errno())?;
+    // Somebody may have given it a feature since it was opened.
+    image.check_maintained().map_err(|error| error.errno())?;
     let cleaning = image.clone();
     image.tasks.spawn(async move {
         finish_names(&cleaning).await;
@@ -203,6 +205,9 @@ pub(crate) async fn notify(image: &OpenImage, message: &Message) -> Result<Notif
 }
 
 fn no_lock_for_writes(image: &OpenImage, errno: Errno) -> Error {
+    if let Err(unmaintained) = image.check_maintained() {
+        return unmaintained;
+    }
     let text = match errno {
         Errno::EROFS => format!("write to image {}: the owner of the exclusive lock keeps it", image.name),
         _ => format!("write to image {}: the exclusive lock cannot be had", image.name),

@@ -32,5 +32,6 @@ mod support;
 mod timestamps;
 mod traces;
 mod under_io;
+mod unmaintained;
 mod usage;
 mod valve;

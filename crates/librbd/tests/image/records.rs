@@ -82,6 +82,39 @@ async fn a_late_copy_of_a_request_whose_record_has_gone_is_not_run_again() {
     assert_eq!(requester.call(snap_create(request(&requester, 2, 2), "two"), 2).await, 0, "as recorded");
 }
 
+/// A real librbd says no mark: the oldest results make room, and a copy of their requests is refused, never run again.
+#[tokio::test]
+async fn records_of_a_requester_that_says_no_mark_are_bounded_by_number_and_go_with_its_session() {
+    const KEPT: u64 = 128;
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("requester").await, cluster.client("a").await);
+    create(&io, "img", 4).await;
+    let mut requester = Peer::watch(io.clone(), "img").await;
+    let first = owner_of(&other, "img").await;
+    let ask = |requester: &Peer, number| {
+        let (request, size) = (Some(request(requester, number, 0)), (4 + number) * OBJECT);
+        Payload::Resize(wire::ResizePayload { request, size, allow_shrink: false })
+    };
+    for number in 1..=KEPT {
+        assert_eq!(requester.call(ask(&requester, number), number).await, 0);
+    }
+    assert_eq!(done_records(&io, "img").await.len() as u64, KEPT);
+    assert_eq!(records(&io, "img", "low_").await, [""; 0], "nothing had to go");
+    assert_eq!(requester.call(ask(&requester, KEPT + 1), KEPT + 1).await, 0);
+    assert_eq!(done_records(&io, "img").await.len() as u64, KEPT);
+    soon(first.close()).await;
+    let next = owner_of(&cluster.client("b").await, "img").await;
+    assert_eq!(requester.call(ask(&requester, 1), 1).await, Errno::ESTALE.result());
+    assert_eq!(requester.call(ask(&requester, 2), 2).await, 0, "as recorded");
+    assert_eq!(soon(next.size()).await.unwrap(), (4 + KEPT + 1) * OBJECT, "neither ran again");
+    drop(requester);
+    io.rados().shutdown().await;
+    soon(next.close()).await;
+    let last = owner_of(&cluster.client("c").await, "img").await;
+    no_records(&other, "img", "done_").await;
+    soon(last.close()).await;
+}
+
 /// I3: the same when the requester has closed the image and taken its records along.
 #[tokio::test]
 async fn a_late_copy_of_a_request_of_a_closed_image_is_not_run() {
