@@ -7,7 +7,6 @@ use errno::Errno;
 use store::{Change, ObjectId, Store};
 
 use crate::error::{Outcome, refuse};
-use crate::event::Kind;
 use crate::notify::{Answered, PendingMax};
 use crate::op::{OpResult, Output};
 use crate::operate::Request;
@@ -16,7 +15,7 @@ use crate::records::{self, Watching};
 use crate::session::Session;
 use crate::vector::Fact;
 use crate::vector::target::Target;
-use crate::watch::{Place, StreamId, Watch, WatchId, WatchTable, WatcherInfo};
+use crate::watch::{End, Place, StreamId, Watch, WatchId, WatchTable, WatcherInfo};
 use crate::{Config, Millis};
 
 /// Ceph's clients ping their watches every 5 s by their own clock (`objecter_tick_interval`): silent for less than two of these
@@ -265,7 +264,7 @@ impl<S: Store> Osd<S> {
                 debug_assert!(is_there.is_ok(), "the op's rule has looked");
             }
             (Deed::Ping { cookie }, Some(stream)) => watches.renew(step, id, (gid, cookie), stream),
-            (Deed::Unwatch { cookie }, _) => watches.remove(step, id, (gid, cookie), Kind::Unwatch, None),
+            (Deed::Unwatch { cookie }, _) => watches.remove(step, id, (gid, cookie), End::GIVEN_UP),
             (Deed::Notify { cookie, timeout, payload }, Some(stream)) => {
                 let answered = Answered::At { stream, cookie };
                 watches.notify(step, &place, (gid, answered), (payload, timeout, version));

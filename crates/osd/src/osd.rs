@@ -17,7 +17,7 @@ use crate::records::{self, Counters, Fence};
 use crate::session::{Session, SessionInfo};
 use crate::trim::Trim;
 use crate::unnamed::UnnamedSnaps;
-use crate::watch::WatchTable;
+use crate::watch::{End, WatchTable};
 use crate::{Config, Millis, OpError, PoolInfo};
 
 /// One object storage daemon. Every call is one step at one moment; what is due by then happens first. A step that
@@ -121,7 +121,7 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         let admitted = self.admit(gid);
         if admitted.is_ok() {
-            self.watches.remove_client(&mut self.step, gid, Kind::Unwatch, None);
+            self.watches.remove_client(&mut self.step, gid, End::GIVEN_UP);
             self.end_session(gid, &error(Errno::ENOTCONN, "the client disconnected".to_owned()));
         }
         self.done(admitted)
@@ -234,7 +234,7 @@ impl<S: Store> Osd<S> {
         self.forget_fences(gid);
         self.step.tell(Event::new(Kind::Blocklisted, gid).detail(format!("by {by}")));
         let fenced = self.fenced(gid);
-        self.watches.remove_client(&mut self.step, gid, Kind::WatchExpired, Some(&fenced));
+        self.watches.remove_client(&mut self.step, gid, End::expired(&fenced));
         self.end_session(gid, &fenced);
     }
 
@@ -373,7 +373,7 @@ impl<S: Store> Osd<S> {
         session.is_due = false;
         let ends = session.ends_at(self.config.osd_client_session_timeout);
         if ends.is_some_and(|ends| ends <= self.step.now) {
-            self.watches.remove_client(&mut self.step, gid, Kind::WatchExpired, None);
+            self.watches.remove_client(&mut self.step, gid, End::EXPIRED);
             let text = "neither a stream nor a call for osd_client_session_timeout".to_owned();
             return self.end_session(gid, &error(Errno::ENOTCONN, text));
         }

@@ -279,7 +279,7 @@ impl WatchTable {
         let was_silent = watch.stream.is_some();
         let detail = if was_silent { "silent for its timeout" } else { "its connection did not come back" };
         let error = watched.place.error(Errno::ENOTCONN, format!("the watch expired: {detail}"));
-        self.end(step, object, id, Kind::WatchExpired, Some(&error));
+        self.end(step, object, id, End::expired(&error));
     }
 
     /// What the store is to know when the watches of an object are gone.
@@ -289,27 +289,14 @@ impl WatchTable {
     }
 
     /// A watch ends that nobody gave up: its record goes behind the step.
-    pub(crate) fn end(
-        &mut self,
-        step: &mut Step,
-        object: &ObjectId,
-        id: WatchId,
-        kind: Kind,
-        error: Option<&OpError>,
-    ) {
+    fn end(&mut self, step: &mut Step, object: &ObjectId, id: WatchId, end: End<'_>) {
         step.unsaved.push(records::gone(records::watching_key(object, id)));
-        self.remove(step, object, id, kind, error);
+        self.remove(step, object, id, end);
     }
 
-    /// Takes a watch away that has no record; nobody waits for its acks any more. `error` is what its stream is told, if it is there.
-    pub(crate) fn remove(
-        &mut self,
-        step: &mut Step,
-        object: &ObjectId,
-        id: WatchId,
-        kind: Kind,
-        error: Option<&OpError>,
-    ) {
+    /// Takes a watch away that has no record; nobody waits for its acks any more.
+    pub(crate) fn remove(&mut self, step: &mut Step, object: &ObjectId, id: WatchId, end: End<'_>) {
+        let End { kind, error } = end;
         let Some(watched) = self.objects.get_mut(object) else { return };
         let Some(watch) = watched.watches.remove(&id) else { return };
         let (gid, cookie) = id;
@@ -334,9 +321,9 @@ impl WatchTable {
     }
 
     /// Takes every watch of a client away.
-    pub(crate) fn remove_client(&mut self, step: &mut Step, gid: u64, kind: Kind, error: Option<&OpError>) {
+    pub(crate) fn remove_client(&mut self, step: &mut Step, gid: u64, end: End<'_>) {
         for (object, cookie) in self.by_gid.remove(&gid).unwrap_or_default() {
-            self.end(step, &object, (gid, cookie), kind, error);
+            self.end(step, &object, (gid, cookie), end);
         }
     }
 
@@ -346,7 +333,7 @@ impl WatchTable {
         let error = watched.place.error(Errno::ENOTCONN, "the object was removed".to_owned());
         let ids: Vec<WatchId> = watched.watches.keys().copied().collect();
         for id in ids {
-            self.remove(step, object, id, Kind::WatchExpired, Some(&error));
+            self.remove(step, object, id, End::expired(&error));
         }
     }
 
@@ -357,7 +344,7 @@ impl WatchTable {
         let of_client = watched.watches.range((gid, 0)..=(gid, u64::MAX));
         let ids: Vec<WatchId> = of_client.map(|(&id, _)| id).collect();
         for id in ids {
-            self.end(step, object, id, Kind::WatchExpired, Some(&error));
+            self.end(step, object, id, End::expired(&error));
         }
     }
 
@@ -370,6 +357,26 @@ impl WatchTable {
         {
             self.objects.remove(object);
         }
+    }
+}
+
+/// How a watch ends.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    /// Of its event.
+    kind: Kind,
+    /// What its stream is told, if that is there.
+    error: Option<&'a OpError>,
+}
+
+impl<'a> End<'a> {
+    /// Its client gives it up.
+    pub(crate) const GIVEN_UP: Self = Self { kind: Kind::Unwatch, error: None };
+    /// Nobody is there to be told.
+    pub(crate) const EXPIRED: Self = Self { kind: Kind::WatchExpired, error: None };
+
+    pub(crate) fn expired(error: &'a OpError) -> Self {
+        Self { error: Some(error), ..Self::EXPIRED }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::notify::{Answered, PendingMax};
 use crate::op::Door;
 use crate::osd::{Osd, error};
 use crate::records::{self, Watching};
-use crate::watch::{Place, StreamId, WatchRequest, WatcherInfo};
+use crate::watch::{End, Place, StreamId, WatchRequest, WatcherInfo};
 use crate::{Millis, OpError};
 
 impl<S: Store> Osd<S> {
@@ -118,7 +118,7 @@ impl<S: Store> Osd<S> {
             let record = records::gone(records::watching_key(&place.id, id));
             self.submit(vec![record]).map_err(|error| place.refusal(error.into()))?;
         }
-        self.watches.remove(&mut self.step, &place.id, id, Kind::Unwatch, None);
+        self.watches.remove(&mut self.step, &place.id, id, End::GIVEN_UP);
         self.step.send(stream, WatchEvent::Result { cookie: id.1, error: None });
         Ok(())
     }

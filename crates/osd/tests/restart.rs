@@ -2,20 +2,21 @@
 
 #[path = "../../store/tests/shaky/mod.rs"]
 mod shaky;
+mod whole;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use errno::Errno;
-use osd::op::{Dialect, Op, SnapContext, Terms, Vector};
+use osd::op::{Op, SnapContext, Terms, Vector};
 use osd::{
     Answer, Config, Effect, Entity, Millis, OBJECTS_PER_STEP_MAX, OpError, Osd, Request, StreamId,
     WatchEvent, WatchRequest,
 };
-use prost::Message;
 use proto::cls::rbd::v1::{Create, SnapshotAdd, SnapshotGet};
 use shaky::{Handle, Shaky};
-use store::{Name, PoolId, Seq, Store, StoreError};
+use store::{PoolId, Seq, Store, StoreError};
+use whole::{errno, exec};
 
 /// Wall clock at the start of the first life.
 const STARTED_UNIX_MS: u64 = 1_800_000_000_000;
@@ -178,15 +179,7 @@ impl World {
 }
 
 fn vector(object: &str, op: Op) -> Vector {
-    Vector {
-        pool: "rbd".to_owned(),
-        namespace: Name::default(),
-        object: object.into(),
-        snap_id: None,
-        snap_context: SnapContext::default(),
-        terms: Terms::default(),
-        ops: vec![op],
-    }
+    whole::vector(object, &[op])
 }
 
 fn append() -> Op {
@@ -200,10 +193,6 @@ fn ceph(ops: Vec<Op>) -> Vector {
 
 fn place() -> (String, String) {
     ("rbd".to_owned(), "object".to_owned())
-}
-
-fn errno<T: std::fmt::Debug>(reply: Result<T, OpError>) -> Errno {
-    reply.expect_err("the test set this up to fail").errno
 }
 
 #[test]
@@ -409,24 +398,16 @@ fn a_snapshot_id_that_nothing_names_goes_with_its_pool() {
 fn a_snapshot_and_its_id_survive_together() {
     let mut world = World::new();
     let gid = world.connect();
-    let call = |method: &str, input: Vec<u8>| Op::Exec {
-        class: "rbd".to_owned(),
-        method: method.to_owned(),
-        input: input.into(),
-        dialect: Dialect::Protobuf,
-    };
     let create =
         Create { size: 4096, order: 12, object_prefix: "rbd_data.1".to_owned(), ..Create::default() };
-    world.operate(gid, 1, vector("header", call("create", create.encode_to_vec()))).expect("it is the first");
+    world.operate(gid, 1, vector("header", exec("rbd", "create", &create))).expect("it is the first");
     let first = world.store.newest();
     let add = SnapshotAdd { name: "s".to_owned(), ..SnapshotAdd::default() };
-    world
-        .operate(gid, 2, vector("header", call("snapshot_add", add.encode_to_vec())))
-        .expect("it is the first");
+    world.operate(gid, 2, vector("header", exec("rbd", "snapshot_add", &add))).expect("it is the first");
     for seq in first.0..=world.store.newest().0 {
         let mut left = world.crashed_at(seq);
         let id = left.osd.pools()[0].snap_seq;
-        let get = vector("header", call("snapshot_get", SnapshotGet { id }.encode_to_vec()));
+        let get = vector("header", exec("rbd", "snapshot_get", &SnapshotGet { id }));
         let is_there = left.operate(0, 0, get).is_ok();
         assert_eq!(is_there, id == 1, "at {seq}");
     }
