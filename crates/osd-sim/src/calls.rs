@@ -63,7 +63,8 @@ pub(crate) async fn operate(daemon: &Daemon, request: wire::OperateRequest) -> R
         copies =
             arrive(daemon, of_vector(Direction::Request, &request, &named), vector_bytes(&request)).await?;
     }
-    let reply = daemon.answer(|osd, now| osd.operate(now, &request)).await;
+    let (reply, seen) = daemon.operate(&request);
+    daemon.until_durable(seen).await;
     if has_doors {
         let bytes = convert::reply_bytes(&reply);
         arrive(daemon, of_vector(Direction::Reply, &request, &named), bytes).await?;

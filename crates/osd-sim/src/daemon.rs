@@ -168,6 +168,14 @@ impl Daemon {
         self.step_and_see(call, |_, reply| reply)
     }
 
+    /// Executes a vector; its reply, and what that may have seen: it waits for [`Daemon::until_durable`].
+    pub(crate) fn operate(&self, request: &osd::Request) -> (Arc<osd::Reply>, Seq) {
+        self.step(|osd, now| {
+            let (reply, effects) = osd.operate(now, request);
+            ((reply, osd.seen_by(&request.vector)), effects)
+        })
+    }
+
     /// One step; its reply when it may leave.
     pub(crate) async fn answer<T>(
         &self,

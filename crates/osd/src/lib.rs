@@ -33,6 +33,7 @@ mod snap_ids;
 pub mod text;
 mod time;
 mod trim;
+mod undurable;
 mod unnamed;
 pub mod vector;
 mod watch;

@@ -19,6 +19,7 @@ use crate::records::{
 };
 use crate::session::Session;
 use crate::trim::Trim;
+use crate::undurable::Undurable;
 use crate::unnamed::UnnamedSnaps;
 use crate::watch::{Place, WatchTable};
 use crate::{Config, Millis, OpError, PoolInfo, SnapIds};
@@ -65,6 +66,7 @@ impl<S: Store> Osd<S> {
             unnamed: UnnamedSnaps::default(),
             erasures: Vec::new().into(),
             forgotten: Vec::new().into(),
+            undurable: Undurable::default(),
             step: Step {
                 now,
                 effects: Vec::new(),

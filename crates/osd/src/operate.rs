@@ -32,7 +32,7 @@ const USUAL_CHANGES: usize = 3;
 
 impl<S: Store> Osd<S> {
     /// Executes a vector, or gives the stored reply if its tid ran before. The reply is to be held until what it may have seen
-    /// is durable: [`Osd::seen`].
+    /// is durable: [`Osd::seen_by`].
     ///
     /// EBLOCKLISTED, ENOTCONN: the session is over. ESTALE: the tid is below the watermark. ENOENT: no such pool. EINVAL:
     /// gid 0 or tid 0 with a vector that mutates. EAGAIN: too many stored replies. Others: see
@@ -109,6 +109,7 @@ impl<S: Store> Osd<S> {
         let is_applied = transaction.is_some();
         let mut changes = Vec::with_capacity(USUAL_CHANGES);
         changes.extend(transaction.unwrap_or_default().changes);
+        let of_object = changes.len();
         if let Some(newest) = facts.iter().filter_map(Fact::snap_id).max().filter(|_| is_applied) {
             changes.push(self.pool(&request.vector.pool)?.record_at(newest));
         }
@@ -116,7 +117,8 @@ impl<S: Store> Osd<S> {
         let named = if is_applied { self.unnamed.named_by(id.pool, &request.vector) } else { Vec::new() };
         changes.extend(named.iter().filter_map(|&snap_id| self.unnamed.going(id.pool, snap_id)));
         if !changes.is_empty() {
-            self.submit_answered(request.gid, request.tid, changes, Stored::Reply(reply.clone()))
+            let alone = (changes.len() == of_object).then_some(id);
+            self.submit_answered((request.gid, request.tid), alone, changes, Stored::Reply(reply.clone()))
                 .map_err(|error| vector::describe(&request.vector, None, &error.into()))?;
         }
         if is_applied {
@@ -132,17 +134,21 @@ impl<S: Store> Osd<S> {
         Ok(reply)
     }
 
-    /// Makes changes happen together with the record of what a live session is told of them.
+    /// Makes changes happen together with the record of what a live session is told of them. `alone` is the object if they change
+    /// nothing else.
     pub(crate) fn submit_answered(
         &mut self,
-        gid: u64,
-        tid: u64,
+        (gid, tid): (u64, u64),
+        alone: Option<&ObjectId>,
         mut changes: Vec<Change>,
         stored: Stored,
     ) -> store::Stored<()> {
         let session = self.sessions.get(&gid).expect("it was admitted");
         changes.extend(session.reply_records(gid, tid, stored));
-        self.submit(changes)?;
+        match alone {
+            Some(id) => self.submit_of(id, changes)?,
+            None => self.submit(changes)?,
+        };
         self.sessions.get_mut(&gid).expect("it was admitted").recorded();
         Ok(())
     }

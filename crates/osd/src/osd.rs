@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
-use store::{Change, Seq, Store, Wake};
+use store::{Change, ObjectId, Seq, Store, Wake};
 
 use crate::agenda::Due;
 use crate::blocklist::Blocklist;
@@ -12,11 +12,13 @@ use crate::effect::{Effect, Step};
 use crate::erasure::Erasure;
 use crate::event::{Event, Kind};
 use crate::limits::{NAME_BYTES_MAX, check_name};
-use crate::op::Door;
+use crate::op::{Door, Vector};
 use crate::records::{self, Counters, Fence};
 use crate::session::{Session, SessionInfo};
 use crate::trim::Trim;
+use crate::undurable::Undurable;
 use crate::unnamed::UnnamedSnaps;
+use crate::vector;
 use crate::watch::{End, WatchTable};
 use crate::{Config, Millis, OpError, PoolInfo};
 
@@ -46,6 +48,7 @@ pub struct Osd<S> {
     pub(crate) erasures: VecDeque<Erasure>,
     /// Sessions that have ended and whose replies still have records.
     pub(crate) forgotten: VecDeque<u64>,
+    pub(crate) undurable: Undurable,
     pub(crate) step: Step,
     pub(crate) counters: Counters,
 }
@@ -306,9 +309,24 @@ impl<S: Store> Osd<S> {
         self.step.log.after(after, max)
     }
 
-    /// What the last step may have seen: its answer and its effects, reads included, leave when [`Osd::durable`] has reached it.
+    /// What the last step may have seen: its answer and its effects leave when [`Osd::durable`] has reached it. The reply to a vector
+    /// that only reads may leave earlier: [`Osd::seen_by`].
     pub fn seen(&self) -> Seq {
         self.store.newest()
+    }
+
+    /// What the reply to this vector, which was the last step, may have seen. If it only reads, that is the newest change of its object, and the newest
+    /// of all that is no object: pools, snapshots, sessions, fences, watches. What the store keeps after a crash is a
+    /// beginning of all transactions: a reply about one object says nothing of a later change of another one.
+    ///
+    /// Over a store that is durable at once this is a look into an empty map; over a late one the objects that are not durable are known by name.
+    pub fn seen_by(&self, vector: &Vector) -> Seq {
+        let pool = self.pools.get(&vector.pool).filter(|_| !vector::mutates(&vector.ops));
+        let Some(pool) = pool else { return self.seen() };
+        self.undurable.seen_of(|| {
+            let (namespace, name) = (vector.namespace.clone(), vector.object.clone());
+            ObjectId { pool: pool.id, namespace, name }
+        })
     }
 
     /// Up to where everything survives.

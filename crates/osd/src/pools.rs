@@ -202,7 +202,7 @@ impl<S: Store> Osd<S> {
             changes.extend(self.unnamed.giving(id, snap_id, gid));
         }
         if is_protected {
-            self.submit_answered(gid, tid, changes, stored.clone())?;
+            self.submit_answered((gid, tid), None, changes, stored.clone())?;
         } else {
             self.submit(changes)?;
         }

@@ -1,6 +1,6 @@
 //! What a step changes in the store.
 
-use store::{Change, Seq, Store, Stored, Transaction};
+use store::{Change, ObjectId, Seq, Store, Stored, Transaction};
 
 use crate::Millis;
 use crate::agenda::Due;
@@ -10,6 +10,19 @@ use crate::trim::RETRY;
 impl<S: Store> Osd<S> {
     /// Makes changes happen, all or none, behind everything that happened before. EIO and ENOSPC: none has happened.
     pub(crate) fn submit(&mut self, changes: Vec<Change>) -> Stored<Seq> {
+        let seq = self.submit_apart(changes)?;
+        self.undurable.changed(seq);
+        Ok(seq)
+    }
+
+    /// The same for what changes one object and nothing else that a read may see.
+    pub(crate) fn submit_of(&mut self, id: &ObjectId, changes: Vec<Change>) -> Stored<Seq> {
+        let seq = self.submit_apart(changes)?;
+        self.undurable.object_changed(id, seq, self.store.durable());
+        Ok(seq)
+    }
+
+    fn submit_apart(&mut self, changes: Vec<Change>) -> Stored<Seq> {
         self.save()?;
         self.store.submit(Transaction { changes })
     }
@@ -17,7 +30,8 @@ impl<S: Store> Osd<S> {
     /// Saves what has happened and could not be refused.
     fn save(&mut self) -> Stored<()> {
         if !self.step.unsaved.is_empty() {
-            self.store.submit(Transaction { changes: self.step.unsaved.clone() })?;
+            let seq = self.store.submit(Transaction { changes: self.step.unsaved.clone() })?;
+            self.undurable.changed(seq);
             self.step.unsaved.clear();
         }
         Ok(())

@@ -56,12 +56,13 @@ impl OsdClient {
                 let mutates = mutates(&vector.ops);
                 let mut request = Request { gid: self.gid, tid: asked.tid, watermark: 0, vector };
                 let pool = asked.pool();
-                let (reply, seen) = self.daemons.daemon.step_seeing(|osd, now| {
+                let (reply, seen) = self.daemons.daemon.step(|osd, now| {
                     let Some(name) = osd.pool_name(pool) else {
-                        return (Arc::new(Reply::Err(no_pool(pool).into())), Vec::new());
+                        return ((Arc::new(Reply::Err(no_pool(pool).into())), osd.seen()), NO_EFFECTS);
                     };
                     name.clone_into(&mut request.vector.pool);
-                    osd.operate(now, &request)
+                    let (reply, effects) = osd.operate(now, &request);
+                    ((reply, osd.seen_by(&request.vector)), effects)
                 });
                 (Answer::Vector { asked: Box::new(asked), reply, epoch, mutates }, seen)
             }

@@ -180,7 +180,7 @@ impl Reader {
     }
 
     async fn execute(&mut self, admitted: Admitted) {
-        let (reply, seen) = self.daemon.step_seeing(|osd, now| osd.operate(now, &admitted.request));
+        let (reply, seen) = self.daemon.operate(&admitted.request);
         let bytes = wire::reply_bytes(&reply);
         let passage = self.pass(Direction::Reply, &admitted, bytes);
         let Admitted { request, permit, .. } = admitted;

@@ -44,15 +44,23 @@ impl World {
     }
 
     fn request(&self, tid: u64, op: Op) -> osd::Request {
-        let (pool, namespace, object) = ("rbd".to_owned(), Name::default(), Name::from(OBJECT));
+        self.request_on(OBJECT, tid, op)
+    }
+
+    fn request_on(&self, object: &str, tid: u64, op: Op) -> osd::Request {
+        let (pool, namespace, object) = ("rbd".to_owned(), Name::default(), Name::from(object));
         let (snap_context, terms) = (SnapContext::default(), Terms::default());
         let vector = Vector { pool, namespace, object, snap_id: None, snap_context, terms, ops: vec![op] };
         osd::Request { gid: self.gid, tid, watermark: 0, vector }
     }
 
     async fn operate(&self, tid: u64, op: Op) -> Result<u64, OpError> {
-        let request = self.request(tid, op);
-        let reply = self.daemon.answer(|osd, now| osd.operate(now, &request)).await;
+        self.operate_on(OBJECT, tid, op).await
+    }
+
+    async fn operate_on(&self, object: &str, tid: u64, op: Op) -> Result<u64, OpError> {
+        let (reply, seen) = self.daemon.operate(&self.request_on(object, tid, op));
+        self.daemon.until_durable(seen).await;
         Arc::unwrap_or_clone(reply).map(|answer| answer.version).map_err(|refused| refused.error)
     }
 
@@ -93,6 +101,29 @@ async fn a_read_waits_for_what_it_has_read() {
     world.catch_up();
     assert_eq!(read.await.expect("it is there"), written.await.expect("it is written"));
     listed.await.expect("the pool is there");
+}
+
+#[tokio::test]
+async fn a_read_does_not_wait_for_what_it_has_not_read() {
+    let world = World::new();
+    {
+        let mut other = pin!(world.operate_on("other", 2, write()));
+        assert!(poll!(&mut other).is_pending());
+        world.catch_up();
+        other.await.expect("it is written");
+    }
+    let mut written = pin!(world.operate(3, write()));
+    assert!(poll!(&mut written).is_pending());
+    let mut read_other = pin!(world.operate_on("other", 4, Op::Stat {}));
+    assert!(poll!(&mut read_other).is_ready(), "it has seen nothing of it");
+    let mut write_other = pin!(world.operate_on("other", 5, write()));
+    assert!(poll!(&mut write_other).is_pending(), "a change comes behind all that happened before");
+    world.catch_up();
+    world.daemon.connect("other", "peer").expect("there is room");
+    let mut read_other = pin!(world.operate_on("other", 6, Op::Stat {}));
+    assert!(poll!(&mut read_other).is_pending(), "it has seen who is there");
+    world.catch_up();
+    read_other.await.expect("it is there");
 }
 
 #[tokio::test]
