@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// Prints the configuration of Ceph's own clients for a running server: what CEPH_CONF is to name.
     CephConf {
         /// Where its monitor listens.
-        #[arg(long, env = "OSD_SIM_CEPH", value_name = "IP:PORT")]
+        #[arg(long, env = "OSD_SIM_CEPH", value_name = "IP:PORT", value_parser = rpc::socket_address)]
         monitor: SocketAddr,
     },
 }
@@ -80,7 +80,7 @@ pub(crate) enum LogFormat {
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Where to listen; port 0 = any free one.
-    #[arg(long, env = "OSD_SIM_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, env = "OSD_SIM_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = rpc::socket_address)]
     listen: SocketAddr,
     /// Where the options below begin; without it Ceph's constants with a grace of 500ms.
     #[arg(long, env = "OSD_SIM_PRESET", value_enum)]
@@ -115,10 +115,10 @@ pub(crate) struct Serve {
 #[derive(Args, Debug)]
 pub(crate) struct Ceph {
     /// Let Ceph's own clients in: where the monitor listens; port 0 = any free one. Off by default.
-    #[arg(long = "ceph", env = "OSD_SIM_CEPH", value_name = "IP:PORT")]
+    #[arg(long = "ceph", env = "OSD_SIM_CEPH", value_name = "IP:PORT", value_parser = rpc::socket_address)]
     monitor: Option<SocketAddr>,
     /// Where the OSD listens for them [the monitor's IP, any free port].
-    #[arg(long = "ceph-osd", env = "OSD_SIM_CEPH_OSD", value_name = "IP:PORT", requires = "monitor")]
+    #[arg(long = "ceph-osd", env = "OSD_SIM_CEPH_OSD", value_name = "IP:PORT", requires = "monitor", value_parser = rpc::socket_address)]
     osd: Option<SocketAddr>,
     /// The IP that maps and configuration say instead of the one that is listened on; needed with 0.0.0.0 and [::].
     #[arg(long = "ceph-advertise", env = "OSD_SIM_CEPH_ADVERTISE", value_name = "IP", requires = "monitor")]

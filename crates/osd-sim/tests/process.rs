@@ -82,3 +82,32 @@ async fn without_descriptors_it_waits_warns_once_and_goes_on() {
     }
     assert_eq!(warnings, 0, "besides the first");
 }
+
+/// It names the input and the rule, and ends at once.
+#[tokio::test]
+async fn a_start_that_cannot_be_is_refused_by_name() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let [directory, missing] = [directory.path().to_path_buf(), directory.path().join("missing/events")];
+    let [directory, missing] = [&directory, &missing].map(|path| path.to_str().expect("it is UTF-8"));
+    let cases = [
+        (["--listen", "127.0.0.1:99999"], 2, ["'127.0.0.1:99999'", "65535"]),
+        (["--listen", "localhost:0"], 2, ["'localhost:0'", "IP:PORT"]),
+        (["--listen", ""], 2, ["''", "IP:PORT"]),
+        (["--ceph", "nonsense"], 2, ["'nonsense'", "IP:PORT"]),
+        (["--listen", &taken], 1, [&taken, "Address already in use"]),
+        (["--events", directory], 1, [directory, "Is a directory"]),
+        (["--events", missing], 1, [missing, "No such file"]),
+        (["--preset", "nope"], 2, ["'nope'", "ceph, ci"]),
+        (["--pool", ""], 1, ["a pool needs a name", "EINVAL"]),
+    ];
+    for (arguments, status, told) in cases {
+        let program = Command::new(env!("CARGO_BIN_EXE_osd-sim")).args(arguments).kill_on_drop(true).output();
+        let ended = timeout(BOUND, program).await.expect("it ends").expect("it was started");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(status), "{arguments:?}: {err}");
+        assert!(told.iter().all(|part| err.contains(part)), "{arguments:?}: {err}");
+        assert!(ended.stdout.is_empty(), "{arguments:?}");
+    }
+}

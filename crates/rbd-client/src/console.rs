@@ -9,7 +9,7 @@ use std::{
 use crate::{
     failure::Failure,
     report::{Format, Object, Report, Value, written},
-    visible::visible,
+    visible::visible_message,
 };
 
 /// Where the output of one verb goes.
@@ -50,7 +50,7 @@ impl Console {
 
 /// A message for people, of one line, on standard error. Nobody may listen: that ends no work.
 pub(crate) fn say(message: fmt::Arguments<'_>) {
-    let _nobody_listens = writeln!(io::stderr().lock(), "{}", visible(&message.to_string()));
+    let _nobody_listens = writeln!(io::stderr().lock(), "{}", visible_message(&message.to_string()));
 }
 
 /// `Break`: the reader has seen enough, e.g. `rbd-client ls | head -1`.

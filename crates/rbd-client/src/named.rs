@@ -54,9 +54,14 @@ impl Texts {
         self.0.next().flatten()
     }
 
-    /// What is not there is empty, what is not UTF-8 shows where.
-    fn next(&mut self) -> String {
-        self.next_os().unwrap_or_default().to_string_lossy().into_owned()
+    /// What is not there is empty. The error names what is not UTF-8, which would be another name.
+    fn next(&mut self) -> Result<String, String> {
+        Ok(self.next_if_any()?.unwrap_or_default())
+    }
+
+    fn next_if_any(&mut self) -> Result<Option<String>, String> {
+        let text = self.next_os().map(OsString::into_string).transpose();
+        text.map_err(|text| format!("EINVAL: '{}' is not UTF-8, as names are", text.display()))
     }
 }
 

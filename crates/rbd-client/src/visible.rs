@@ -18,9 +18,29 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same for a text of several lines, whose line ends stay.
+/// The same for a message, in which long words, like a name that is refused for its length, have their beginning and their end.
+pub(crate) fn visible_message(text: &str) -> String {
+    text.split(' ').map(|word| shortened(&visible(word))).collect::<Vec<_>>().join(" ")
+}
+
+/// The same for a message of several lines, whose line ends stay.
 pub(crate) fn visible_lines(text: &str) -> String {
-    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+    text.split('\n').map(visible_message).collect::<Vec<_>>().join("\n")
+}
+
+/// The longest word that a message repeats whole: as long as a path of a snapshot of the longest names is.
+const WORD_CHARACTERS_MAX: usize = 1024;
+const BEGINNING_CHARACTERS: usize = 64;
+const END_CHARACTERS: usize = 16;
+
+fn shortened(word: &str) -> String {
+    let count = word.chars().count();
+    if count <= WORD_CHARACTERS_MAX {
+        return word.to_owned();
+    }
+    let beginning: String = word.chars().take(BEGINNING_CHARACTERS).collect();
+    let end: String = word.chars().skip(count - END_CHARACTERS).collect();
+    format!("{beginning}...({count} characters)...{end}")
 }
 
 fn is_invisible(character: char) -> bool {
@@ -46,6 +66,16 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
         }
+    }
+
+    #[test]
+    fn a_message_repeats_no_long_word_whole() {
+        let name = "n".repeat(10_240);
+        let shown = visible_message(&format!("info rbd/{name}: it is too long"));
+        assert!(shown.len() < 200 && shown.ends_with("n: it is too long"), "{shown}");
+        assert!(shown.contains("...(10245 characters)..."), "{shown}");
+        let path = "p".repeat(1024);
+        assert_eq!(visible_message(&format!("'{}'", &path[2..])), format!("'{}'", &path[2..]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::{fmt, io, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::Uri;
@@ -32,7 +32,11 @@ pub struct AddressError(String);
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is not an address: expected HOST:PORT, e.g. 127.0.0.1:6800", self.0)
+        write!(
+            f,
+            "'{}' is not an address: expected HOST:PORT with a port up to 65535, e.g. 127.0.0.1:6800",
+            self.0
+        )
     }
 }
 impl std::error::Error for AddressError {}
@@ -49,6 +53,12 @@ impl FromStr for Address {
         }
         Ok(Self(bare.to_owned()))
     }
+}
+
+/// Where a server is to listen, as an option says it. The error names the text and the rule.
+pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let rule = "expected IP:PORT with a port up to 65535, e.g. 127.0.0.1:0";
+    text.parse().map_err(|_| format!("'{text}' is not an address to listen on: {rule}"))
 }
 
 impl fmt::Display for Address {

@@ -8,7 +8,7 @@ mod channel;
 mod server;
 pub mod status;
 
-pub use channel::{Address, AddressError, BoxIo, Dial, Io, Network};
+pub use channel::{Address, AddressError, BoxIo, Dial, Io, Network, socket_address};
 pub use server::{incoming, server, stdin_ended};
 
 /// Stubs of service `clock.v1.Clock`.

@@ -49,7 +49,7 @@ impl Names for ImageSpec {
     const PLACES: &'static [Place] = &[IMAGE];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        parsed(&texts.next())
+        parsed(&texts.next()?)
     }
 }
 
@@ -57,7 +57,7 @@ impl Names for ImageOrSnapSpec {
     const PLACES: &'static [Place] = &[IMAGE_OR_SNAP];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        parsed(&texts.next())
+        parsed(&texts.next()?)
     }
 }
 
@@ -66,7 +66,7 @@ impl Names for Option<ImageOrSnapSpec> {
         &[Place { help: "[POOL/]IMAGE[@SNAP]; without it all images", is_required: false, ..IMAGE_OR_SNAP }];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        texts.next_os().map(|text| parsed(&text.to_string_lossy())).transpose()
+        texts.next_if_any()?.map(|text| parsed(&text)).transpose()
     }
 }
 
@@ -74,7 +74,7 @@ impl Names for SnapSpec {
     const PLACES: &'static [Place] = &[SNAP];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        parsed(&texts.next())
+        parsed(&texts.next()?)
     }
 }
 
@@ -89,7 +89,7 @@ impl Names for SourceAndDest {
     const PLACES: &'static [Place] = &[SNAP, DEST];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        Ok(Self { source: parsed(&texts.next())?, dest: parsed(&texts.next())? })
+        Ok(Self { source: parsed(&texts.next()?)?, dest: parsed(&texts.next()?)? })
     }
 }
 
@@ -105,7 +105,7 @@ impl Names for RenameNames {
         &[IMAGE, Place { help: "[POOL/]IMAGE: the new name, in the same pool", ..DEST }];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        Ok(Self { source: parsed(&texts.next())?, dest: parsed(&texts.next())? })
+        Ok(Self { source: parsed(&texts.next()?)?, dest: parsed(&texts.next()?)? })
     }
 }
 
@@ -128,7 +128,7 @@ impl Names for SnapRenameNames {
     ];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        Ok(Self { source: parsed(&texts.next())?, dest: parsed(&texts.next())? })
+        Ok(Self { source: parsed(&texts.next()?)?, dest: parsed(&texts.next()?)? })
     }
 }
 
@@ -146,7 +146,7 @@ impl Names for ImportNames {
 
     fn of(mut texts: Texts) -> Result<Self, String> {
         let path = texts.next_os().unwrap_or_default().into();
-        let image = texts.next_os().map(|text| parsed(&text.to_string_lossy())).transpose()?;
+        let image = texts.next_if_any()?.map(|text| parsed(&text)).transpose()?;
         Ok(Self { path, image })
     }
 }
@@ -170,7 +170,7 @@ impl Names for ExportNames {
     ];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        Ok(Self { image: parsed(&texts.next())?, path: texts.next_os().map(PathBuf::from) })
+        Ok(Self { image: parsed(&texts.next()?)?, path: texts.next_os().map(PathBuf::from) })
     }
 }
 
@@ -185,7 +185,7 @@ impl Names for LockNames {
     const PLACES: &'static [Place] = &[IMAGE, Place { help: "Id of the lock, chosen by you", ..LOCK }];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        Ok(Self { image: parsed(&texts.next())?, id: texts.next() })
+        Ok(Self { image: parsed(&texts.next()?)?, id: texts.next()? })
     }
 }
 
@@ -210,8 +210,8 @@ impl Names for LockerNames {
     ];
 
     fn of(mut texts: Texts) -> Result<Self, String> {
-        let (image, id) = (parsed(&texts.next())?, texts.next());
-        Ok(Self { image, id, locker: client_name::gid(&texts.next())? })
+        let (image, id) = (parsed(&texts.next()?)?, texts.next()?);
+        Ok(Self { image, id, locker: client_name::gid(&texts.next()?)? })
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) struct FaultLs {}
 #[command(after_help = "Examples:\n  rbd-client fault rm 1")]
 pub(crate) struct FaultRm {
     /// Number of the rule
+    #[arg(value_parser = rule_number)]
     id: u64,
 }
 
@@ -60,7 +61,13 @@ pub(crate) struct FaultReset {}
 #[command(after_help = "Examples:\n  rbd-client fault release\n  rbd-client fault release 1")]
 pub(crate) struct FaultRelease {
     /// Number of the rule; without it, what all rules hold
+    #[arg(value_parser = rule_number)]
     id: Option<u64>,
+}
+
+fn rule_number(text: &str) -> Result<u64, String> {
+    let rule = || format!("'{text}' is not a rule's number, as `rbd-client fault ls` shows it");
+    text.parse().map_err(|_| rule())
 }
 
 impl FaultVerb {

@@ -54,7 +54,7 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
 impl Import {
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let spec = self.spec()?;
-        let mut source = Source::open(&self.names.path)?;
+        let mut source = session.until_interrupted(Source::open(&self.names.path)).await?;
         let options = create_options(source.size.or(self.estimated_size).unwrap_or(0), &self.shape)?;
         let io = session.io(&spec).await?;
         session.until_interrupted(async { Ok(librbd::create(&io, &spec.image, &options).await?) }).await?;

@@ -32,7 +32,7 @@ pub(crate) struct Serve {
     pub(super) image: Named<ImageOrSnapSpec>,
 
     /// Where to listen; port 0 takes a free one
-    #[arg(long, env = "RBD_CLIENT_LISTEN", default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    #[arg(long, env = "RBD_CLIENT_LISTEN", default_value = "127.0.0.1:0", value_name = "IP:PORT", value_parser = rpc::socket_address)]
     listen: SocketAddr,
 
     /// Open the image read-only: whatever would change it is refused with EROFS

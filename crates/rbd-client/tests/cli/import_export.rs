@@ -160,6 +160,27 @@ async fn an_interrupted_export_leaves_no_file() {
     }
 }
 
+/// It waits for somebody who writes, and for nobody when it is told to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_a_pipe_that_nobody_writes_to_can_be_ended() {
+    let lab = Lab::start().await;
+    let made = tokio::process::Command::new("mkfifo").arg(lab.path("pipe")).status().await;
+    assert!(made.expect("mkfifo is installed").success());
+    let mut command = lab.command(["--name", "importer", "import", "pipe", "vm"]);
+    let import = command.spawn().expect("the program starts");
+    let rados = lab.rados().await;
+    let has_session = async || {
+        let sessions = rados.sessions().await.expect("the OSD answers");
+        sessions.iter().any(|session| session.name == "importer")
+    };
+    // The next that it does is to open the file.
+    while !has_session().await {}
+    signal(&import, "TERM").await;
+    let ended = ended(import).await;
+    assert_eq!(ended.status, 125, "{}", ended.err);
+    assert_eq!(lab.ok(&["ls"]).await, "");
+}
+
 /// As `nohup` starts a program.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_that_its_starter_ignores_does_not_end_an_import() {

@@ -113,6 +113,55 @@ async fn an_image_that_is_open_or_has_snapshots_is_not_removed() {
     lab.ok(&["rm", "vm"]).await;
 }
 
+/// Lossily read, it would be another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_utf_8_is_refused() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let lab = Lab::start().await;
+    let bad = OsStr::from_bytes(b"bad\xff");
+    let lines: [&[&OsStr]; 6] = [
+        &["create".as_ref(), "--size".as_ref(), "4M".as_ref(), bad],
+        &["create".as_ref(), "--size".as_ref(), "4M".as_ref(), "--image".as_ref(), bad],
+        &["du".as_ref(), bad],
+        &["import".as_ref(), "-".as_ref(), bad],
+        &["rename".as_ref(), "vm".as_ref(), bad],
+        &["lock".as_ref(), "add".as_ref(), "vm".as_ref(), bad],
+    ];
+    for arguments in lines {
+        let ended = lab.run(arguments).await;
+        assert_eq!(ended.status, 22, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains("is not UTF-8"), "{arguments:?}: {}", ended.err);
+    }
+    assert_eq!(lab.ok(&["ls"]).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_or_a_number_that_is_none_is_refused_with_the_rule() {
+    let lab = Lab::start().await;
+    lab.ok(&["create", "--size", "4M", "vm"]).await;
+    for listen in ["127.0.0.1:99999", "localhost:0", "127.0.0.1", "nonsense", ""] {
+        let named = format!("'{listen}'");
+        refused(&lab, &["serve", "vm", "--listen", listen], 1, &[&named, "IP:PORT", "65535"]).await;
+    }
+    for osd in ["127.0.0.1:99999", "127.0.0.1", "a b:1"] {
+        refused(&lab, &["--osd", osd, "ls"], 1, &[&format!("'{osd}'"), "HOST:PORT", "65535"]).await;
+    }
+    for verb in ["rm", "release"] {
+        refused(&lab, &["fault", verb, "abc"], 22, &["'abc'", "rbd-client fault ls"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_long_is_not_repeated_whole() {
+    let lab = Lab::start().await;
+    let long = "n".repeat(10_240);
+    for arguments in [&["create", "--size", "4M", &long][..], &["info", &long], &["--osd", &long, "ls"]] {
+        let ended = lab.run(arguments).await;
+        assert!(ended.status != 0 && ended.err.len() < 1000, "{}", ended.err);
+        assert!(ended.err.contains("characters)"), "{}", ended.err);
+    }
+}
+
 /// As `rbd` does: the number of the operating system is the exit status, and its name is in the message.
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_the_operating_system_keep_their_number_and_name() {

@@ -27,14 +27,15 @@ enum Kind {
 pub(super) type Piece = (u64, Bytes);
 
 impl Source {
-    /// A file, a device, or standard input for `-`. EISDIR for a directory.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    /// A file, a device, or standard input for `-`. EISDIR for a directory. A pipe is there when somebody writes to it: until then whoever
+    /// opens it waits, on a thread that can be left behind.
+    pub(super) async fn open(path: &Path) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
             let kind = Kind::Stream(Box::new(tokio::io::stdin()));
             return Ok(Self { kind, name: "standard input".to_owned(), size: None });
         }
         let failed = |error| Failure::file(path, &error);
-        let file = File::open(path).map_err(failed)?;
+        let file = tokio::fs::File::open(path).await.map_err(failed)?.into_std().await;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             let text = format!("'{}' is a directory: import reads a file or a device", path.display());
