@@ -42,6 +42,15 @@ class Client:
 
         self._image.flatten(on_progress=report)
 
+    def resize(self, _number: int, size: int) -> None:
+        self._image.resize(size)
+
+    def snap_create(self, _number: int, name: str) -> None:
+        self._image.create_snap(name)
+
+    def snap_remove(self, _number: int, name: str) -> None:
+        self._image.remove_snap(name)
+
     def is_owner(self, _number: int) -> bool:
         return self._image.is_exclusive_lock_owner()
 
