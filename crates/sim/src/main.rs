@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::{Plan, Report, minimise, play};
@@ -22,7 +22,7 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many seeds, one after the other.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// Plays a plan that was kept, instead of a seed's.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "count"])]
@@ -77,6 +77,10 @@ fn main() -> Result<ExitCode> {
 }
 
 fn run(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
+    let Options { seed, count, .. } = options;
+    if seed.checked_add(*count).is_none() {
+        bail!("--seed {seed} --count {count}: seeds go up to {}", u64::MAX - 1);
+    }
     #[cfg(feature = "planted")]
     if options.planted {
         let missed = mistakes::find(options.seed, options.count, out)?;
