@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::program::BOUND;
-use common::{Osd, connect, session, slow_to, vector};
+use common::{Osd, connect, session, slow_to, until_there_is_no_room, vector};
 use osd_sim::{Config, Server};
 use proto::osd::v1::{self as wire, op::Op as W};
 use tokio::time::timeout;
@@ -43,16 +43,7 @@ async fn slow(server: &Server) -> (Streaming<wire::OperateReply>, u64) {
 async fn a_large_reply_waits_for_room_in_the_whole_osd_and_a_small_one_does_not() {
     let (server, mut osd, gid) = server(Duration::from_secs(3600)).await;
     let (unread, _) = slow(&server).await;
-    let mut reading = osd.clone();
-    let waiting = async {
-        loop {
-            let read = reading.operate(read(gid, 0));
-            if timeout(Duration::from_millis(200), read).await.is_err() {
-                return;
-            }
-        }
-    };
-    timeout(BOUND, waiting).await.expect("the slow client has all the room");
+    until_there_is_no_room(&mut osd, &read(gid, 0)).await;
     let small = osd.operate(write(gid, 2, "other", 16));
     timeout(BOUND, small).await.expect("it waits for nobody").expect("it is written");
     drop(unread);

@@ -1,8 +1,14 @@
 //! Objects: bytes, xattrs, omap, listings.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::lab::Lab;
+use osd_sim::Config;
+use proto::osd::v1::{Read, op::Op as W};
+use tokio::time::timeout;
+
+use crate::common::{connect, slow_to, until_there_is_no_room, vector};
+use crate::lab::{CLIENT_TIME_MAX, Lab};
 
 /// A file of so many bytes in which no two pieces are the same.
 fn file(bytes: u32) -> tempfile::NamedTempFile {
@@ -165,4 +171,31 @@ async fn a_snapshot_of_a_pool_is_read_and_rolled_back_to() {
     lab.output("rados -p rbd rmsnap before").await;
     let listed = lab.output("rados -p rbd lssnap").await.unwrap_or_default();
     assert!(listed.ends_with("0 snaps"), "{listed}");
+}
+
+/// The clients of both doors share one room for replies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_read_waits_for_room_that_another_client_has() {
+    const BYTES: u32 = 1 << 20;
+    let reply_stall_time_max = Duration::from_secs(3600);
+    let lab = Lab::of(Config {
+        all_reply_bytes_in_flight_max: BYTES as usize,
+        reply_stall_time_max,
+        ..Config::ci()
+    });
+    let (large, got) = (file(BYTES), file(0));
+    if lab.output(&format!("rados -p rbd put large {}", large.path().display())).await.is_none() {
+        return;
+    }
+    let read_large = vector(0, 0, "large", vec![W::Read(Read::default())]);
+    let mut slow = slow_to(&lab.server.address()).await;
+    let requests = tokio_stream::iter(vec![read_large.clone(); 4]);
+    let unread = slow.operate_stream(requests).await.expect("it opens");
+    until_there_is_no_room(&mut connect(&lab.server).await, &read_large).await;
+    let mut getting = lab.command(&format!("rados -p rbd get large {}", got.path().display()));
+    let mut getting = getting.spawn().expect("it is installed");
+    assert!(timeout(Duration::from_secs(2), getting.wait()).await.is_err(), "it waits");
+    drop((unread, slow));
+    let status = timeout(CLIENT_TIME_MAX, getting.wait()).await.expect("there is room").expect("it runs");
+    assert!(status.success() && read(got.path()) == read(large.path()));
 }

@@ -9,6 +9,7 @@ use osd_sim::Server;
 use proto::osd::v1::{self as wire, op::Op as W, watch_request::Request};
 use rpc::osd::osd_client::OsdClient;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
@@ -41,6 +42,17 @@ pub(crate) async fn slow_to(address: &rpc::Address) -> Osd {
     let endpoint =
         endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
     Osd::new(endpoint.connect().await.expect("the server accepts"))
+}
+
+/// Asks again and again, until there is no room for the answer.
+pub(crate) async fn until_there_is_no_room(osd: &mut Osd, request: &wire::OperateRequest) {
+    const READ_TIME_MAX: Duration = Duration::from_millis(200);
+    let asking = async {
+        while let Ok(read) = timeout(READ_TIME_MAX, osd.operate(request.clone())).await {
+            read.expect("it is there");
+        }
+    };
+    timeout(program::BOUND, asking).await.expect("somebody takes all the room");
 }
 
 /// The gid of a session whose client is named "test".
