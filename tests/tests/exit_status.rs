@@ -25,7 +25,8 @@ async fn the_exit_status_of_a_verb_is_the_errno() -> Result<()> {
     check(cluster, &["snap", "rm", &snapshot], Errno::EBUSY).await?;
     check(cluster, &["snap", "create", &snapshot], Errno::EEXIST).await?;
     check(cluster, &["flatten", &format!("rbd/{PARENT}")], Errno::EINVAL).await?;
-    check(cluster, &["flatten", &snapshot], Errno::EROFS).await?;
+    check(cluster, &["flatten", &snapshot], Errno::EINVAL).await?;
+    check(cluster, &["flatten", "--read-only", &child], Errno::EROFS).await?;
     check(cluster, &["rm", &child], Errno::EBUSY).await?;
     Ok(())
 }
