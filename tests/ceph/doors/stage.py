@@ -13,7 +13,7 @@ from doors.grpc_client import GrpcClient
 
 REAL, GRPC = "real", "grpc"
 MIB = 1 << 20
-SIZE = 4 * MIB
+SIZE = 2 * MIB
 FEATURES = "layering,exclusive-lock,deep-flatten"
 # So that a flatten is slow enough to be broken, and an acknowledged write is one that has landed.
 LIBRBD = {"rbd_concurrent_management_ops": "1", "rbd_cache": "false", "rbd_request_timed_out_seconds": "3"}
