@@ -14,6 +14,8 @@ mod basic;
 pub mod cls;
 pub mod crc;
 mod error;
+#[cfg(test)]
+mod fuzzing;
 pub mod librbd;
 mod message;
 pub mod mon;

@@ -50,7 +50,8 @@ impl BitVectorLayout {
     pub fn window(&self, entries: Range<u64>) -> BitVectorWindow {
         assert!(entries.start < entries.end && entries.end <= self.count, "{entries:?} of {}", self.count);
         let (first, last) = (entries.start / ENTRIES_PER_BLOCK, (entries.end - 1) / ENTRIES_PER_BLOCK);
-        let end = ((last + 1) * ENTRIES_PER_BLOCK).min(self.count);
+        // A count that nobody can store is still a count.
+        let end = (last + 1).saturating_mul(ENTRIES_PER_BLOCK).min(self.count);
         let data = first * BLOCK_BYTES as u64..end.div_ceil(ENTRIES_PER_BYTE);
         BitVectorWindow {
             first: first * ENTRIES_PER_BLOCK,
