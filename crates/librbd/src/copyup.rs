@@ -118,8 +118,9 @@ impl Copyups {
         let (copyups, io, state) = (self.clone(), io.clone(), state.clone());
         let executor = io.rados().executor().clone();
         executor.spawn(async move {
+            let entry = Entry { copyups: &copyups, object_no };
             let result = copyups.copy_up(&io, &state, object_no, part).await;
-            copyups.table().running.remove(&object_no);
+            drop(entry);
             report.send_replace(Some(result));
         });
         ended
@@ -198,18 +199,30 @@ impl Copyups {
         }
         extents.sort_by_key(|(offset, _)| *offset);
         let name = names::data(&state.object_prefix, object_no);
+        tracing::trace!(object = name, "copying up");
         let created = create(io, &name, extents, &self.window).await;
         created.map_err(Error::osd(format!("copy up {name}")))?;
         Ok(Copyup::Copied)
     }
 }
 
+/// Of a copy-up in the table of those that run; leaves it with its task, also when that panics.
+struct Entry<'a> {
+    copyups: &'a Copyups,
+    object_no: u64,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.copyups.table().running.remove(&self.object_no);
+    }
+}
+
 async fn wait(mut ended: Ended) -> Result<Copyup, IoError> {
     let result = ended.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
-    // The reporting half is dropped early only when the runtime shuts down.
-    result.unwrap_or_else(|| {
-        Err(Error::refused(Errno::ESHUTDOWN, "copy-up: the client is shutting down").into())
-    })
+    // The reporting half is dropped early when its task panics, or when the runtime shuts down and nobody waits any more.
+    result
+        .unwrap_or_else(|| Err(Error::refused(Errno::EIO, "copy-up: its task ended without a result").into()))
 }
 
 /// Bytes at the object's start that the parent may have. While an image without snapshots shrinks, the smaller size counts,

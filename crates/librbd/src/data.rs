@@ -204,7 +204,9 @@ impl DataIo {
         while !data.is_empty() {
             let piece = data.split_to(data.len().min(PIECE_BYTES_MAX as usize));
             let is_whole = piece.len() as u64 == object.length;
-            let guard = if part == 0 || (hides_parent && is_whole) { Guard::None } else { Guard::CopyUp };
+            let needs_no_copyup =
+                part == 0 || (hides_parent && is_whole) || planted::is(planted::Mistake::WriteWithoutCopyup);
+            let guard = if needs_no_copyup { Guard::None } else { Guard::CopyUp };
             let length = piece.len() as u64;
             let change = Change::Write { offset, data: piece };
             let changes = [change];
@@ -260,7 +262,7 @@ impl DataIo {
             (vec![clear], Guard::SkipIfMissing)
         } else if part > 0 && (offset > 0 || end < part || !state.snapshots.is_empty()) {
             (vec![clear], Guard::CopyUpOrSkip)
-        } else if part > 0 {
+        } else if part > 0 && !planted::is(planted::Mistake::DiscardExposesParent) {
             (vec![Change::Create, clear], Guard::None)
         } else if offset == 0 && reaches_the_end {
             (vec![Change::Remove], Guard::SkipIfMissing)
@@ -300,7 +302,7 @@ impl DataIo {
     ) -> Result<(), IoError> {
         let keep = state.layout.object_bytes(object_no, new_size);
         let part = state.layout.object_bytes(object_no, state.head_overlap());
-        let covers_parent = part > keep;
+        let covers_parent = part > keep && !planted::is(planted::Mistake::TrimExposesParent);
         let (change, guard) = match (keep, covers_parent) {
             (_, true) if !state.snapshots.is_empty() => {
                 (Change::Truncate { size: keep }, Guard::CopyUpOrSkip)

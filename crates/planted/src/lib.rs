@@ -64,6 +64,34 @@ mistakes! {
     RefuseUnwithdrawn = "refuse-unwithdrawn",
     /// Who has just made an image counts as dead because it does not watch the directory any more.
     FenceMaker = "fence-maker",
+    /// Who gives the lock away does not say so.
+    ReleaseUntold = "release-untold",
+    /// An owner does not tell the requester that its operation has ended.
+    EndUntold = "end-untold",
+    /// Who changed the header does not say so.
+    ChangeUntold = "change-untold",
+    /// The lock is given away while writes are under way.
+    ReleaseUndrained = "release-undrained",
+    /// The header is changed by one who does not prove that the lock is held.
+    CommitUnguarded = "commit-unguarded",
+    /// A request that was sent to an owner leaves no record.
+    CommitUnrecorded = "commit-unrecorded",
+    /// A write goes to a missing object without the rest of it from the parent.
+    WriteWithoutCopyup = "write-without-copyup",
+    /// A write does not say which snapshots there are.
+    WriteWithoutSnapshots = "write-without-snapshots",
+    /// A discarded object of a clone is removed, and the parent shines through.
+    DiscardExposesParent = "discard-exposes-parent",
+    /// Shrinking a clone removes objects, and the parent shines through when it grows again.
+    TrimExposesParent = "trim-exposes-parent",
+    /// A flatten leaves out the last object.
+    FlattenTooShort = "flatten-too-short",
+    /// A flatten leaves the child in its parent's list.
+    ChildLeftInList = "child-left-in-list",
+    /// A rollback runs beside writes.
+    RollbackUnderIo = "rollback-under-io",
+    /// Shrinking changes no object.
+    ShrinkUntrimmed = "shrink-untrimmed",
 }
 
 /// The environment variable that names the mistake to make.

@@ -69,6 +69,17 @@ fn name_of(spec: &str) -> &str {
 struct Open {
     io: IoCtx,
     image: Image,
+    /// The same image once more, for who asks for it.
+    beside: Option<Image>,
+}
+
+impl Open {
+    async fn close(&self) {
+        if let Some(image) = &self.beside {
+            image.close().await;
+        }
+        self.image.close().await;
+    }
 }
 
 impl Seat {
@@ -83,9 +94,19 @@ impl Seat {
             if !is_usable {
                 self.reopen(life, &mut open).await;
             }
+            if matches!(step, Step::Beside(_))
+                && let Some(open) = &mut open
+            {
+                self.open_beside(open).await;
+            }
             match (step, &open) {
                 (Step::Pause(ms), _) => self.clock().sleep(Duration::from_millis(ms)).await,
                 (Step::Call(operation), Some(open)) => self.call(&open.image, operation, None).await,
+                (Step::Beside(operation), Some(open)) => {
+                    if let Some(image) = &open.beside {
+                        self.call(image, operation, None).await;
+                    }
+                }
                 (Step::Patience(operation, ms), Some(open)) => {
                     self.call(&open.image, operation, Some(ms)).await;
                 }
@@ -102,7 +123,7 @@ impl Seat {
         }
         tasks.ended().await;
         if let Some(open) = open {
-            open.image.close().await;
+            open.close().await;
             open.io.rados().shutdown().await;
         }
         *lock(&self.is_done) = true;
@@ -127,7 +148,7 @@ impl Seat {
     async fn try_to_open(&self, life: Life) -> Result<Open, Errno> {
         let io = connect(&self.world, life, &self.name).await.map_err(|error| error.errno())?;
         match Image::open(&io, &self.image, OpenOptions::default(), self.config.clone()).await {
-            Ok(image) => Ok(Open { io, image }),
+            Ok(image) => Ok(Open { io, image, beside: None }),
             Err(error) => {
                 io.rados().disconnect().await;
                 Err(error.errno())
@@ -135,10 +156,18 @@ impl Seat {
         }
     }
 
+    /// Leaves it closed when it cannot be opened: the step is left out.
+    async fn open_beside(&self, open: &mut Open) {
+        if open.beside.is_none() {
+            let image = Image::open(&open.io, &self.image, OpenOptions::default(), self.config.clone());
+            open.beside = image.await.ok();
+        }
+    }
+
     async fn reopen(&self, life: Life, open: &mut Option<Open>) {
         let id = self.invoke(&self.image, Operation::Reopen, None).expect("a history has it");
         if let Some(open) = open.take() {
-            open.image.close().await;
+            open.close().await;
             open.io.rados().disconnect().await;
         }
         let outcome = match self.open(life).await {

@@ -53,6 +53,8 @@ pub enum Step {
     Begin(Operation),
     /// Waits for the answer so long, in ms, and then goes away.
     Patience(Operation, u64),
+    /// Calls through another open of the image in the same session, and waits for the answer.
+    Beside(Operation),
     /// Waits, in ms.
     Pause(u64),
     /// Does it with another image than the client's own, which it makes, removes, or opens for this call.
@@ -111,6 +113,26 @@ pub enum What {
     Refuse(#[serde(with = "by_name")] Errno),
 }
 
+/// `osd_client_watch_timeout` and `rbd_request_timed_out_seconds`, in ms.
+const TIMEOUT_MS: u64 = 3_000;
+/// `osd_client_watch_grace`, in ms.
+const GRACE_MS: u64 = 300;
+
+impl What {
+    /// How long a call may take because of it, from its begin and again from its end, in ms.
+    pub(crate) const fn costs_ms(self, calm_ms_max: u64) -> u64 {
+        let timeouts = match self {
+            // Nobody knows at once: a watch expires, then a request times out.
+            Self::Freeze(_) | Self::Hold(_) | Self::Drop => 2 * TIMEOUT_MS,
+            // It is known when a watch's grace is over.
+            Self::Kill(_) | Self::Reset | Self::Fence => GRACE_MS + TIMEOUT_MS,
+            // Whoever asked hears of it at once.
+            Self::Refuse(_) => 0,
+        };
+        timeouts + calm_ms_max
+    }
+}
+
 mod by_name {
     use errno::Errno;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -151,6 +173,14 @@ impl Plan {
         }
     }
 
+    /// How long a call may take when nothing broke, in ms. Where latencies are small it is below every timeout: one who was to be woken
+    /// and had to wait for a timeout is seen. Twice as many opens take turns with the lock.
+    pub(crate) fn calm_ms_max(&self) -> u64 {
+        let is_beside = |step: &Step| matches!(step, Step::Beside(_));
+        let turns = if self.clients.iter().flatten().any(is_beside) { 2 } else { 1 };
+        500 + 100 * turns * self.latency_ms_max
+    }
+
     /// Bytes of the images.
     pub fn size(&self) -> u64 {
         self.objects << ORDER
@@ -159,6 +189,8 @@ impl Plan {
 
 struct Drawer<'a> {
     rng: &'a mut Rng,
+    /// Whether clients open the image twice in one session.
+    opens_twice: bool,
     blocks: u64,
     names: u64,
     tag: u64,
@@ -226,6 +258,7 @@ enum Kind {
 impl<'a> Drawer<'a> {
     fn new(rng: &'a mut Rng, blocks: u64, depth: usize) -> Self {
         Self {
+            opens_twice: rng.u8(0..4) == 0,
             rng,
             blocks,
             names: 0,
@@ -300,6 +333,7 @@ impl<'a> Drawer<'a> {
             0 | 1 => vec![Step::Begin(operation)],
             2 => vec![Step::Call(operation), Step::Pause(self.rng.u64(0..300))],
             3 if operation_may_be_left(&operation) => vec![Step::Patience(operation, self.rng.u64(1..2_000))],
+            4 if self.opens_twice => vec![Step::Beside(operation)],
             _ => vec![Step::Call(operation)],
         }
     }

@@ -13,9 +13,6 @@ use crate::pool::{Life, lock};
 use crate::rest::{self, Left};
 use crate::world::{Turn, World};
 
-/// How long a call may take when nothing broke, in ms.
-const CALM_MS_MAX: u64 = 10_000;
-
 /// What came of a universe.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -38,7 +35,7 @@ pub fn play(plan: &Plan, keeps_lines: bool) -> Report {
     let world = World::new(plan, keeps_lines);
     let mut violations = Vec::new();
     let left = story(&world, plan, &mut violations);
-    let (calls, mut told) = judge(&world, &left.unwrap_or_default(), &mut violations, keeps_lines);
+    let (calls, mut told) = judge(&world, plan, &left.unwrap_or_default(), &mut violations, keeps_lines);
     // What still sleeps goes with the world; its tasks hold parts of it.
     let mut state = lock(&world.state);
     let time_ms = state.now();
@@ -141,7 +138,13 @@ fn alone<T: Send + 'static>(
 }
 
 /// How many calls there were, and on demand each of them with its answer, and the changes that the OSD made.
-fn judge(world: &World, left: &Left, violations: &mut Vec<String>, tells: bool) -> (usize, Vec<String>) {
+fn judge(
+    world: &World,
+    plan: &Plan,
+    left: &Left,
+    violations: &mut Vec<String>,
+    tells: bool,
+) -> (usize, Vec<String>) {
     let taken = world.recorder.take();
     let (disturbances, instances) = (taken.disturbances.clone(), taken.instances.clone());
     let history = taken.history();
@@ -150,7 +153,7 @@ fn judge(world: &World, left: &Left, violations: &mut Vec<String>, tells: bool) 
         events => events.to_vec(),
     };
     let log = EventLog::from_wire(events).expect("it is the OSD's log");
-    let bounds = Bounds { disturbances: &disturbances, calm_ms_max: CALM_MS_MAX };
+    let bounds = Bounds { disturbances: &disturbances, calm_ms_max: plan.calm_ms_max() };
     let clients = Clients { instances: &instances, disturbances: &disturbances };
     let mut found: Vec<Violation> = Vec::new();
     for objects in left.objects.values() {

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) rng: Rng,
     pub(crate) manual: Manual,
     pub(crate) latency_ms_max: u64,
+    /// How long a call may take when nothing broke.
+    pub(crate) calm_ms_max: u64,
     pub(crate) mail: Mail,
     pub(crate) ends: BTreeMap<Place, End>,
     pub(crate) connections: BTreeMap<u64, Connection>,

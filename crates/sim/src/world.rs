@@ -60,6 +60,7 @@ impl World {
             rng: Rng::with_seed(plan.schedule),
             manual,
             latency_ms_max: plan.latency_ms_max,
+            calm_ms_max: plan.calm_ms_max(),
             mail: Mail::default(),
             ends: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -202,13 +203,14 @@ impl World {
             return;
         }
         let client = standing.client.clone();
+        let costs_ms = what.costs_ms(state.calm_ms_max);
         state.trace.step(&[3, now, seat as u64], || format!("{now:>7} {what:?} befalls {client}"));
         let trouble = |from_ms, until_ms, kills| Disturbance {
             client: client.clone(),
             from_ms,
             until_ms,
             kills,
-            costs_ms: CALL_MS_MAX,
+            costs_ms,
         };
         let connections: Vec<u64> =
             state.connections.iter().filter(|(_, of)| of.life == life).map(|(&number, _)| number).collect();
@@ -260,7 +262,3 @@ impl World {
         }
     }
 }
-
-/// How long a call may take because of something that broke, in ms: twice a dead owner to outlive and a request to time out, and the
-/// work itself.
-pub(crate) const CALL_MS_MAX: u64 = 2 * (3_000 + 3_000) + 15_000;

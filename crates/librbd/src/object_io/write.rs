@@ -111,7 +111,8 @@ impl ObjectWriter {
 fn vector(state: &ImageState, changes: &[Change], guard: Guard) -> ObjectOp {
     let op = if guard == Guard::None { ObjectOp::new() } else { ObjectOp::new().assert_exists() };
     // An empty write only asks whether the object exists.
-    let op = if changes.is_empty() { op } else { op.snap_context(state.snap_context()) };
+    let tells_snapshots = !changes.is_empty() && !planted::is(planted::Mistake::WriteWithoutSnapshots);
+    let op = if tells_snapshots { op.snap_context(state.snap_context()) } else { op };
     changes.iter().cloned().fold(op, |op, change| match change {
         Change::Write { offset, data } => op.write(offset, data),
         Change::Zero { offset, length } => op.zero(offset, length),

@@ -30,7 +30,8 @@ pub(super) async fn run(run: &Run) -> Result<()> {
     let Some(overlap) = state.head_parent().and_then(|parent| parent.head_overlap) else {
         return Err(Error::refused(Errno::EINVAL, format!("flatten: image {} has no parent", image.name)));
     };
-    let objects = state.layout.object_count(overlap.min(state.size));
+    let forgotten = u64::from(planted::is(planted::Mistake::FlattenTooShort));
+    let objects = state.layout.object_count(overlap.min(state.size)).saturating_sub(forgotten);
     let progress = |done| (run.progress)(done, objects);
     for_each_object(0..objects, run.width(), &run.cancelled, progress, |number| flatten_object(run, number))
         .await?;
@@ -59,7 +60,8 @@ async fn commit(run: &Run) -> Result<()> {
     let _turn = image.queues.commit().await;
     image.refresh_if_stale().await?;
     let state = image.state();
-    let intent = state.head_parent().map(|parent| reclaim::detach_intent(&parent.spec)).unwrap_or_default();
+    let listed = state.head_parent().filter(|_| !planted::is(planted::Mistake::ChildLeftInList));
+    let intent = listed.map(|parent| reclaim::detach_intent(&parent.spec)).unwrap_or_default();
     if let Some(parent) = state.head_parent()
         && planted::is(planted::Mistake::DetachIndexFirst)
     {

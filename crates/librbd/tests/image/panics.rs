@@ -115,3 +115,17 @@ async fn a_forwarded_operation_that_panics_is_run_by_the_next_owner() {
     let snapshots = soon(requester.snapshots()).await.unwrap();
     assert_eq!(snapshots.len(), 1, "once: {snapshots:?}");
 }
+
+/// A copy-up that panics fails the write that waits for it, and no later one.
+#[tokio::test]
+async fn a_copy_up_that_panics_is_made_again_by_the_next_write() {
+    let cluster = Cluster::start();
+    let io = cluster.client("a").await;
+    clone(&io, 2).await;
+    let image = open(&io, "child").await;
+    let panics = PanicsAt::set("copying up");
+    let error = soon(image.write(1, vec![3; 1].into())).await.unwrap_err();
+    assert_eq!(error.errno(), Errno::EIO, "{error}");
+    drop(panics);
+    soon(image.write(1, vec![3; 1].into())).await.unwrap();
+}
