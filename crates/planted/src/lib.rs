@@ -68,12 +68,8 @@ mistakes! {
     ReleaseUntold = "release-untold",
     /// An owner does not tell the requester that its operation has ended.
     EndUntold = "end-untold",
-    /// Who changed the header does not say so.
-    ChangeUntold = "change-untold",
     /// The lock is given away while writes are under way.
     ReleaseUndrained = "release-undrained",
-    /// The header is changed by one who does not prove that the lock is held.
-    CommitUnguarded = "commit-unguarded",
     /// A request that was sent to an owner leaves no record.
     CommitUnrecorded = "commit-unrecorded",
     /// A write goes to a missing object without the rest of it from the parent.
@@ -88,8 +84,6 @@ mistakes! {
     FlattenTooShort = "flatten-too-short",
     /// A flatten leaves the child in its parent's list.
     ChildLeftInList = "child-left-in-list",
-    /// A rollback runs beside writes.
-    RollbackUnderIo = "rollback-under-io",
     /// Shrinking changes no object.
     ShrinkUntrimmed = "shrink-untrimmed",
 }

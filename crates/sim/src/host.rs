@@ -224,7 +224,7 @@ impl Host {
                 )
             }
             Call::BlocklistAdd(request) => {
-                let watched = watched_by(osd, now, request.gid);
+                let mut watched = watched_by(osd, now, request.gid);
                 let expire = (request.expire_ms != 0).then_some(Millis(request.expire_ms));
                 let wire::BlocklistAddRequest { gid, requester_gid, unless_watching, .. } = request;
                 let (reply, effects) = match &unless_watching {
@@ -233,10 +233,14 @@ impl Host {
                         osd.blocklist_add_unless_watching(now, gid, expire, requester_gid, (pool, object))
                     }
                 };
+                // Its watch of this header may have expired a moment before that of another.
+                if let Some(asked) = &unless_watching {
+                    watched.retain(|object| *object == asked.object);
+                }
                 if reply.is_ok() && requester_gid != 0 && !watched.is_empty() {
                     let watched = watched.join(", ");
                     let what = format!(
-                        "{} ms: client {gid} was fenced by client {requester_gid} while it watched {watched}",
+                        "fenced-while-watching: client {gid} by client {requester_gid} at {} ms while it watched {watched}",
                         now.0
                     );
                     self.broken.push(what);

@@ -5,14 +5,22 @@ use crate::run::play;
 
 /// Schedules that are tried with each smaller plan, the plan's own first: what is left out shifts everything after it.
 const SCHEDULES: u64 = 12;
+/// Plans that are played at most.
+const PLAYS_MAX: u64 = 3_000;
 
 /// The smallest plan that was found on the way which still breaks the rule that this one breaks first. Clients, calls, faults and
-/// peculiarities of the world are left out one after the other until nothing more can be. `tried` hears of each plan that was played.
+/// peculiarities of the world are left out one after the other until nothing more can be, or [`PLAYS_MAX`] plans were played. `tried` hears of each plan that was played.
 /// `None`: the plan breaks none.
 pub fn minimise(plan: &Plan, mut tried: impl FnMut()) -> Option<Plan> {
     let rule = broken_first(plan)?;
     let mut smallest = plan.clone();
     let mut place = 0;
+    let mut plays = 0;
+    let mut tried = || {
+        plays += 1;
+        tried();
+        plays < PLAYS_MAX
+    };
     // One that was left out shifts the next to its place.
     while let Some(smaller) = without(&smallest, place) {
         match still_breaks(&smaller, &rule, &mut tried) {
@@ -23,10 +31,9 @@ pub fn minimise(plan: &Plan, mut tried: impl FnMut()) -> Option<Plan> {
     Some(smallest)
 }
 
-fn still_breaks(plan: &Plan, rule: &str, tried: &mut impl FnMut()) -> Option<Plan> {
-    (0..SCHEDULES).find_map(|shift| {
+fn still_breaks(plan: &Plan, rule: &str, may_play: &mut impl FnMut() -> bool) -> Option<Plan> {
+    (0..SCHEDULES).take_while(|_| may_play()).find_map(|shift| {
         let plan = Plan { schedule: plan.schedule.wrapping_add(shift), ..plan.clone() };
-        tried();
         (broken_first(&plan).as_deref() == Some(rule)).then_some(plan)
     })
 }

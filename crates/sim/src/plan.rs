@@ -82,7 +82,7 @@ pub struct Fault {
 }
 
 /// When something breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum When {
     /// So many ms after the clients began.
@@ -91,7 +91,40 @@ pub enum When {
     Before(u64),
     /// The same, when it has been carried out and its reply not been sent.
     After(u64),
+    /// As `Before`; counted are the client's vectors with an op of this name.
+    BeforeOp(String, u64),
+    /// As `After`, counted likewise.
+    AfterOp(String, u64),
 }
+
+/// Ops that may still be under way when the image has changed.
+const SLOW_OPS: [&str; 5] =
+    ["sparse_read", "rbd.copyup", "rbd.sparse_copyup", "write", "rbd.set_protection_status"];
+/// Ops at which an operation can be cut in two.
+const OPS: [&str; 22] = [
+    "lock.lock",
+    "lock.unlock",
+    "lock.set_cookie",
+    "lock.break_lock",
+    "lock.get_info",
+    "rbd.child_attach",
+    "rbd.child_detach",
+    "rbd.copyup",
+    "rbd.sparse_copyup",
+    "rbd.create",
+    "rbd.dir_add_image",
+    "rbd.dir_remove_image",
+    "rbd.dir_rename_image",
+    "rbd.parent_attach",
+    "rbd.parent_detach",
+    "rbd.set_id",
+    "rbd.set_protection_status",
+    "rbd.set_size",
+    "rbd.snapshot_add",
+    "rbd.snapshot_remove",
+    "sparse_read",
+    "write",
+];
 
 /// What breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +142,11 @@ pub enum What {
     Drop,
     /// An operator fences it.
     Fence,
-    /// The vector is answered with an error. Only with [`When::Before`].
+    /// The vector waits at the OSD for so many ms, and those of the same stream on the same object behind it. Not after a vector.
+    Delay(u64),
+    /// The next notify to the client is lost.
+    Miss,
+    /// The vector is answered with an error. Not after a vector.
     Refuse(#[serde(with = "by_name")] Errno),
 }
 
@@ -126,6 +163,9 @@ impl What {
             Self::Freeze(_) | Self::Hold(_) | Self::Drop => 2 * TIMEOUT_MS,
             // It is known when a watch's grace is over.
             Self::Kill(_) | Self::Reset | Self::Fence => GRACE_MS + TIMEOUT_MS,
+            Self::Delay(span) => span,
+            // A request for the lock, or the end of an operation.
+            Self::Miss => TIMEOUT_MS,
             // Whoever asked hears of it at once.
             Self::Refuse(_) => 0,
         };
@@ -303,6 +343,7 @@ impl<'a> Drawer<'a> {
                 Operation::Discard { offset, length }
             }
             Kind::Flush => Operation::Flush,
+            Kind::Flatten if self.rng.bool() => return self.flatten_under_io(),
             Kind::Flatten => Operation::Flatten,
             Kind::Resize => Operation::Resize { size: self.rng.u64(1..=self.blocks + 4) * BLOCK },
             Kind::SnapCreate => {
@@ -336,6 +377,22 @@ impl<'a> Drawer<'a> {
             4 if self.opens_twice => vec![Step::Beside(operation)],
             _ => vec![Step::Call(operation)],
         }
+    }
+
+    /// While one object is written in part and as a whole; then it is discarded.
+    fn flatten_under_io(&mut self) -> Vec<Step> {
+        let object = self.rng.u64(0..self.blocks / BLOCKS_PER_OBJECT) * BLOCKS_PER_OBJECT * BLOCK;
+        let bytes = BLOCKS_PER_OBJECT * BLOCK;
+        let mut write = |offset, length| {
+            self.tag += 1;
+            Step::Begin(Operation::Write { offset, length, tag: self.tag })
+        };
+        vec![
+            write(object, BLOCK),
+            write(object, bytes),
+            Step::Call(Operation::Flatten),
+            Step::Call(Operation::Discard { offset: object, length: bytes }),
+        ]
     }
 
     /// `None` when there is nothing that it could be about.
@@ -418,21 +475,26 @@ impl<'a> Drawer<'a> {
     }
 
     fn faults(&mut self, clients: usize) -> Vec<Fault> {
-        let kinds: Vec<u8> = (0..7).filter(|_| self.rng.u8(0..3) == 0).collect();
+        let kinds: Vec<u8> = (0..9).filter(|_| self.rng.u8(0..3) == 0).collect();
         if kinds.is_empty() {
             return Vec::new();
         }
-        let count = self.rng.usize(1..=4);
+        let count = self.rng.usize(1..=6);
         (0..count).map(|_| self.fault(clients, &kinds)).collect()
     }
 
     fn fault(&mut self, clients: usize, kinds: &[u8]) -> Fault {
         let client = self.rng.usize(0..clients);
         let vector = self.rng.u64(1..60);
+        let (op, times) = (OPS[self.rng.usize(0..OPS.len())].to_owned(), self.rng.u64(1..4));
+        let (before, after) = match self.rng.bool() {
+            true => (When::Before(vector), When::After(vector)),
+            false => (When::BeforeOp(op.clone(), times), When::AfterOp(op, times)),
+        };
         let when = match self.rng.u8(0..3) {
             0 => When::At(self.rng.u64(0..2_000)),
-            1 => When::Before(vector),
-            _ => When::After(vector),
+            1 => before.clone(),
+            _ => after,
         };
         let span = [50, 500, 2_000, 5_000][self.rng.usize(0..4)];
         let span = self.rng.u64(1..=span);
@@ -443,7 +505,13 @@ impl<'a> Drawer<'a> {
             3 => (when, What::Reset),
             4 => (when, What::Drop),
             5 => (when, What::Fence),
-            _ => (When::Before(vector), What::Refuse(Errno::EIO)),
+            6 if self.rng.bool() => {
+                let op = SLOW_OPS[self.rng.usize(0..SLOW_OPS.len())].to_owned();
+                (When::BeforeOp(op, self.rng.u64(1..4)), What::Delay(span))
+            }
+            6 => (before, What::Delay(span)),
+            7 => (when, What::Miss),
+            _ => (before, What::Refuse(Errno::EIO)),
         };
         Fault { client, when, what }
     }

@@ -1,12 +1,13 @@
 //! Everything that is at one moment of a universe, and how it changes by messages and by time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use clock::Manual;
 use errno::Errno;
 use fastrand::Rng;
 use osd::Millis;
+use osd_sim::wire as convert;
 use proto::osd::v1 as wire;
 use rados::{CallAnswer, Failure};
 use tokio::sync::{mpsc, oneshot};
@@ -75,6 +76,12 @@ pub(crate) struct State {
     pub(crate) timers: BTreeMap<(u64, u64), Timed>,
     /// Op vectors of each seat that have reached the OSD since the clients began.
     pub(crate) vectors: BTreeMap<usize, u64>,
+    /// The same, by the names of their ops.
+    pub(crate) ops: BTreeMap<(usize, String), u64>,
+    /// Op vectors that wait at the OSD, by stream and object; those behind them wait too.
+    pub(crate) delayed: BTreeMap<(Place, String), Vec<wire::OperateRequest>>,
+    /// Notifies that each seat is to miss.
+    pub(crate) missed: BTreeMap<usize, u32>,
     /// Seats whose life has ended and that are to be taken again.
     pub(crate) vacant: VecDeque<usize>,
 }
@@ -84,6 +91,8 @@ pub(crate) enum Timed {
     Strike(usize, What),
     Break(u64),
     Vacant(usize),
+    /// Vectors of this stream on this object have waited long enough.
+    Late(Place, String),
 }
 
 impl State {
@@ -174,11 +183,26 @@ impl State {
     pub(crate) fn send(&mut self, out: Out) {
         for (place, down) in out {
             let is_heard = self.connections.get(&place.connection).is_some_and(|of| !of.is_dead);
-            if is_heard {
+            if is_heard && !self.misses(place, &down) {
                 let time = self.arrival();
                 self.mail.post(Lane { place, is_up: false }, time, Parcel::Down(down));
             }
         }
+    }
+
+    /// Whether it is a notify that its client is to miss.
+    fn misses(&mut self, place: Place, down: &Down) -> bool {
+        let Down::Event(event) = down else { return false };
+        if !matches!(event.event, Some(wire::watch_event::Event::Notify(_))) {
+            return false;
+        }
+        let of = self.connections.get(&place.connection).and_then(|of| self.lives.get(&of.life));
+        let Some(left) = of.and_then(|of| of.seat).and_then(|seat| self.missed.get_mut(&seat)) else {
+            return false;
+        };
+        let is_missed = *left > 0;
+        *left = left.saturating_sub(1);
+        is_missed
     }
 
     /// The connection is gone, and both ends notice.
@@ -237,26 +261,69 @@ impl State {
             self.send(out);
             return Vec::new();
         };
-        let count = self.vectors.entry(seat).or_default();
-        *count += 1;
-        let number = *count;
-        let (before, after) =
-            (self.faults_at(seat, When::Before(number)), self.faults_at(seat, When::After(number)));
+        let (before, after) = self.faults_around(seat, request);
         if let Some(errno) = before.iter().find_map(refusal) {
             let request = request.clone();
             let out = self.host.refuse(Millis(now), place, &request, errno);
             self.send(out);
         } else if !before.iter().any(|what| matches!(what, What::Kill(_))) {
-            let out = self.host.hear(Millis(now), place, up);
-            self.send(out);
+            self.operate(now, place, (**request).clone(), before.iter().find_map(delay));
         }
         let strikes = before.into_iter().chain(after).filter(|what| refusal(what).is_none());
         strikes.map(|what| Timed::Strike(seat, what)).collect()
     }
 
-    fn faults_at(&mut self, seat: usize, when: When) -> Vec<What> {
-        let happen = self.faults.extract_if(.., |fault| fault.client == seat && fault.when == when);
-        happen.map(|fault| fault.what).collect()
+    /// At once, or when it and those before it have waited.
+    fn operate(&mut self, now: u64, place: Place, request: wire::OperateRequest, delay: Option<u64>) {
+        let lane = (place, request.object.clone());
+        if let Some(waiting) = self.delayed.get_mut(&lane) {
+            waiting.push(request);
+        } else if let Some(span) = delay {
+            self.timer(now + span, Timed::Late(place, request.object.clone()));
+            self.delayed.insert(lane, vec![request]);
+        } else {
+            let out = self.host.hear(Millis(now), place, Up::Operate(Box::new(request)));
+            self.send(out);
+        }
+    }
+
+    /// What has waited is carried out, in the order in which it came.
+    pub(crate) fn late(&mut self, now: u64, place: Place, object: &str) {
+        for request in self.delayed.remove(&(place, object.to_owned())).unwrap_or_default() {
+            self.operate(now, place, request, None);
+        }
+    }
+
+    /// What happens before this vector of a seat is carried out, and after it.
+    fn faults_around(&mut self, seat: usize, request: &wire::OperateRequest) -> (Vec<What>, Vec<What>) {
+        let count = self.vectors.entry(seat).or_default();
+        *count += 1;
+        let number = *count;
+        let names: BTreeSet<String> = match convert::request(request.clone()) {
+            Ok(request) => request.vector.ops.iter().map(osd::op::Op::name).collect(),
+            Err(_) => BTreeSet::new(),
+        };
+        for name in &names {
+            *self.ops.entry((seat, name.clone())).or_default() += 1;
+        }
+        let ops = &self.ops;
+        let is_now = |op: &String, at: u64| {
+            names.contains(op) && ops.get(&(seat, op.clone())).is_some_and(|&count| count == at)
+        };
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        self.faults.retain(|fault| {
+            let place = match &fault.when {
+                _ if fault.client != seat => return true,
+                When::Before(at) if *at == number => &mut before,
+                When::After(at) if *at == number => &mut after,
+                When::BeforeOp(op, at) if is_now(op, *at) => &mut before,
+                When::AfterOp(op, at) if is_now(op, *at) => &mut after,
+                _ => return true,
+            };
+            place.push(fault.what);
+            false
+        });
+        (before, after)
     }
 
     fn hand_over(&mut self, place: Place, down: Down) {
@@ -302,6 +369,10 @@ impl State {
 
 fn refusal(what: &What) -> Option<Errno> {
     if let What::Refuse(errno) = what { Some(*errno) } else { None }
+}
+
+fn delay(what: &What) -> Option<u64> {
+    if let What::Delay(span) = what { Some(*span) } else { None }
 }
 
 fn told(up: &Up) -> String {

@@ -71,6 +71,9 @@ impl World {
             faults: Vec::new(),
             timers: BTreeMap::new(),
             vectors: BTreeMap::new(),
+            ops: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            missed: BTreeMap::new(),
             vacant: VecDeque::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), pool: TaskPool::default(), recorder: Recorder::default() }
@@ -102,7 +105,7 @@ impl World {
         for fault in faults {
             match fault.when {
                 When::At(after) => state.timer(now + after, Timed::Strike(fault.client, fault.what)),
-                When::Before(_) | When::After(_) => state.faults.push(fault.clone()),
+                _ => state.faults.push(fault.clone()),
             }
         }
     }
@@ -111,6 +114,7 @@ impl World {
     pub(crate) fn disarm(&self) {
         let mut state = lock(&self.state);
         state.faults.clear();
+        state.missed.clear();
         state.timers.retain(|_, timed| !matches!(timed, Timed::Strike(..)));
     }
 
@@ -190,6 +194,14 @@ impl World {
             Timed::Strike(seat, what) => self.strike(seat, what),
             Timed::Break(connection) => lock(&self.state).break_off(connection),
             Timed::Vacant(seat) => lock(&self.state).vacant.push_back(seat),
+            Timed::Late(place, ref object) => {
+                let mut state = lock(&self.state);
+                let now = state.now();
+                state.trace.step(&[7, now, place.connection, place.stream], || {
+                    format!("{now:>7} what waited at {object} goes on")
+                });
+                state.late(now, place, object);
+            }
         }
     }
 
@@ -256,6 +268,11 @@ impl World {
                     let out = state.host.carry_out(effects);
                     state.send(out);
                 }
+                self.recorder.disturbed(trouble(now, now, false));
+            }
+            What::Delay(span) => self.recorder.disturbed(trouble(now, now + span, false)),
+            What::Miss => {
+                *state.missed.entry(seat).or_default() += 1;
                 self.recorder.disturbed(trouble(now, now, false));
             }
             What::Refuse(_) => unreachable!("a vector is refused where it arrives"),

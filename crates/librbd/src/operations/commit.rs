@@ -93,10 +93,8 @@ async fn change_header(
         let cookie = held_cookie(image).await?;
         let start = ObjectOp::new();
         let start = match &cookie {
-            Some(cookie) if !planted::is(planted::Mistake::CommitUnguarded) => {
-                lock_class::assert_locked(start, cookie)
-            }
-            _ => start,
+            Some(cookie) => lock_class::assert_locked(start, cookie),
+            None => start,
         };
         let error = match with_header(&image.io, &image.header, vector(start)).await {
             Ok((header, _)) => return Ok(header),
