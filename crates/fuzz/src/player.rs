@@ -105,7 +105,12 @@ impl Played<'_> {
 
     fn round(&mut self, corpus: &[Vec<u8>], mutator: &mut Mutator) {
         for _ in 0..ROUND_INPUTS {
-            let inputs = if self.taken.is_empty() { corpus } else { &self.taken };
+            // The empty input is one that everybody has.
+            let inputs = match self.taken.is_empty() {
+                false => &self.taken[..],
+                true if corpus.is_empty() => &[Vec::new()],
+                true => corpus,
+            };
             self.input(mutator.mutated(inputs));
         }
     }

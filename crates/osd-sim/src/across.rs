@@ -4,6 +4,8 @@
 //! header, bytes pass as they are. Faults, limits and the event log know what was said, not its translation.
 
 mod acks;
+#[cfg(test)]
+mod fuzzing;
 mod notifies;
 #[cfg(test)]
 mod tests;

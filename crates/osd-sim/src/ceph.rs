@@ -9,6 +9,8 @@ mod config;
 mod connection;
 mod daemons;
 mod door;
+#[cfg(test)]
+mod fuzzing;
 mod ops;
 mod osd_client;
 mod reply;

@@ -21,8 +21,11 @@ use crate::session::Session;
 use crate::trim::Trim;
 use crate::undurable::Undurable;
 use crate::unnamed::UnnamedSnaps;
-use crate::watch::{Place, WatchTable};
+use crate::watch::{LIVES_MAX, Place, WatchTable};
 use crate::{Config, Millis, OpError, PoolInfo, SnapIds};
+
+/// No number that is given away one by one comes that far.
+const NUMBER_MAX: u64 = i64::MAX as u64;
 
 impl<S: Store> Osd<S> {
     /// An OSD that goes on where the last one on this store ended, at whatever moment that was; without pools and sessions on a store that is empty.
@@ -36,6 +39,9 @@ impl<S: Store> Osd<S> {
         let mut osd = Self::empty(store, config, now);
         let kept: Vec<Counters> = records::all(&osd.store)?;
         let mut counters = kept.into_iter().next().unwrap_or_default();
+        if counters.lives > LIVES_MAX || counters.newest_gid.max(counters.newest_pool) > NUMBER_MAX {
+            return Err(contradiction(&format!("{counters:?}")));
+        }
         counters.newest_gid = counters.newest_gid.max(gid_base);
         osd.counters = counters.clone();
         osd.watches.begin_life(counters.lives);
@@ -94,7 +100,7 @@ impl<S: Store> Osd<S> {
         }
         for Pool { id, name, snap_seq, removed_snaps: count, has_named_snaps } in records::all(&self.store)? {
             let removed_snaps = removed.remove(&id).unwrap_or_default();
-            if removed_snaps.len() != count {
+            if removed_snaps.len() != count || id.max(snap_seq) > NUMBER_MAX {
                 return Err(contradiction(&format!("{count} removed snapshots of pool {id}")));
             }
             let named_snaps = named.remove(&id).unwrap_or_default();

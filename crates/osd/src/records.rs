@@ -271,8 +271,13 @@ pub(crate) fn all<R: Record>(store: &impl Store) -> Result<Vec<R>, OpError> {
     }
 }
 
+/// What a record says is what its key says: no two are about the same.
 fn read<R: Record>(key: &Name, value: &Bytes) -> Result<R, OpError> {
-    let unreadable =
-        |why: WireError| error(Errno::EIO, format!("a stored record {} {key:?}: {why}", R::NAME));
-    from_bytes(value).map_err(unreadable)
+    let unreadable = |why: String| error(Errno::EIO, format!("a stored record {} {key:?}: {why}", R::NAME));
+    let record: R = from_bytes(value).map_err(|why: WireError| unreadable(why.to_string()))?;
+    if record.key() == *key {
+        Ok(record)
+    } else {
+        Err(unreadable(format!("it says that it is {:?}", record.key())))
+    }
 }

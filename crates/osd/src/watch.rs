@@ -117,6 +117,9 @@ pub(crate) struct WatchTable {
 /// Numbers that one life of the OSD may give to streams and to notifies, as a power of two. None is given twice.
 const LIFE_BITS: u32 = 32;
 
+/// Lives whose numbers do not run out.
+pub(crate) const LIVES_MAX: u64 = (1 << (u64::BITS - LIFE_BITS)) - 2;
+
 impl WatchTable {
     /// Who watches an object, by global id.
     pub(crate) fn gids(&self, id: &ObjectId) -> Vec<u64> {

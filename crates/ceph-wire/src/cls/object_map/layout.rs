@@ -24,6 +24,11 @@ impl BitVectorLayout {
     /// How many bytes [`Self::read`] needs.
     pub const HEADER_BYTES: u64 = HEADER_BYTES;
 
+    /// Of a map with so many entries.
+    pub fn of(entries: u64) -> Self {
+        Self { count: entries }
+    }
+
     /// Out of the object's first bytes.
     pub fn read(header: &[u8]) -> Result<Self, WireError> {
         let count = Reader::new(header)

@@ -4,7 +4,7 @@ mod update;
 
 use bytes::Bytes;
 use ceph_wire::Writer;
-use ceph_wire::cls::{BitVector, ObjectState};
+use ceph_wire::cls::{BitVector, BitVectorLayout, ObjectState};
 use errno::Errno;
 
 use crate::cls::ceph::decode;
@@ -55,12 +55,14 @@ fn save(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes
     done(store(target, &decode(input)?))
 }
 
-/// ESTALE when entries that are cut off say that there are objects.
+/// ESTALE when entries that are cut off say that there are objects; EFBIG beyond `object_bytes_max`.
 fn resize(target: &mut Target<'_>, _: &Caller<'_>, input: &Bytes) -> Outcome<Bytes> {
     let (count, state): (u64, ObjectState) = decode(input)?;
     if count > OBJECTS_MAX {
         return refuse(Errno::EINVAL, format!("{count} objects are more than {OBJECTS_MAX}"));
     }
+    // The input is small, whatever it asks for: no room is made for what an object does not hold.
+    target.check_range(0, BitVectorLayout::of(count).stored_bytes())?;
     let is_there = target.exists() && target.stat()?.size > 0;
     let mut map = if is_there { stored(target)? } else { BitVector::default() };
     if let Some(other) = (count..map.len()).find(|&index| map.get(index) != Some(state)) {

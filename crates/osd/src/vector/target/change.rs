@@ -174,7 +174,7 @@ impl Target<'_> {
     }
 
     /// EFBIG for a range that reaches beyond `object_bytes_max`; RADOS lets none begin there either, not even an empty one.
-    pub(in crate::vector) fn check_range(&self, offset: u64, length: u64) -> Outcome<()> {
+    pub(crate) fn check_range(&self, offset: u64, length: u64) -> Outcome<()> {
         let max = self.limits.object_bytes_max;
         let end = offset.saturating_add(length);
         let begins_beyond = self.door == Door::Ceph && offset >= max;
