@@ -16,11 +16,13 @@ pub struct Step {
 }
 
 /// Ops of whoever owns the lock.
-const OF_OWNERS: [&str; 12] = [
+const OF_OWNERS: [&str; 14] = [
     "rbd.parent_detach",
     "rbd.child_detach",
+    "rbd.dir_rename_image",
     "rbd.snapshot_add",
     "rbd.snapshot_remove",
+    "rbd.snapshot_rename",
     "rbd.set_size",
     "rbd.set_protection_status",
     "rbd.*copyup",
@@ -42,16 +44,18 @@ const OF_PEERS: [&str; 8] = [
     "rbd.set_protection_status",
 ];
 /// Ops of the verbs that make, clone, flatten and remove images.
-const OF_OPERATORS: [&str; 16] = [
+const OF_OPERATORS: [&str; 18] = [
     "rbd.set_id",
     "rbd.create",
     "rbd.child_attach",
     "rbd.child_detach",
     "rbd.dir_add_image",
     "rbd.dir_remove_image",
+    "rbd.dir_rename_image",
     "rbd.parent_detach",
     "rbd.snapshot_add",
     "rbd.snapshot_remove",
+    "rbd.snapshot_rename",
     "rbd.set_protection_status",
     "rbd.*copyup",
     "remove",
