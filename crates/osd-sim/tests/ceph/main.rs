@@ -3,7 +3,10 @@
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+mod crowd;
 mod data;
 mod hostile;
 mod lab;
+#[path = "../../../messenger/tests/client/mod.rs"]
+mod peer;
 mod watch;
