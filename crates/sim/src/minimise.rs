@@ -9,7 +9,7 @@ const SCHEDULES: u64 = 12;
 const PLAYS_MAX: u64 = 3_000;
 
 /// The smallest plan that was found on the way which still breaks the rule that this one breaks first. Clients, calls, faults and
-/// peculiarities of the world are left out one after the other until nothing more can be, or [`PLAYS_MAX`] plans were played. `tried` hears of each plan that was played.
+/// peculiarities of the world are left out one after the other until nothing more can be, or as many plans were played as may be. `tried` hears of each plan that was played.
 /// `None`: the plan breaks none.
 pub fn minimise(plan: &Plan, mut tried: impl FnMut()) -> Option<Plan> {
     let rule = broken_first(plan)?;
