@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use osd::OpError;
 use osd::faults::{Crossing, Direction};
+use osd::op::Op;
 use proto::osd::v1 as wire;
 use tonic::Status;
 
@@ -37,7 +39,8 @@ where
     }
     let ops = [call.name.to_owned()];
     let Call { gid, pool, object, payload, .. } = call;
-    let crossing = |direction| Crossing { direction, gid, client: "", pool, object, ops: &ops, payload };
+    let crossing =
+        |direction| Crossing { direction, gid, client: "", address: "", pool, object, ops: &ops, payload };
     let bytes = payload.map_or(0, <[u8]>::len);
     let reply = match arrive(daemon, crossing(Direction::Request), bytes).await? {
         Copies::One => run().await,
@@ -80,12 +83,31 @@ pub(crate) async fn operate(daemon: &Daemon, request: wire::OperateRequest) -> R
 pub(crate) struct Named {
     object: String,
     ops: Vec<String>,
+    /// Of a notify; of an ack that of the notify which it answers.
+    payload: Option<Bytes>,
 }
 
 impl Named {
     pub(crate) fn of(request: &osd::Request) -> Self {
         let osd::op::Vector { object, ops, .. } = &request.vector;
-        Self { object: object.to_string(), ops: ops.iter().map(osd::op::Op::name).collect() }
+        let payload = ops.iter().find_map(|op| match op {
+            Op::Notify { payload, .. } => Some(payload.clone()),
+            _ => None,
+        });
+        Self { object: object.to_string(), ops: ops.iter().map(Op::name).collect(), payload }
+    }
+
+    /// As `of`; as an ack it is judged by the notify that it answers.
+    pub(crate) fn at(daemon: &Daemon, direction: Direction, request: &osd::Request) -> Self {
+        let named = Self::of(request);
+        match acked(request).filter(|_| direction == Direction::Ack) {
+            None => named,
+            Some(notify_id) => {
+                let osd::op::Vector { pool, namespace, object, .. } = &request.vector;
+                let payload = daemon.look(|osd| osd.notify_payload(pool, (namespace, object), notify_id));
+                Self { ops: Vec::new(), payload, ..named }
+            }
+        }
     }
 }
 
@@ -93,10 +115,19 @@ impl Named {
 pub(crate) fn of_vector<'a>(
     direction: Direction,
     request: &'a osd::Request,
-    Named { object, ops }: &'a Named,
+    Named { object, ops, payload }: &'a Named,
 ) -> Crossing<'a> {
     let pool = &request.vector.pool;
-    Crossing { direction, gid: request.gid, client: "", pool, object, ops, payload: None }
+    let payload = payload.as_deref();
+    Crossing { direction, gid: request.gid, client: "", address: "", pool, object, ops, payload }
+}
+
+/// The notify that a vector acks: Ceph's clients do it by an op.
+pub(crate) fn acked(request: &osd::Request) -> Option<u64> {
+    request.vector.ops.iter().find_map(|op| match op {
+        Op::NotifyAck { notify_id, .. } => Some(*notify_id),
+        _ => None,
+    })
 }
 
 /// How often something arrives.

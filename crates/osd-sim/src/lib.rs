@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod op_stream;
 mod options;
+mod passing;
 mod program;
 mod replies;
 mod server;

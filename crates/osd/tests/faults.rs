@@ -12,6 +12,7 @@ fn request(ops: &[String]) -> Crossing<'_> {
         direction: Direction::Request,
         gid: 7,
         client: "owner-1",
+        address: "10.0.0.7:0/77",
         pool: "rbd",
         object: "rbd_data.10.0000000000000001",
         ops,
@@ -71,6 +72,9 @@ fn every_part_of_a_condition_has_to_fit() {
     assert!(!fits(all.clone(), Crossing { direction: Direction::Reply, ..request(&named) }));
     assert!(!fits(all.clone(), Crossing { gid: 8, ..request(&named) }));
     assert!(!fits(all.clone(), Crossing { client: "peer", ..request(&named) }));
+    let addressed = || Crossing { client: "peer", address: "127.0.0.1:0/owner-1", ..request(&named) };
+    assert!(fits(Condition { client: text("127.0.0.1:*/owner-?"), ..all.clone() }, addressed()));
+    assert!(!fits(Condition { client: text("127.0.0.2:*"), ..all.clone() }, addressed()));
     assert!(!fits(all.clone(), Crossing { pool: "images", ..request(&named) }));
     assert!(!fits(all.clone(), Crossing { object: "rbd_header.10", ..request(&named) }));
     assert!(!fits(all.clone(), request(&ops(&["write_full"]))));

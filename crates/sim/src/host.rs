@@ -96,6 +96,7 @@ impl Host {
             direction: Direction::Request,
             gid: request.gid,
             client: "",
+            address: "",
             pool: &request.pool,
             object: &request.object,
             ops: &ops,

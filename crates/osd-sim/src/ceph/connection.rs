@@ -9,15 +9,16 @@ use ceph_wire::{EntityType, Message};
 use messenger::{Broken, Connection, Event, Local};
 use monitor::ConnectionId;
 use osd::OpError;
+use store::Seq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::CephLimits;
 use super::daemons::{Daemons, MonitorInlet};
-use super::osd_client::{OsdClient, Told};
+use super::osd_client::{Answer, OsdClient, Told};
 use crate::replies::Underway;
 
 /// Bytes that are read at a time.
@@ -92,39 +93,20 @@ impl Drop for Subscriber {
     }
 }
 
-/// Serves one connection until it ends; `Ok` when the client ended it.
-pub(super) async fn serve(shared: &Shared, socket: TcpStream, from: SocketAddr) -> Result<(), Ended> {
-    let limits = &shared.limits;
-    let frames = messenger::Limits { frame_bytes_max: limits.frame_bytes_max, ..Default::default() };
+/// Serves one connection until it ends. What faults have made late arrives also after that, when the place of the connection is
+/// given back.
+pub(super) async fn serve(shared: &Shared, socket: TcpStream, from: SocketAddr, place: OwnedSemaphorePermit) {
+    let frames = messenger::Limits { frame_bytes_max: shared.limits.frame_bytes_max, ..Default::default() };
     let connection = Connection::new(shared.local.clone(), from, frames);
-    let mut share = Share { all: shared.arriving.clone(), own: 0 };
     let (cut, underway) = (CancellationToken::new(), Vec::new());
     let mut served = Served { shared, socket, from, connection, client: Client::Unknown, underway, cut };
-    let handshake_ends = Instant::now() + limits.handshake_time_max;
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        served.flush().await?;
-        tokio::select! {
-            read = served.socket.read(&mut buffer) => {
-                let read = read?;
-                if read == 0 {
-                    return Ok(());
-                }
-                served.connection.receive(&buffer[..read]);
-                while let Some(event) = served.connection.next_event()? {
-                    served.take(event).await?;
-                }
-                if !share.set(served.connection.arrived_bytes(), limits.arriving_bytes_max) {
-                    return Err(Ended::TooMuch(limits.arriving_bytes_max));
-                }
-            }
-            told = served.client.next() => match told {
-                Some(Told::Message(message)) => served.connection.send(&message),
-                Some(Told::Ask) => served.connection.ask(served.shared.daemons.wall_clock()),
-                None => return Err(served.client.ended()),
-            },
-            () = sleep_until(handshake_ends), if !served.connection.is_open() => return Err(Ended::Handshake),
-        }
+    if let Err(why) = served.run().await {
+        tracing::debug!(%from, "a connection to the {} ended: {why}", shared.local.kind);
+    }
+    let Served { client, socket, .. } = served;
+    drop((socket, place));
+    if let Client::Osd(client) = client {
+        client.leave().await;
     }
 }
 
@@ -171,6 +153,39 @@ impl Client {
 }
 
 impl Served<'_> {
+    /// Until it ends; `Ok` when the client ended it.
+    async fn run(&mut self) -> Result<(), Ended> {
+        let limits = &self.shared.limits;
+        let mut share = Share { all: self.shared.arriving.clone(), own: 0 };
+        let handshake_ends = Instant::now() + limits.handshake_time_max;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            self.flush().await?;
+            tokio::select! {
+                read = self.socket.read(&mut buffer) => {
+                    let read = read?;
+                    if read == 0 {
+                        return Ok(());
+                    }
+                    self.connection.receive(&buffer[..read]);
+                    while let Some(event) = self.connection.next_event()? {
+                        self.take(event).await?;
+                    }
+                    if !share.set(self.connection.arrived_bytes(), limits.arriving_bytes_max) {
+                        return Err(Ended::TooMuch(limits.arriving_bytes_max));
+                    }
+                }
+                told = self.client.next() => match told {
+                    Some(Told::Message(message)) => self.connection.send(&message),
+                    Some(Told::Answers) => self.send_answers().await?,
+                    Some(Told::Ask) => self.connection.ask(self.shared.daemons.wall_clock()),
+                    None => return Err(self.client.ended()),
+                },
+                () = sleep_until(handshake_ends), if !self.connection.is_open() => return Err(Ended::Handshake),
+            }
+        }
+    }
+
     /// Sends what is to be sent.
     async fn flush(&mut self) -> Result<(), Ended> {
         let output = self.connection.take_output();
@@ -244,17 +259,37 @@ impl Served<'_> {
         if let Client::Monitor(Subscriber { id, daemons }, _) = &self.client {
             return Ok(daemons.tell(monitor::Event::Message(*id, message.clone()))?);
         }
-        if let Client::Osd(client) = &self.client
-            && let Some((answer, seen)) = client.take(message)?
+        if let Client::Osd(client) = &mut self.client
+            && message.kind == ceph_wire::kind::OSD_OP
         {
-            // Answers keep the order of what they answer.
-            self.shared.daemons.daemon.until_durable(seen).await;
-            self.make_room(answer.bytes()).await?;
-            self.connection.send(&answer.encoded());
+            if let Some((answer, seen)) = client.take(message)? {
+                self.send_answer(answer, seen).await?;
+            }
+            self.send_answers().await?;
         } else if let Some(answer) = Daemons::answer(kind, message)? {
             self.connection.send(&answer);
         }
         // What waits to be sent is bounded, however much is asked for at once.
         if self.connection.output_bytes() >= FLUSHED_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Answers keep the order of what they answer, unless faults have delayed them.
+    async fn send_answer(&mut self, answer: Answer, seen: Seq) -> Result<(), Ended> {
+        self.shared.daemons.daemon.until_durable(seen).await;
+        self.make_room(answer.bytes()).await?;
+        self.connection.send(&answer.encoded());
+        Ok(())
+    }
+
+    /// What faults were asked about.
+    async fn send_answers(&mut self) -> Result<(), Ended> {
+        while let Client::Osd(client) = &mut self.client {
+            let Some((answer, seen)) = client.answered() else { break };
+            self.send_answer(answer, seen).await?;
+        }
+        match &self.client {
+            Client::Osd(client) if client.is_cut() => Err(self.client.ended()),
+            _ => Ok(()),
+        }
     }
 }

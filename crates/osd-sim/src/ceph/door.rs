@@ -101,10 +101,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         let Ok(from) = socket.peer_addr() else { continue };
         let shared = shared.clone();
         connections.spawn(async move {
-            let _permit = permit;
-            if let Err(why) = connection::serve(&shared, socket, from).await {
-                tracing::debug!(%from, "a connection to the {} ended: {why}", shared.local.kind);
-            }
+            connection::serve(&shared, socket, from, permit).await;
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ceph_wire::osd::{WatchNotify, notify_op};
+use ceph_wire::osd::{OsdOp, WatchNotify, notify_op};
 use ceph_wire::{EntityAddr, Message, Wire, WireError, Writer, kind};
 use errno::Errno;
 use messenger::Peer;
@@ -17,6 +17,7 @@ use super::reply::Page;
 use super::request::{Asked, List, What};
 use crate::across;
 use crate::daemon::{AnyStore, Inlet};
+use crate::passing::{Answered, Beside, Passing};
 use crate::wire;
 
 pub(super) struct OsdClient {
@@ -25,6 +26,25 @@ pub(super) struct OsdClient {
     /// Its watch stream; `None` for an instance that is fenced: it is told so by each of its ops.
     stream: Option<StreamId>,
     inlet: Option<Inlet>,
+    /// Its vectors, while there are faults.
+    passing: Passing<Question>,
+}
+
+/// A vector as it was asked for.
+#[derive(Clone)]
+struct Question {
+    asked: Box<Asked>,
+    mutates: bool,
+}
+
+impl Beside for Question {
+    fn twin(&self) -> Self {
+        self.clone()
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Asked>() + self.asked.request.ops.len() * size_of::<OsdOp>()
+    }
 }
 
 impl OsdClient {
@@ -35,7 +55,8 @@ impl OsdClient {
         let address = shown(address);
         let entity = Entity { gid: *gid, name: &name.id, address: &address };
         let opened = daemons.daemon.entity_connected(entity, outlet);
-        let client = |stream, inlet| Self { daemons: daemons.clone(), gid: *gid, stream, inlet };
+        let passing = Passing::new(daemons.daemon.clone());
+        let client = |stream, inlet| Self { daemons: daemons.clone(), gid: *gid, stream, inlet, passing };
         match opened {
             Ok(stream) => Ok(client(Some(stream), Some(inlet))),
             Err(refusal) if refusal.errno == Errno::EBLOCKLISTED => Ok(client(None, None)),
@@ -43,8 +64,9 @@ impl OsdClient {
         }
     }
 
-    /// The answer to a message, and what that may have seen; `None` = nobody waits for one.
-    pub(super) fn take(&self, message: &Message) -> Result<Option<(Answer, Seq)>, WireError> {
+    /// The answer to a message, and what that may have seen; `None` = nobody waits for one, or it comes by
+    /// [`OsdClient::answered`].
+    pub(super) fn take(&mut self, message: &Message) -> Result<Option<(Answer, Seq)>, WireError> {
         if message.kind != kind::OSD_OP {
             return Ok(None);
         }
@@ -56,6 +78,13 @@ impl OsdClient {
                 let mutates = mutates(&vector.ops);
                 let mut request = Request { gid: self.gid, tid: asked.tid, watermark: 0, vector };
                 let pool = asked.pool();
+                if !self.passing.is_clear() {
+                    // One that is gone is refused by its empty name.
+                    let name = self.daemons.daemon.look(|osd| osd.pool_name(pool).map(str::to_owned));
+                    request.vector.pool = name.unwrap_or_default();
+                    self.passing.come(request, Question { asked: Box::new(asked), mutates });
+                    return Ok(None);
+                }
                 let (reply, seen) = self.daemons.daemon.step(|osd, now| {
                     let Some(name) = osd.pool_name(pool) else {
                         return ((Arc::new(Reply::Err(no_pool(pool).into())), osd.seen()), NO_EFFECTS);
@@ -77,6 +106,18 @@ impl OsdClient {
         }))
     }
 
+    /// The next answer to a vector that faults were asked about, and what it may have seen.
+    pub(super) fn answered(&mut self) -> Option<(Answer, Seq)> {
+        let Answered { reply, seen, beside: Question { asked, mutates }, .. } = self.passing.answered()?;
+        Some((Answer::Vector { asked, reply, epoch: self.daemons.epoch(), mutates }, seen))
+    }
+
+    /// Its connection has ended; what is still on its way.
+    pub(super) fn leave(mut self) -> impl Future<Output = ()> {
+        let nothing = Passing::new(self.daemons.daemon.clone());
+        std::mem::replace(&mut self.passing, nothing).finish()
+    }
+
     fn list(&self, osd: &Osd<AnyStore>, pool: u64, list: &List) -> Page {
         if let Some(over) = osd.session_over(self.gid) {
             return Err(over);
@@ -94,16 +135,34 @@ impl OsdClient {
 
     /// What the OSD has to say by itself; `None` when the connection has to end.
     pub(super) async fn next(&mut self) -> Option<Told> {
-        let Some(inlet) = &mut self.inlet else { return std::future::pending().await };
+        let Self { inlet, passing, .. } = self;
         loop {
-            if let Some(told) = told(inlet.next().await?) {
-                return Some(told);
+            let event = async {
+                match inlet {
+                    Some(inlet) => inlet.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                event = event => if let Some(told) = told(event?) {
+                    return Some(told);
+                },
+                Some(late) = passing.next() => {
+                    passing.go_on(late);
+                    return Some(Told::Answers);
+                }
             }
         }
     }
 }
 
 impl OsdClient {
+    /// The OSD has ended its connection: nothing that came after that is heard.
+    pub(super) fn is_cut(&self) -> bool {
+        self.inlet.as_ref().is_some_and(|inlet| inlet.cut.get().is_some())
+    }
+
     /// Why the OSD has nothing more to say.
     pub(super) fn why_cut(&self) -> String {
         let cut = self.inlet.as_ref().and_then(|inlet| inlet.cut.get());
@@ -151,6 +210,8 @@ pub(super) enum Told {
     Message(Message),
     /// It is asked whether it lives.
     Ask,
+    /// Answers that were late: [`OsdClient::answered`].
+    Answers,
 }
 
 /// An event as its client reads it; `None` for what the answers to its ops say.

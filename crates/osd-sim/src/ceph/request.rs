@@ -19,6 +19,7 @@ const LOCATOR_KEY_BYTES_MAX: usize = 2048;
 const ALL_NAMESPACES: &[u8] = b"\x01";
 
 /// One message to the OSD.
+#[derive(Clone)]
 pub(super) struct Asked {
     /// As it came.
     pub(super) request: OsdOpRequest,
@@ -28,6 +29,7 @@ pub(super) struct Asked {
 }
 
 /// What it asks for.
+#[derive(Clone)]
 pub(super) enum What {
     /// On one object; the name of its pool is to be put in.
     Vector(Vector),
@@ -38,6 +40,7 @@ pub(super) enum What {
 }
 
 /// A page of a pool's objects, in the order of their hashes.
+#[derive(Clone)]
 pub(super) struct List {
     /// `None` = of all namespaces.
     pub(super) namespace: Option<Name>,

@@ -6,6 +6,7 @@ use errno::Errno;
 use osd::faults::{Action, Crossing, Direction, Listed, Rule, Verdict};
 use osd::text::shown;
 use osd::{Effect, Millis, OpError, StreamId, WatchEvent, WatchRequest};
+use store::Name;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tonic::Status;
 
@@ -214,6 +215,7 @@ impl State {
             direction: Direction::Notify,
             gid,
             client: "",
+            address: "",
             pool: &notification.pool,
             object: &notification.object,
             ops: &[],
@@ -237,11 +239,13 @@ impl State {
     fn pass_ack(&mut self, now: Millis, stream: StreamId, request: WatchRequest) -> Option<WatchRequest> {
         let WatchRequest::Ack { pool, object, notify_id, .. } = &request else { return Some(request) };
         let Some(gid) = self.osd.stream_owner(stream) else { return Some(request) };
-        let payload = self.osd.notify_payload(pool, object, *notify_id);
+        let payload =
+            self.osd.notify_payload(pool, (&Name::default(), &object.as_bytes().into()), *notify_id);
         let crossing = Crossing {
             direction: Direction::Ack,
             gid,
             client: "",
+            address: "",
             pool,
             object,
             ops: &[],
@@ -268,10 +272,12 @@ impl State {
     /// Asks for a fault and carries out what it does to the client. What follows of that is to be carried out by the
     /// caller.
     fn befall(&mut self, now: Millis, crossing: Crossing<'_>) -> (Fate, Vec<Effect>) {
-        let named = Crossing { client: self.osd.client_name(crossing.gid), ..crossing };
+        let Crossing { gid, .. } = crossing;
+        let (client, address) = (self.osd.client_name(gid), self.osd.client_address(gid));
+        let named = Crossing { client, address, ..crossing };
         let Some(verdict) = self.faults.decide(&named) else { return (Fate::Goes, Vec::new()) };
         let mut effects = self.osd.tell_fault(now, verdict, &crossing);
-        let Crossing { gid, pool, object, .. } = crossing;
+        let Crossing { pool, object, .. } = crossing;
         let Verdict { rule, action } = verdict;
         let fate = match action {
             Action::Delay(span) => Fate::Waits(Until::Due(now.after(span))),

@@ -1,22 +1,19 @@
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use osd::OpError;
-use osd::faults::Direction;
 use proto::osd::v1::OperateRequest;
-use store::{Name, Seq};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use store::Seq;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{Queued, Sessions};
-use crate::daemon::{Daemon, Passage, vector_bytes};
+use crate::daemon::Daemon;
+use crate::passing::{Answered, Beside, Late, Passing};
 use crate::replies::Room;
-use crate::{calls, wire};
+use crate::wire;
 
 /// Reads one op stream: executes what comes, and what faults have made late. It goes on after its stream has ended
 /// until nothing is late: what was on its way arrives.
@@ -27,10 +24,8 @@ pub(super) struct Reader {
     ops: Arc<Semaphore>,
     /// For their replies.
     room: Room,
-    /// Each ends when it is time.
-    late: FuturesUnordered<BoxFuture<'static, Late>>,
-    /// What came behind a late request for the same pool and object: ops on one object keep their order.
-    behind: BTreeMap<Place, VecDeque<Admitted>>,
+    /// What faults have delayed or hold.
+    passing: Passing<InFlight>,
 }
 
 /// Of a reply that no step made.
@@ -39,23 +34,18 @@ const NOTHING_SEEN: Seq = Seq(0);
 /// To the vector of this number.
 type Reply = (u64, osd::Reply);
 
-/// Pool, namespace and object.
-type Place = (String, Name, Name);
+/// The place of an op among those in flight; the second of two answers has none.
+struct InFlight(Option<OwnedSemaphorePermit>);
 
-/// A request that counts as in flight.
-struct Admitted {
-    request: osd::Request,
-    permit: Option<OwnedSemaphorePermit>,
-    /// False for a session that the OSD is going to refuse: nothing befalls its ops.
-    has_doors: bool,
-    /// Of what waits behind another.
-    room_behind: Option<OwnedSemaphorePermit>,
-}
+impl Beside for InFlight {
+    fn twin(&self) -> Self {
+        Self(None)
+    }
 
-/// What a fault has delayed or held.
-enum Late {
-    Request(Admitted),
-    Reply(Reply, Option<OwnedSemaphorePermit>, Seq),
+    /// They are bounded by their number.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 enum Turn {
@@ -63,7 +53,7 @@ enum Turn {
     Room(Option<OwnedSemaphorePermit>),
     Came(OperateRequest),
     Unreadable(Status),
-    Late(Late),
+    Late(Late<InFlight>),
     StreamEnded,
     Closing,
 }
@@ -72,7 +62,7 @@ impl Reader {
     pub(super) fn new(daemon: Arc<Daemon>, replies: mpsc::Sender<Result<Queued, Status>>) -> Self {
         let ops = Arc::new(Semaphore::new(daemon.in_flight_ops_max()));
         let room = Room::new(daemon.reply_bytes_in_flight_max());
-        Self { daemon, replies, ops, room, late: FuturesUnordered::new(), behind: BTreeMap::new() }
+        Self { passing: Passing::new(daemon.clone()), daemon, replies, ops, room }
     }
 
     /// `ended` = nobody takes the replies any more.
@@ -83,14 +73,14 @@ impl Reader {
         let (closing, cut) = (self.daemon.closing.clone(), sessions.cut.token.clone());
         let mut room = None;
         let mut sessions = Some(sessions);
-        while sessions.is_some() || !self.late.is_empty() {
+        while sessions.is_some() || !self.passing.is_idle() {
             let is_open = sessions.is_some();
             let turn = tokio::select! {
                 biased;
                 () = closing.cancelled() => Turn::Closing,
                 () = ended.cancelled(), if is_open => Turn::StreamEnded,
                 () = cut.cancelled(), if is_open => Turn::StreamEnded,
-                Some(late) = self.late.next() => Turn::Late(late),
+                Some(late) = self.passing.next() => Turn::Late(late),
                 permit = admission(&self.ops, &self.room), if is_open && room.is_none() => Turn::Room(permit),
                 request = requests.next(), if is_open && room.is_some() => match request {
                     Some(Ok(request)) => Turn::Came(request),
@@ -112,8 +102,10 @@ impl Reader {
                     let _ = self.replies.try_send(Err(unreadable(&status)));
                     sessions = None;
                 }
-                (Turn::Late(Late::Request(admitted)), _) => self.come_late(admitted).await,
-                (Turn::Late(Late::Reply(reply, permit, seen)), _) => self.send(reply, permit, seen).await,
+                (Turn::Late(late), _) => {
+                    self.passing.go_on(late);
+                    self.send_answers().await;
+                }
                 (Turn::StreamEnded | Turn::Came(_), _) => sessions = None,
                 (Turn::Closing, _) => return,
             }
@@ -121,94 +113,19 @@ impl Reader {
     }
 
     async fn come(&mut self, request: OperateRequest, permit: Option<OwnedSemaphorePermit>) {
-        let (gid, tid) = (request.gid, request.tid);
+        let tid = request.tid;
         let request = match wire::request(request) {
             Ok(request) => request,
             Err(refusal) => return self.send((tid, Err(refusal.into())), permit, NOTHING_SEEN).await,
         };
-        let is_live = || gid == 0 || self.daemon.look(|osd| osd.session_over(gid)).is_none();
-        let has_doors = self.daemon.has_rules() && is_live();
-        let mut admitted = Admitted { request, permit, has_doors, room_behind: None };
-        if self.behind.is_empty() && !self.daemon.has_rules() {
-            return self.execute(admitted).await;
-        }
-        match self.behind.get_mut(&place(&admitted)) {
-            None => self.enter(admitted).await,
-            Some(queue) => match self.daemon.room_behind(vector_bytes(&admitted.request)) {
-                Ok(room) => {
-                    admitted.room_behind = Some(room);
-                    queue.push_back(admitted);
-                }
-                Err(full) => self.send((tid, Err(full.into())), admitted.permit, NOTHING_SEEN).await,
-            },
-        }
+        self.passing.come(request, InFlight(permit));
+        self.send_answers().await;
     }
 
-    /// A late request, and what came behind it.
-    async fn come_late(&mut self, admitted: Admitted) {
-        let place = place(&admitted);
-        let mut queue = self.behind.remove(&place).unwrap_or_default();
-        self.execute(admitted).await;
-        while let Some(next) = queue.pop_front() {
-            self.enter(next).await;
-            if let Some(behind) = self.behind.get_mut(&place) {
-                behind.append(&mut queue);
-            }
+    async fn send_answers(&mut self) {
+        while let Some(Answered { tid, reply, seen, beside: InFlight(permit) }) = self.passing.answered() {
+            self.send((tid, Arc::unwrap_or_clone(reply)), permit, seen).await;
         }
-    }
-
-    /// Brings a request through the door.
-    async fn enter(&mut self, mut admitted: Admitted) {
-        admitted.room_behind = None;
-        match self.pass(Direction::Request, &admitted, vector_bytes(&admitted.request)) {
-            Passage::Goes => self.execute(admitted).await,
-            Passage::Waits(word) => {
-                self.behind.insert(place(&admitted), VecDeque::new());
-                self.put_off(word, Late::Request(admitted));
-            }
-            Passage::Twice(after) => {
-                let copy = admitted.request.clone();
-                self.execute(admitted).await;
-                self.daemon.send_copy(after, copy);
-            }
-            Passage::Refused(error) => {
-                let Admitted { request, permit, .. } = admitted;
-                self.send((request.tid, Err(error.into())), permit, NOTHING_SEEN).await;
-            }
-            Passage::Lost | Passage::Cut(_) => {}
-        }
-    }
-
-    async fn execute(&mut self, admitted: Admitted) {
-        let (reply, seen) = self.daemon.operate(&admitted.request);
-        let bytes = wire::reply_bytes(&reply);
-        let passage = self.pass(Direction::Reply, &admitted, bytes);
-        let Admitted { request, permit, .. } = admitted;
-        let reply = (request.tid, Arc::unwrap_or_clone(reply));
-        match passage {
-            Passage::Goes => self.send(reply, permit, seen).await,
-            Passage::Waits(word) => self.put_off(word, Late::Reply(reply, permit, seen)),
-            Passage::Twice(after) => {
-                self.send(reply.clone(), permit, seen).await;
-                let word = self.daemon.later(after, bytes);
-                self.put_off(word, Late::Reply(reply, None, seen));
-            }
-            Passage::Refused(error) => self.send((request.tid, Err(error.into())), permit, seen).await,
-            Passage::Lost | Passage::Cut(_) => {}
-        }
-    }
-
-    fn pass(&self, direction: Direction, admitted: &Admitted, bytes: usize) -> Passage {
-        if !admitted.has_doors || !self.daemon.has_rules() {
-            return Passage::Goes;
-        }
-        let named = calls::Named::of(&admitted.request);
-        self.daemon.pass(calls::of_vector(direction, &admitted.request, &named), bytes)
-    }
-
-    fn put_off(&mut self, word: oneshot::Receiver<()>, late: Late) {
-        let waiting = word.map(|_word| late);
-        self.late.push(waiting.boxed());
     }
 
     /// Whoever asked may be gone.
@@ -235,9 +152,4 @@ fn unreadable(status: &Status) -> Status {
     };
     let text = format!("a request on the op stream cannot be read: {}", status.message());
     wire::status(OpError { errno, failed_op: None, text })
-}
-
-fn place(admitted: &Admitted) -> Place {
-    let vector = &admitted.request.vector;
-    (vector.pool.clone(), vector.namespace.clone(), vector.object.clone())
 }

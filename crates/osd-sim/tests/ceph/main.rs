@@ -5,6 +5,7 @@ mod cluster;
 mod common;
 mod crowd;
 mod data;
+mod faults;
 mod hostile;
 mod lab;
 #[path = "../../../messenger/tests/client/mod.rs"]

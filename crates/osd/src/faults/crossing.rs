@@ -32,6 +32,8 @@ pub struct Crossing<'a> {
     pub gid: u64,
     /// The name it gave at connect.
     pub client: &'a str,
+    /// Where it is, as Ceph shows it: IP:PORT/NONCE.
+    pub address: &'a str,
     /// Pool name; empty when the call is not about a pool.
     pub pool: &'a str,
     /// Object name; empty when the call is not about an object.

@@ -1,7 +1,7 @@
 //! What faults need to know of the OSD, and what they do to it.
 
 use bytes::Bytes;
-use store::{ObjectId, Store};
+use store::{Name, ObjectId, Store};
 
 use super::{Action, Crossing, Verdict};
 use crate::Millis;
@@ -16,6 +16,11 @@ impl<S: Store> Osd<S> {
         self.sessions.get(&gid).map_or("", |session| &session.name)
     }
 
+    /// The address of a live session, IP:PORT/NONCE; empty for others.
+    pub fn client_address(&self, gid: u64) -> &str {
+        self.sessions.get(&gid).map_or("", |session| &session.address)
+    }
+
     /// Whose watch stream it is; `None` when it was cut.
     pub fn stream_owner(&self, stream: StreamId) -> Option<u64> {
         self.watches.owner(stream)
@@ -26,9 +31,16 @@ impl<S: Store> Osd<S> {
         self.sessions.get(&gid).and_then(|session| session.watch_stream)
     }
 
-    /// What a notify says that waits for acks.
-    pub fn notify_payload(&self, pool: &str, object: &str, notify_id: u64) -> Option<Bytes> {
-        let watched = self.watches.objects.get(&self.object_id(pool, object)?)?;
+    /// What a notify says that waits for acks, on the object of this namespace and name.
+    pub fn notify_payload(
+        &self,
+        pool: &str,
+        (namespace, name): (&Name, &Name),
+        notify_id: u64,
+    ) -> Option<Bytes> {
+        let pool = self.pools.get(pool)?.id;
+        let id = ObjectId { pool, namespace: namespace.clone(), name: name.clone() };
+        let watched = self.watches.objects.get(&id)?;
         watched.notifies.get(&notify_id).map(|notify| notify.payload.clone())
     }
 

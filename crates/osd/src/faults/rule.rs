@@ -37,7 +37,7 @@ pub struct Condition {
     pub direction: Direction,
     /// Of the client at the other end.
     pub gid: Option<u64>,
-    /// Pattern of the client's name.
+    /// Pattern of the client's name, or of its address (IP:PORT/NONCE).
     pub client: Option<String>,
     /// Pattern of the pool's name.
     pub pool: Option<String>,
@@ -214,7 +214,7 @@ impl Condition {
         };
         self.direction == crossing.direction
             && self.gid.is_none_or(|gid| gid == crossing.gid)
-            && fits(&self.client, crossing.client)
+            && (fits(&self.client, crossing.client) || fits(&self.client, crossing.address))
             && fits(&self.pool, crossing.pool)
             && fits(&self.object, crossing.object)
             && (self.op.is_none() || crossing.ops.iter().any(|op| fits(&self.op, op)))
