@@ -264,6 +264,18 @@ impl Run {
     }
 }
 
+/// The error of a change to a snapshot that was found by its name. ENOENT if the name has gone since: of one that went to the trash the class
+/// says EINVAL.
+async fn unless_gone(image: &OpenImage, name: &str, id: u64, error: Error) -> Error {
+    if error.errno() != Errno::EINVAL || image.refresh().await.is_err() {
+        return error;
+    }
+    match image.state().snapshot_by_name(name) {
+        Some(snapshot) if snapshot.id == id => error,
+        _ => Error::refused(Errno::ENOENT, format!("image {} has no snapshot {name} any more", image.name)),
+    }
+}
+
 /// Times that a HeaderUpdate is sent while the OSD has no room for it.
 const ANNOUNCEMENTS_MAX: usize = 16;
 

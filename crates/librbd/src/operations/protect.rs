@@ -4,7 +4,7 @@ use errno::Errno;
 use proto::cls::rbd::v1 as cls;
 use rados::ObjectOp;
 
-use super::announce_header_update;
+use super::{announce_header_update, unless_gone};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::names;
@@ -68,7 +68,10 @@ async fn set(image: &OpenImage, snapshot: &Snapshot, from: Protection, to: Prote
     let set =
         image.io.operate(&image.header, ObjectOp::new().exec("rbd", "set_protection_status", &input)).await;
     image.mark_stale();
-    set.map(drop).map_err(Error::osd(what))
+    match set.map_err(Error::osd(what)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(unless_gone(image, &snapshot.name, snapshot.id, error).await),
+    }
 }
 
 fn wire(protection: Protection) -> cls::Protection {

@@ -4,7 +4,7 @@ use errno::Errno;
 use proto::cls::rbd::v1 as cls;
 use rados::ObjectOp;
 
-use super::announce_header_update;
+use super::{announce_header_update, unless_gone};
 use crate::error::{Error, Result};
 use crate::opened::OpenImage;
 
@@ -20,7 +20,9 @@ pub(crate) async fn snap_rename(image: &OpenImage, name: &str, new_name: &str) -
     let renamed = image.io.operate(&image.header, op).await;
     image.mark_stale();
     let what = format!("rename snapshot {name} of image {} to {new_name}", image.name);
-    renamed.map_err(Error::osd(what))?;
+    if let Err(error) = renamed.map_err(Error::osd(what)) {
+        return Err(unless_gone(image, name, id, error).await);
+    }
     announce_header_update(image).await;
     Ok(())
 }

@@ -118,13 +118,45 @@ async fn an_acknowledged_protect_is_not_lost_to_a_racing_unprotect() {
     assert_eq!(soon(image.snapshots()).await.unwrap()[0].protection, librbd::Protection::Protected);
 }
 
-/// Held are the requests from the index of children on: the snapshot is being unprotected by then.
-fn last_step_of_unprotect() -> proto::osd::v1::FaultCondition {
+/// Facts 7.3: a snapshot that clones need goes to the trash, where the class takes no change of it: its name is gone.
+#[tokio::test]
+async fn a_snapshot_that_goes_to_the_trash_meanwhile_is_enoent_to_who_changes_it() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    clone(&io, 1).await;
+    let (image, peer) = (open(&io, "parent").await, open(&other, "parent").await);
+    for op in ["rbd.set_protection_status", "rbd.snapshot_rename"] {
+        let held = cluster.osd().hold(0, requests_of(op)).await;
+        let changing = tokio::spawn({
+            let (image, op) = (image.clone(), op);
+            async move {
+                match op {
+                    "rbd.snapshot_rename" => image.snap_rename("base", "other").await,
+                    _ => image.snap_protect("base").await,
+                }
+            }
+        });
+        held.arrived().await;
+        soon(peer.snap_remove("base", CallOptions::default())).await.unwrap();
+        held.let_go().await;
+        assert_eq!(errno_of(soon(changing).await.unwrap()), Errno::ENOENT, "{op}");
+        // Once more, with a clone that needs it.
+        soon(peer.snap_create("base", CallOptions::default())).await.unwrap();
+        librbd::clone(&other, "parent", "base", &other, op, &CloneOptions::default()).await.unwrap();
+    }
+}
+
+fn requests_of(op: &str) -> proto::osd::v1::FaultCondition {
     proto::osd::v1::FaultCondition {
         direction: proto::osd::v1::FaultDirection::Request.into(),
-        op: "rbd.get_children".to_owned(),
+        op: op.to_owned(),
         ..proto::osd::v1::FaultCondition::default()
     }
+}
+
+/// Held are the requests from the index of children on: the snapshot is being unprotected by then.
+fn last_step_of_unprotect() -> proto::osd::v1::FaultCondition {
+    requests_of("rbd.get_children")
 }
 
 /// Catalogue rows 124, 142 and 182: a snapshot that clones need loses its name, keeps their data, and goes with the last of them.
