@@ -1,37 +1,49 @@
 //! A task of an open image that panics: that open ends, and nobody waits for it or for what it held.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
 
 use errno::Errno;
 use librbd::CallOptions;
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::Registry;
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::layer::{Context, Layer};
 
 use crate::support::*;
 
-/// Panics where the client logs an event with this text, once.
-struct PanicsAt {
-    text: &'static str,
-    has_panicked: AtomicBool,
+thread_local! {
+    /// The text at which this thread is to panic, once.
+    static TEXT: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
+/// Panics where the client logs an event with this text, once, on this thread, until it is dropped.
+struct PanicsAt;
+
 impl PanicsAt {
-    /// Until the result is dropped, on this thread.
-    fn set(text: &'static str) -> DefaultGuard {
-        let layer = Self { text, has_panicked: AtomicBool::new(false) };
-        tracing::subscriber::set_default(Registry::default().with(layer))
+    fn set(text: &'static str) -> Self {
+        crate::traces::listen();
+        TEXT.set(Some(text));
+        Self
     }
 }
 
-impl<S: Subscriber> Layer<S> for PanicsAt {
+impl Drop for PanicsAt {
+    fn drop(&mut self) {
+        TEXT.set(None);
+    }
+}
+
+/// Part of the program's one subscriber.
+pub(crate) struct Listening;
+
+impl<S: Subscriber> Layer<S> for Listening {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut found = Found { text: self.text, is_there: false };
+        let Some(text) = TEXT.get() else { return };
+        let mut found = Found { text, is_there: false };
         event.record(&mut found);
-        let is_first = found.is_there && !self.has_panicked.swap(true, Ordering::Relaxed);
-        assert!(!is_first, "on purpose at {:?}", self.text);
+        if found.is_there {
+            TEXT.set(None);
+            panic!("on purpose at {text:?}");
+        }
     }
 }
 

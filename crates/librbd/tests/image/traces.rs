@@ -45,8 +45,8 @@ impl Spans {
     fn collect() -> &'static Self {
         static ALL: LazyLock<Spans> = LazyLock::new(|| {
             let spans = Spans::default();
-            let subscriber = Registry::default().with(spans.clone());
-            tracing::subscriber::set_global_default(subscriber).expect("nobody else collects");
+            let subscriber = Registry::default().with(spans.clone()).with(crate::panics::Listening);
+            tracing::subscriber::set_global_default(subscriber).expect("nobody else listens");
             spans
         });
         &ALL
@@ -59,6 +59,11 @@ impl Spans {
         let is_wanted = |span: &&Span| span.name == name && span.field("id").starts_with(&prefix);
         spans.iter().filter(is_wanted).cloned().collect()
     }
+}
+
+/// One subscriber for all threads and tests: whether an event is of interest is decided once, and not by who came first.
+pub(crate) fn listen() {
+    Spans::collect();
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
