@@ -158,10 +158,11 @@ impl DataIo {
         let source = Source { io: io.clone(), state: state.clone(), view };
         let mut outcome = ReadOutcome::default();
         for batch in state.layout.batches(extent) {
-            outcome.append(read_extent(source.clone(), batch, detail, window.clone()).await?);
+            let read = read_extent(source.clone(), batch, detail, window.clone()).await;
+            outcome.append(read.map_err(|error| snapshot_gone(state, view, error))?);
         }
         if !outcome.missing.is_empty() {
-            if copyups.is_superseded(state) {
+            if self.is_superseded(state) {
                 return Err(IoError::Superseded);
             }
             if view.snap.is_none() && !copyups.is_sole_writer() {
@@ -336,6 +337,10 @@ impl DataIo {
         self.objects.copyups.supersede(generation);
     }
 
+    pub(crate) fn is_superseded(&self, state: &ImageState) -> bool {
+        self.objects.copyups.is_superseded(state)
+    }
+
     /// Says the size that the image is being shrunk to, before the first [`DataIo::trim_object`]; `None` when the shrunk
     /// state is in place or the resize was given up. Copy-ups that start in between bring no trimmed data back.
     pub fn set_shrinking_to(&self, size: Option<u64>) {
@@ -372,6 +377,18 @@ async fn check_parent_attached(io: &IoCtx, state: &ImageState) -> Result<(), IoE
     let ParentSpec { image_id, snap_id, .. } = &parent.spec;
     let gone = || IoError::StaleParent { image_id: image_id.clone(), snap_id: *snap_id };
     if is_attached { Ok(()) } else { Err(gone()) }
+}
+
+/// The OSD answers ESTALE for a snapshot that was removed while it was read: to the reader it is gone, ENOENT.
+fn snapshot_gone(state: &ImageState, view: View, error: IoError) -> IoError {
+    match (error, view.snap) {
+        (IoError::Failed(error), Some(id)) if error.errno() == Errno::ESTALE => {
+            let text =
+                format!("snapshot id {id} of image id {} was removed while it was read: {error}", state.id);
+            Error::refused(Errno::ENOENT, text).into()
+        }
+        (error, _) => error,
+    }
 }
 
 /// The part of a read that lies within the view.

@@ -340,10 +340,15 @@ impl OpenImage {
     /// becomes of the state, which needs the parent's header too: the next I/O reads the header before it starts, and copy-ups
     /// under the state in place stand back.
     pub(crate) async fn install_or_mark_stale(&self, header: Header) {
+        let version = header.version;
         if let Err(error) = self.install(header).await {
             tracing::warn!(image = self.name, %error, "the state after a change of the header could not be loaded");
             self.mark_stale();
-            self.data.supersede(self.state().generation + 1);
+            let _turn = self.installing.lock().await;
+            // Unless somebody else has read that header meanwhile: no newer state than his would follow.
+            if self.state().header_version < version {
+                self.data.supersede(self.state().generation + 1);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::images::{CreateOptions, create};
+use crate::state::ParentSpec;
 
 /// Rounds of one I/O after which it is taken to go on for ever.
 const ROUNDS_MAX: u64 = 20;
@@ -106,4 +107,24 @@ async fn two_reads_with_a_header_update_in_between_end() {
         tokio::join!(read_beside(&image, &one, &two, 0), read_beside(&image, &two, &one, 1));
     first.unwrap();
     second.unwrap();
+}
+
+/// A header whose state cannot be loaded supersedes the I/O that goes by an older one, and none that goes by the same: nothing newer
+/// would follow.
+#[tokio::test]
+async fn a_header_that_is_in_place_already_supersedes_nothing_when_its_parent_cannot_be_read() {
+    let (_server, image) = opened().await;
+    let unreadable = async || {
+        let mut header = read_header(&image.io, &image.id).await.unwrap();
+        let spec = ParentSpec { pool: "rbd".to_owned(), image_id: "x".repeat(1 << 14), snap_id: 4 };
+        header.parent = Some((spec, Some(1)));
+        header
+    };
+    image.install_or_mark_stale(unreadable().await).await;
+    assert!(!image.data.is_superseded(&image.state()));
+    set_size(&image, 1 << 23).await;
+    image.install_or_mark_stale(unreadable().await).await;
+    assert!(image.data.is_superseded(&image.state()));
+    let redone = image.on_state(|state| async move { Ok(state.size) }).await;
+    assert_eq!((redone.unwrap(), image.data.is_superseded(&image.state())), (1 << 23, false));
 }

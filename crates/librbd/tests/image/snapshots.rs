@@ -5,6 +5,7 @@ use librbd::{CallOptions, CloneOptions, Config, Features};
 use proto::cls::rbd::v1 as cls;
 use rados::ObjectOp;
 
+use crate::faults;
 use crate::support::*;
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn an_acknowledged_protect_is_not_lost_to_a_racing_unprotect() {
     let (image, peer) = (open(&io, "img").await, open(&other, "img").await);
     soon(image.snap_create("s", CallOptions::default())).await.unwrap();
     soon(image.snap_protect("s")).await.unwrap();
-    let held = cluster.osd().hold(0, last_step_of_unprotect()).await;
+    let held = cluster.hold_next(faults::op("rbd.get_children")).await;
     let unprotecting = tokio::spawn({
         let image = image.clone();
         async move { image.snap_unprotect("s").await }
@@ -126,7 +127,7 @@ async fn a_snapshot_that_goes_to_the_trash_meanwhile_is_enoent_to_who_changes_it
     clone(&io, 1).await;
     let (image, peer) = (open(&io, "parent").await, open(&other, "parent").await);
     for op in ["rbd.set_protection_status", "rbd.snapshot_rename"] {
-        let held = cluster.osd().hold(0, requests_of(op)).await;
+        let held = cluster.hold_next(faults::op(op)).await;
         let changing = tokio::spawn({
             let (image, op) = (image.clone(), op);
             async move {
@@ -146,17 +147,31 @@ async fn a_snapshot_that_goes_to_the_trash_meanwhile_is_enoent_to_who_changes_it
     }
 }
 
-fn requests_of(op: &str) -> proto::osd::v1::FaultCondition {
-    proto::osd::v1::FaultCondition {
-        direction: proto::osd::v1::FaultDirection::Request.into(),
-        op: op.to_owned(),
-        ..proto::osd::v1::FaultCondition::default()
+/// The OSD says ESTALE to who reads at an id that was given up; to the reader the snapshot is gone (error table, ENOENT: header or snapshot gone).
+#[tokio::test]
+async fn a_snapshot_that_is_removed_while_it_is_read_is_enoent_to_its_reader() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    create(&io, "img", 1).await;
+    let (image, peer) = (open(&io, "img").await, open(&other, "img").await);
+    for op in ["read", "sparse_read"] {
+        soon(peer.snap_create("s", CallOptions::default())).await.unwrap();
+        soon(image.set_snapshot(Some("s"))).await.unwrap();
+        let held = cluster.hold_next(faults::op(op)).await;
+        let reading = tokio::spawn({
+            let image = image.clone();
+            async move {
+                match op {
+                    "read" => image.read(0, OBJECT).await.map(drop),
+                    _ => image.read_sparse(0, OBJECT).await.map(drop),
+                }
+            }
+        });
+        held.arrived().await;
+        soon(peer.snap_remove("s", CallOptions::default())).await.unwrap();
+        held.let_go().await;
+        assert_eq!(errno_of(soon(reading).await.unwrap()), Errno::ENOENT, "{op}");
     }
-}
-
-/// Held are the requests from the index of children on: the snapshot is being unprotected by then.
-fn last_step_of_unprotect() -> proto::osd::v1::FaultCondition {
-    requests_of("rbd.get_children")
 }
 
 /// Catalogue rows 124, 142 and 182: a snapshot that clones need loses its name, keeps their data, and goes with the last of them.
