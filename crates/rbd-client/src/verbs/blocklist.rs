@@ -53,7 +53,7 @@ pub(crate) struct BlocklistRm {
 }
 
 impl BlocklistVerb {
-    pub(super) fn attempted(&self) -> String {
+    pub(super) fn attempted(&self, _pool: &str) -> String {
         match self {
             Self::Ls(_) => "blocklist ls".to_owned(),
             Self::Add(verb) => format!("blocklist add client.{}", verb.client),

@@ -19,6 +19,10 @@ pub(crate) struct Children {
 }
 
 impl Children {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("children {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let io = session.io(&self.image.image).await?;
         let name = &self.image.image.image;

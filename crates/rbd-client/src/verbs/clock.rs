@@ -76,7 +76,7 @@ struct At {
 }
 
 impl ClockVerb {
-    pub(super) fn attempted(&self) -> String {
+    pub(super) fn attempted(&self, _pool: &str) -> String {
         match self {
             Self::Advance(verb) => format!("clock advance {}", humantime::format_duration(verb.by)),
             Self::Show(_) => "clock show".to_owned(),

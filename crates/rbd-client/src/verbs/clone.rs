@@ -24,6 +24,10 @@ pub(crate) struct Clone {
 }
 
 impl Clone {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("clone {} {}", self.names.source.in_pool(pool), self.names.dest.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let options = CloneOptions {
             order: self.shape.order(),

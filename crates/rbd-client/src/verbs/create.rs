@@ -22,6 +22,10 @@ pub(crate) struct Create {
 }
 
 impl Create {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("create {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let options = create_options(self.size, &self.shape)?;
         let io = session.io(&self.image).await?;

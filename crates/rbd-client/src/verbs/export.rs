@@ -57,6 +57,10 @@ struct Piece {
 }
 
 impl Export {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("export {}", self.names.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let ExportNames { image, path } = &*self.names;
         let open = OpenOptions { read_only: true, snapshot: image.snap.clone() };

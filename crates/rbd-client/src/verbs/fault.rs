@@ -71,7 +71,7 @@ fn rule_number(text: &str) -> Result<u64, String> {
 }
 
 impl FaultVerb {
-    pub(super) fn attempted(&self) -> String {
+    pub(super) fn attempted(&self, _pool: &str) -> String {
         match self {
             Self::Add(_) => "fault add".to_owned(),
             Self::Ls(_) => "fault ls".to_owned(),

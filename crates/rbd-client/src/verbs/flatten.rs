@@ -22,6 +22,10 @@ pub(crate) struct Flatten {
 }
 
 impl Flatten {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("flatten {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Image flatten", session.console);
         let flatten = async |image: &librbd::Image, options| image.flatten(options).await;

@@ -52,6 +52,10 @@ pub(crate) struct Import {
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Import {
+    pub(super) fn attempted(&self, _pool: &str) -> String {
+        format!("import {}", self.names.path.display())
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let spec = self.spec()?;
         let mut source = session.until_interrupted(Source::open(&self.names.path)).await?;

@@ -22,6 +22,10 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("info {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let open = OpenOptions { read_only: true, snapshot: self.image.snap.clone() };
         let info = session.with_image(&self.image.image, open, async |image| Ok(image.info().await?)).await?;

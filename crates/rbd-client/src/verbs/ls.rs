@@ -22,6 +22,10 @@ pub(crate) struct Ls {
 }
 
 impl Ls {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("ls {}", self.pool.as_deref().unwrap_or(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let io = session.pool(self.pool.as_deref()).await?;
         let names = session.until_interrupted(async { Ok(librbd::list(&io).await?) }).await?;

@@ -30,7 +30,7 @@ pub(crate) struct PoolCreate {
 }
 
 impl PoolVerb {
-    pub(super) fn attempted(&self) -> String {
+    pub(super) fn attempted(&self, _pool: &str) -> String {
         match self {
             Self::Ls(_) => "pool ls".to_owned(),
             Self::Create(verb) => format!("pool create {}", verb.name),

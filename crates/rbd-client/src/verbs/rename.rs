@@ -29,6 +29,10 @@ pub(crate) struct Rename {
 }
 
 impl Rename {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("rename {} {}", self.names.source.in_pool(pool), self.names.dest)
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let RenameNames { source, dest } = &*self.names;
         let io = session.io(source).await?;

@@ -27,6 +27,10 @@ pub(crate) struct Resize {
 }
 
 impl Resize {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("resize {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let progress = Progress::new("Resizing image", session.console);
         let resize =

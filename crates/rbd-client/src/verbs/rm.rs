@@ -18,6 +18,10 @@ pub(crate) struct Rm {
 }
 
 impl Rm {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("rm {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let io = session.io(&self.image).await?;
         let progress = Progress::new("Removing image", session.console);

@@ -58,6 +58,10 @@ enum Time {
 }
 
 impl Serve {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("serve {}", self.image.in_pool(pool))
+    }
+
     /// A clock of its own at each call.
     pub(super) fn clock(&self) -> Clock {
         match self.clock {

@@ -29,6 +29,10 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("status {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let io = session.io(&self.image).await?;
         let name = &self.image.image;

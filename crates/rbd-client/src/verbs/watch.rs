@@ -30,6 +30,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    pub(super) fn attempted(&self, pool: &str) -> String {
+        format!("watch {}", self.image.in_pool(pool))
+    }
+
     pub(super) async fn run(&self, session: &Session) -> Result<(), Failure> {
         let io = session.io(&self.image).await?;
         let finding = async { Ok(librbd::image_id(&io, &self.image.image).await?) };
