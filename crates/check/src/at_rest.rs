@@ -93,8 +93,8 @@ pub struct HeaderRecord {
 /// Everything at rest has its reason: a session an open image; a watch an open image of its client, one each; a lock a watch of
 /// its holder on the same object; a done_ record a requester that has the image open; a blocklist entry an event that made it
 /// and none that took it back; an object an image in the directory; a snapshot id a snapshot. Whoever takes the lock removes the
-/// low_ records of sessions that have ended, does what the reclaim_ records say, and breaks the lock of the dead: in an image that
-/// somebody has open there are none. And nothing is missing: each entry that the log says is in force is there, and whoever has an
+/// low_ and done_ records of sessions that have ended, does what the reclaim_ records say, and breaks the lock of the dead: in an image
+/// that somebody has open there are none. Who leaves in order takes his done_ records with him. And nothing is missing: each entry that the log says is in force is there, and whoever has an
 /// image open has a session and watches it.
 pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let mut opened: BTreeMap<(u64, &str), usize> = BTreeMap::new();
@@ -104,8 +104,8 @@ pub fn nothing_left_over(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let mut found = sessions(rest);
     found.extend(missing(rest));
     found.extend(watches(rest, &opened));
-    found.extend(done_records(rest, &opened));
     let in_use: BTreeSet<&str> = rest.opened.iter().map(|open| open.header.as_str()).collect();
+    found.extend(done_records(log, rest, &opened, &in_use));
     found.extend(locks(rest, &in_use));
     found.extend(low_records(rest, &in_use));
     found.extend(reclaim_records(rest, &in_use));
@@ -219,11 +219,19 @@ fn locks(rest: &AtRest, in_use: &BTreeSet<&str>) -> Vec<Violation> {
         .collect()
 }
 
-fn done_records(rest: &AtRest, opened: &BTreeMap<(u64, &str), usize>) -> Vec<Violation> {
+fn done_records(
+    log: &EventLog,
+    rest: &AtRest,
+    opened: &BTreeMap<(u64, &str), usize>,
+    in_use: &BTreeSet<&str>,
+) -> Vec<Violation> {
+    let lost = log.events().iter().filter(|event| event.fact == Fact::SessionLost);
+    let lost: BTreeSet<u64> = lost.map(|event| event.gid).collect();
     let mut found = Vec::new();
     for HeaderRecord { object, key } in &rest.done_records {
         match requester(key) {
             Some(gid) if opened.contains_key(&(gid, object.as_str())) => {}
+            Some(gid) if lost.contains(&gid) && !in_use.contains(object.as_str()) => {}
             Some(gid) => {
                 let what =
                     format!("its record {key} in {object} is there, but it does not have the image open");
@@ -319,6 +327,8 @@ mod tests {
 
     fn judged(rest: &AtRest) -> Vec<Rule> {
         let log = log(&[
+            ("session_ended", 2, "", "neither a stream nor a call for osd_client_session_timeout"),
+            ("session_ended", 6, "", "the client disconnected"),
             ("blocklisted", 3, "", "by client 5"),
             ("blocklisted", 4, "", "by client 5"),
             ("blocklist_removed", 3, "", "expired"),
@@ -378,7 +388,10 @@ mod tests {
     #[test]
     fn a_record_of_a_requester_that_is_gone_is_found() {
         assert!(finds_one(|rest| rest.done_records[0].key = "done_6.1_0000000000000001".into()));
+        assert!(finds_one(|rest| rest.done_records[0].key = "done_2.1_0000000000000001".into()));
         assert!(finds_one(|rest| rest.done_records[0].object = "rbd_header.2".into()));
+        let of_6 = || HeaderRecord { object: "rbd_header.2".into(), key: "done_6.1_0000000000000001".into() };
+        assert!(finds_one(|rest| rest.done_records[0] = of_6()), "it left in order");
         assert!(finds_one(|rest| rest.done_records[0].key = "done_what".into()));
     }
 
@@ -409,6 +422,7 @@ mod tests {
         let mut rest = explained();
         rest.locks.push(Lock { object: "rbd_header.2".into(), gid: 6, cookie: "auto 1".into() });
         rest.low_records.push(record("low_6.1"));
+        rest.done_records.push(record("done_2.1_0000000000000001"));
         rest.reclaim_records.push(record("reclaim_0000000000000007"));
         assert_eq!(judged(&rest), []);
     }

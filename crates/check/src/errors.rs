@@ -57,7 +57,9 @@ impl Evidence<'_> {
                 self.met(call, |disturbance| !disturbance.kills)
             }
             (Errno::EBLOCKLISTED, _) => self.befell(call, &Fact::Blocklisted),
-            (Errno::ENOTCONN, _) => self.befell(call, &Fact::SessionEnded),
+            (Errno::ENOTCONN, _) => {
+                self.befell(call, &Fact::SessionLost) || self.befell(call, &Fact::SessionClosed)
+            }
             (Errno::EROFS, operation) if operation.needs_the_lock() => {
                 self.begun(call).any(|other| self.keeps_the_lock_from(other, call))
                     // Whatever keeps an operation from the lock is EROFS to its caller.

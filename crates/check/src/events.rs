@@ -58,8 +58,10 @@ pub enum Fact {
     Blocklisted,
     /// Its entry has gone; it stays fenced.
     BlocklistRemoved,
-    /// The instance's session ended.
-    SessionEnded,
+    /// The instance ended its session.
+    SessionClosed,
+    /// Its session ended otherwise.
+    SessionLost,
     /// A request was refused on purpose, with this error.
     Injected(Errno),
     /// A snapshot id was given out.
@@ -174,7 +176,8 @@ fn fact(line: &Line) -> Result<Fact, String> {
     match kind {
         "applied" => Ok(Fact::Applied(line.detail.split(", ").map(str::to_owned).collect())),
         "blocklisted" => Ok(Fact::Blocklisted),
-        "session_ended" => Ok(Fact::SessionEnded),
+        "session_ended" if line.detail == "the client disconnected" => Ok(Fact::SessionClosed),
+        "session_ended" => Ok(Fact::SessionLost),
         "blocklist_removed" => Ok(Fact::BlocklistRemoved),
         "fault" => Ok(Errno::from_name(&line.error).map_or(Fact::Other, Fact::Injected)),
         "snap_id" => snap_id(&line.detail).map(Fact::SnapIdGiven),

@@ -244,12 +244,16 @@ fn a_wait_that_ended_had_a_deadline() {
 
 #[test]
 fn eblocklisted_needs_a_fence_of_the_client_and_enotconn_the_end_of_its_session() {
-    for (errno, kind) in [(Errno::EBLOCKLISTED, "blocklisted"), (Errno::ENOTCONN, "session_ended")] {
+    for (errno, kind, detail) in [
+        (Errno::EBLOCKLISTED, "blocklisted", ""),
+        (Errno::ENOTCONN, "session_ended", ""),
+        (Errno::ENOTCONN, "session_ended", "the client disconnected"),
+    ] {
         let mut script = created();
         let call = script.call("i", write(1), refused(errno));
         assert_eq!(quietly(&script), at(call));
-        assert_eq!(judged(&script, &log(&[(kind, 8, "", "")]), &[]), at(call), "of another");
-        assert_eq!(judged(&script, &log(&[(kind, 7, "", "")]), &[]), []);
+        assert_eq!(judged(&script, &log(&[(kind, 8, "", detail)]), &[]), at(call), "of another");
+        assert_eq!(judged(&script, &log(&[(kind, 7, "", detail)]), &[]), []);
     }
 }
 
