@@ -16,7 +16,7 @@ from hazards.session import Session, check_the_guide
 # What rbd-client maintains.
 FEATURES = "layering,exclusive-lock,deep-flatten"
 # Exit statuses, which are errnos.
-ENOENT, EEXIST, EROFS, EBLOCKLISTED, ETIMEDOUT = 2, 17, 30, 108, 110
+ENOENT, EEXIST, EROFS, EBLOCKLISTED = 2, 17, 30, 108
 # 4 KiB at the start of an image.
 WRITE = "bench --io-type write --io-size 4K --io-total 4K --io-threads 1 --io-pattern seq"
 # `rbd` of 18.2.7, which lies in a tree of its own, in the caller's folder.
