@@ -1,12 +1,11 @@
 use errno::Errno;
-use futures_util::{StreamExt, stream};
 use proto::cls::rbd::v1 as wire;
 use rados::{IoCtx, ObjectOp};
 
 use super::answering::answering;
 use super::children::children_of;
 use super::directory::{entry_by_id, id_in_directory};
-use super::unfinished::{Standing, Unfinished, erase, id_of_name, settle};
+use super::unfinished::{Standing, Unfinished, erase, erase_entries, id_of_name, remove_data, settle};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -20,7 +19,8 @@ use crate::progress::{OperationEvent, ProgressSink};
 use crate::reclaim;
 
 /// Removes an image with its data. ENOTEMPTY if it has snapshots; EBUSY if somebody has it open or is making it, or if it is
-/// locked by hand; ENOENT if there is no such image. A removal that was interrupted is finished by calling it again.
+/// locked by hand; ENOENT if there is no such image. It is whole until its header goes, and then it is gone: what an interrupted removal
+/// leaves of it is removed by whoever meets it.
 pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressSink) -> Result<()> {
     names::check_image_name(name)?;
     let known = match id_of_name(io, name).await? {
@@ -61,6 +61,13 @@ struct Removal<'a> {
     config: &'a Config,
 }
 
+/// An image whose header has gone.
+struct Headless {
+    intent: Unfinished,
+    /// Whether the directory had it then.
+    is_listed: bool,
+}
+
 impl Removal<'_> {
     async fn run(&self, progress: &ProgressSink) -> Result<()> {
         let timeout = self.config.osd_client_watch_timeout;
@@ -68,14 +75,26 @@ impl Removal<'_> {
         let mut watch =
             watching.map_err(Error::osd(format!("watch image {}/{}", self.io.pool(), self.name)))?;
         let cookie_handle = watch.handle();
-        let removed = answering(&mut watch, self.remove_watched(cookie_handle, progress)).await;
+        let headless = answering(&mut watch, self.remove_header(cookie_handle)).await;
         // The watch has gone with the header when all went well.
         drop(watch.unwatch().await);
-        removed
+        self.erase(&headless?, progress).await
+    }
+
+    async fn erase(&self, Headless { intent, is_listed }: &Headless, progress: &ProgressSink) -> Result<()> {
+        if let Some(prefix) = &intent.object_prefix {
+            let told = |offset, total| progress(OperationEvent::Progress { offset, total, attempt: 1 });
+            let at_once = self.config.rbd_concurrent_management_ops.max(1);
+            let removed = remove_data(self.io, prefix, at_once, told).await;
+            removed.map_err(self.failed("remove its data"))?;
+        }
+        let removed = erase_entries(self.io, self.id, Some(self.name), intent).await?;
+        // Whoever met what is left of it may have been faster, and was told that he removed it.
+        if removed || !is_listed { Ok(()) } else { Err(no_such_image(self.io, self.name)) }
     }
 
     /// The lock keeps its cookie, whatever becomes of the watch: nobody else breaks the lock of a session that watches.
-    async fn remove_watched(&self, cookie_handle: u64, progress: &ProgressSink) -> Result<()> {
+    async fn remove_header(&self, cookie_handle: u64) -> Result<Headless> {
         let lock = HeldLock::new(self.io, &names::header(self.id), cookie_handle, self.config);
         if let Err(error) = self.lock(lock.cookie()).await {
             match error.errno() {
@@ -85,9 +104,9 @@ impl Removal<'_> {
             }
             return Err(error);
         }
-        let removed = self.remove_locked(lock.cookie(), progress).await;
+        let removed = self.remove_locked(lock.cookie()).await;
         match &removed {
-            Ok(()) => lock.settle(),
+            Ok(_) => lock.settle(),
             Err(_) => lock.give_back().await,
         }
         removed
@@ -164,14 +183,14 @@ impl Removal<'_> {
 
     /// Decides by the header and the watchers as they are under the lock: somebody may have made a snapshot before, and a
     /// client of an image without the lock's feature may have opened it.
-    async fn remove_locked(&self, cookie: &str, progress: &ProgressSink) -> Result<()> {
+    async fn remove_locked(&self, cookie: &str) -> Result<Headless> {
         self.check_no_watchers().await?;
         let header = &read_header(self.io, self.id).await?;
         self.check_no_snapshots(header)?;
         reclaim::finish_all(self.io, self.id).await?;
-        self.remove_data(&header.object_prefix, progress).await?;
         let parent = header.parent.as_ref().map(|(spec, _)| spec.clone());
-        let intent = Unfinished { parent, ..Unfinished::default() };
+        let object_prefix = Some(header.object_prefix.clone());
+        let intent = Unfinished { parent, object_prefix, ..Unfinished::default() };
         let entry = wire::DirectoryEntry { name: String::new(), id: self.id.to_owned() };
         let declare = intent.written(ObjectOp::new().exec("rbd", "dir_get_name", &entry), self.id);
         let is_listed = ignore_missing(self.io.operate(names::DIRECTORY, declare).await)
@@ -179,28 +198,7 @@ impl Removal<'_> {
         let op = lock_class::assert_locked(ObjectOp::new().assert_exists(), cookie).remove();
         ignore_missing(self.io.operate(&names::header(self.id), op).await)
             .map_err(self.failed("remove its header"))?;
-        let removed = erase(self.io, self.id, Some(self.name), &intent).await?;
-        // Whoever met what is left of it may have been faster, and was told that he removed it.
-        if removed || !is_listed { Ok(()) } else { Err(no_such_image(self.io, self.name)) }
-    }
-
-    /// All data objects there are, also those beyond the end that an interrupted resize left.
-    async fn remove_data(&self, prefix: &str, progress: &ProgressSink) -> Result<()> {
-        let attempted = || self.failed("remove its data");
-        let objects = self.io.list_objects(&format!("{prefix}.")).await.map_err(attempted())?;
-        let total = objects.len() as u64;
-        let removals = objects.into_iter().map(|object| async move {
-            ignore_missing(self.io.operate(&object, ObjectOp::new().remove()).await)
-        });
-        let width = self.config.rbd_concurrent_management_ops.max(1);
-        let mut removals = stream::iter(removals).buffer_unordered(width);
-        let (mut offset, mut result) = (0, Ok(()));
-        while let Some(removed) = removals.next().await {
-            offset += 1;
-            progress(OperationEvent::Progress { offset, total, attempt: 1 });
-            result = result.and(removed.map(drop));
-        }
-        result.map_err(attempted())
+        Ok(Headless { intent, is_listed })
     }
 
     fn busy(&self, why: &str) -> Error {

@@ -66,6 +66,7 @@ impl Renaming<'_> {
             parent: before.parent,
             former_name: Some(entry.name.clone()),
             request: Some(self.request),
+            ..Unfinished::default()
         };
         let (old_name, new_name) = (entry.name, self.new_name.to_owned());
         let input = wire::DirectoryRename { old_name, new_name, id: self.id.to_owned() };

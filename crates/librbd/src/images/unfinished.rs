@@ -7,7 +7,7 @@
 //! |---|---|
 //! | make | entry and intent; id object; child's entry at the parent; header; intent off |
 //! | rename | entry renamed and intent; new id object; old id object off; record of a request that was forwarded; intent off |
-//! | remove | intent; header off; child's entry off; id object off; entry and intent off |
+//! | remove | intent; header off; data off; child's entry off; id object off; entry and intent off |
 //!
 //! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
 //! directory, from before the intent is there until it has gone. A maker that does not is fenced, as the dead owner of a lock is, so that
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use errno::Errno;
+use futures_util::{StreamExt, stream};
 use prost::Message;
 use proto::cls::rbd::v1 as wire;
 use rados::{IoCtx, ObjectOp, Reply};
@@ -33,6 +34,8 @@ use crate::state::ParentSpec;
 const PREFIX: &str = "unfinished_";
 /// Looks at one image that others change meanwhile.
 const LOOKS_MAX: usize = 8;
+/// Data objects of remains that are removed at once: the default of `rbd_concurrent_management_ops`.
+const REMOVALS_MAX: usize = 10;
 
 /// What is under way with an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(super) struct Unfinished {
     pub(super) former_name: Option<String>,
     /// Of a renaming: what it was made for. Whoever owns the image's lock sees to the record of that, and takes the intent off.
     pub(super) request: Option<RequestId>,
+    /// Of a removal: what its data objects are found by when the header has gone.
+    pub(super) object_prefix: Option<String>,
 }
 
 /// What there is of an image.
@@ -80,6 +85,7 @@ impl Unfinished {
                 open_number: open,
                 request_number: number,
             }),
+            object_prefix: self.object_prefix.clone().unwrap_or_default(),
         };
         record.encode_to_vec().into()
     }
@@ -97,6 +103,7 @@ impl Unfinished {
                 open: request.open_number,
                 number: request.request_number,
             }),
+            object_prefix: Some(record.object_prefix).filter(|prefix| !prefix.is_empty()),
         })
     }
 }
@@ -227,9 +234,50 @@ pub(super) async fn finish_renaming(io: &IoCtx, id: &str, former: &str) -> Resul
     if former == entry.name { Ok(()) } else { give_name_back(io, former, id).await }
 }
 
-/// Removes what there may be of an image without header: its entry at the parent, its id objects, and last what they are found
-/// by, its entry in the directory. Each may be missing. Whether that entry was there until now.
+/// Removes what there may be of an image without header: its data, and what [`erase_entries`] removes. Whether its entry was in the
+/// directory until now.
 pub(super) async fn erase(io: &IoCtx, id: &str, name: Option<&str>, intent: &Unfinished) -> Result<bool> {
+    if let Some(prefix) = &intent.object_prefix {
+        let removed = remove_data(io, prefix, REMOVALS_MAX, |_, _| {}).await;
+        removed.map_err(failed(io, name.unwrap_or(id)))?;
+    }
+    erase_entries(io, id, name, intent).await
+}
+
+/// All data objects there are, also those beyond the end that an interrupted resize left; so many at once. `progress` gets how many
+/// are done, of how many. The first error, after all have been tried.
+pub(super) async fn remove_data(
+    io: &IoCtx,
+    prefix: &str,
+    at_once: usize,
+    progress: impl Fn(u64, u64),
+) -> Result<(), rados::Error> {
+    let objects = io.list_objects(&format!("{prefix}.")).await?;
+    let total = objects.len() as u64;
+    let removals = objects.into_iter().map(|object| async move {
+        match io.operate(&object, ObjectOp::new().remove()).await {
+            Err(error) if error.errno() == Errno::ENOENT => Ok(()),
+            removed => removed.map(drop),
+        }
+    });
+    let mut removals = stream::iter(removals).buffer_unordered(at_once);
+    let (mut done, mut result) = (0, Ok(()));
+    while let Some(removed) = removals.next().await {
+        done += 1;
+        progress(done, total);
+        result = result.and(removed);
+    }
+    result
+}
+
+/// The entry of an image without header and data at the parent, its id objects, and last what they are found by, its entry in the
+/// directory. Each may be missing. Whether that entry was there until now.
+pub(super) async fn erase_entries(
+    io: &IoCtx,
+    id: &str,
+    name: Option<&str>,
+    intent: &Unfinished,
+) -> Result<bool> {
     if let Some(parent) = &intent.parent {
         detach_child(io, id, parent).await?;
     }
@@ -299,6 +347,7 @@ mod tests {
         for intent in [
             Unfinished::default(),
             Unfinished { maker: Some(7), parent: Some(parent), ..Unfinished::default() },
+            Unfinished { object_prefix: Some("rbd_data.a1".to_owned()), ..Unfinished::default() },
             Unfinished {
                 former_name: Some("old".to_owned()),
                 request: Some(RequestId { gid: 4, open: 1, number: 9 }),

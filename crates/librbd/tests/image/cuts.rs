@@ -39,9 +39,9 @@ const DETACHED: usize = 2;
 
 /// The steps of removing a clone, in order.
 const REMOVING: [Requests<'static>; 6] = [
-    Requests { op: "remove", object: "rbd_data.*" },
     Requests { op: "omap_set", object: DIRECTORY },
     Requests { op: "remove", object: "rbd_header.*" },
+    Requests { op: "remove", object: "rbd_data.*" },
     Requests { op: "rbd.child_detach", object: "" },
     Requests { op: "remove", object: "rbd_id.*" },
     Requests { op: "rbd.dir_remove_image", object: "" },

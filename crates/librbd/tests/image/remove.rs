@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use librbd::{CallOptions, CloneOptions, Config};
+use librbd::{CallOptions, CloneOptions, Config, Image, OpenOptions};
+use proto::osd::v1::{FaultCondition, FaultDirection};
 use rados::IoCtx;
 
 use crate::faults::op;
@@ -50,6 +51,38 @@ async fn a_removal_answers_notifies() {
     assert_eq!((answers.replies.len(), answers.missed), (1, Vec::new()));
     held.let_go().await;
     soon(removing).await.unwrap().unwrap();
+}
+
+/// I2: a removal that fails leaves the image as it was, with every byte, or nothing that can be opened.
+#[tokio::test]
+async fn an_image_whose_removal_fails_is_whole_or_gone() {
+    for (object, is_whole) in
+        [("rbd_directory", true), ("rbd_header.*", true), ("rbd_data.*", false), ("rbd_id.*", false)]
+    {
+        let cluster = Cluster::start();
+        let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
+        create(&io, "img", 4).await;
+        let image = open(&other, "img").await;
+        soon(image.write(0, pattern(4))).await.unwrap();
+        soon(image.close()).await;
+        let op = if object == "rbd_directory" { "omap_set" } else { "remove" };
+        let step = FaultCondition {
+            direction: FaultDirection::Request.into(),
+            op: op.to_owned(),
+            object: object.to_owned(),
+            ..FaultCondition::default()
+        };
+        cluster.osd().refuse_at(step, Errno::EIO).await;
+        assert_eq!(errno_of(soon(remove(io.clone(), "img")).await), Errno::EIO, "{object}");
+        if is_whole {
+            assert_eq!(content(&open(&other, "img").await).await, pattern(4), "{object}");
+        } else {
+            let opened = Image::open(&other, "img", OpenOptions::default(), Config::ci()).await;
+            assert_eq!(errno_of(opened.map(drop)), Errno::ENOENT, "{object}");
+            soon(remove(other, "img")).await.unwrap();
+            assert_eq!(io.list_objects("").await.unwrap(), ["rbd_directory"], "{object}");
+        }
+    }
 }
 
 /// I3: an image is removed once: whoever meets what another removal has left takes that away, and the other is told so.
