@@ -51,7 +51,7 @@ macro_rules! messages {
         }
 
         impl NotifyMessage {
-            /// Names of all kinds.
+            /// Names of all kinds, by their numbers from 0.
             pub const KINDS: &'static [&'static str] = &[$(stringify!($name),)*];
 
             /// The name of its kind.
@@ -59,12 +59,16 @@ macro_rules! messages {
                 match self { $(Self::$name { .. } => stringify!($name),)* }
             }
 
+            /// The number of its kind.
+            pub const fn number(&self) -> u32 {
+                match self { $(Self::$name { .. } => $op,)* }
+            }
+
             #[allow(unused_variables, reason = "a message may be without fields")]
             fn put_payload(&self, out: &mut Writer) {
+                self.number().put(out);
                 match self {
                     $(Self::$name { $($field,)* $($($later,)*)? } => {
-                        const OP: u32 = $op;
-                        OP.put(out);
                         $($field.put(out);)*
                         $($($later.put(out);)*)?
                     })*

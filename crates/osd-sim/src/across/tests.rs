@@ -96,6 +96,14 @@ fn what_librbd_says_is_heard_by_grpc_clients() {
         let message = grpc::NotifyMessage::decode(heard.clone()).expect("it is a message");
         assert_eq!(&message.payload, known);
         assert!(!heard.is_empty(), "nothing at all would be a HeaderUpdate");
+        if known.is_some() {
+            let number = from_bytes::<NotifyMessage>(bytes).expect("it is real").number();
+            assert_eq!(
+                u32::from(heard[0] >> 3),
+                number + 1,
+                "fault rules take both for one kind: {message:?}"
+            );
+        }
     }
     let kinds = said.iter().map(|(bytes, _)| from_bytes::<NotifyMessage>(bytes).expect("it is real").kind());
     let kinds: std::collections::BTreeSet<_> = kinds.collect();

@@ -5,8 +5,11 @@ use std::time::Duration;
 use osd::Millis;
 use osd_sim::Config;
 use osd_sim::fault::{Action, Condition, Direction, Rule};
+use prost::Message;
+use proto::rbd::v1::{HeaderUpdatePayload, NotifyMessage, notify_message::Payload};
 use tokio::time::Instant;
 
+use crate::common;
 use crate::lab::Lab;
 
 const PUT: &str = "rados -p rbd --id admin put object /etc/hostname";
@@ -55,6 +58,33 @@ async fn a_method_of_a_class_is_refused_to_rbd_by_its_name() {
     let Some((status, _, errors)) = lab.run(create).await else { return };
     assert!(status != 0 && errors.contains("(5)"), "{errors}");
     lab.output(create).await;
+}
+
+/// librbd says it in Ceph's encoding, a client of gRPC in protobuf.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_rule_by_the_kind_of_a_notify_befalls_what_both_kinds_of_clients_say() {
+    let Some(lab) = lab().await else { return };
+    if lab.output("rbd create --size 4M --image-feature layering image").await.is_none() {
+        return;
+    }
+    let kind = |field| Condition { payload_field: Some(field), ..on(Direction::Request, "notify") };
+    let (header_update, quiesce) = (kind(4), kind(19));
+    let rules = [header_update, quiesce].map(|when| add(&lab, Rule::new(when, Action::Delay(Millis(1)))));
+    let hits = || {
+        let listed = lab.server.faults().list().expect("faults are on").into_iter();
+        listed.map(|rule| rule.listed.hits).collect::<Vec<_>>()
+    };
+    assert_eq!(rules, [1, 2]);
+    lab.output("rbd snap create --no-progress image@snap").await;
+    let said_by_librbd = hits();
+    assert!(said_by_librbd[0] > 0, "{said_by_librbd:?}");
+    let mut osd = common::connect(&lab.server).await;
+    let gid = common::session(&mut osd).await;
+    let payload = Some(Payload::HeaderUpdate(HeaderUpdatePayload {}));
+    let payload = NotifyMessage { payload }.encode_to_vec();
+    let notify = common::notify(gid, &lab.header("image").await, payload, 10_000);
+    osd.notify(notify).await.expect("nobody listens");
+    assert_eq!(hits(), [said_by_librbd[0] + 1, said_by_librbd[1]]);
 }
 
 /// librados sends again what was lost with its connection, under the same number: it is done once.

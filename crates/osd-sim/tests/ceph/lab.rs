@@ -89,6 +89,13 @@ impl Lab {
         Some(output)
     }
 
+    /// Name of the header object of an image.
+    pub(crate) async fn header(&self, image: &str) -> String {
+        let info = self.output(&format!("rbd info --format json {image}")).await.expect("it is installed");
+        let info: serde_json::Value = serde_json::from_str(&info).expect("it is JSON");
+        format!("rbd_header.{}", info["id"].as_str().expect("an image has an id"))
+    }
+
     /// Everything that has happened until now.
     pub(crate) async fn events(&self) -> Vec<Event> {
         let mut osd = common::connect(&self.server).await;

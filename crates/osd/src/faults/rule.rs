@@ -50,7 +50,8 @@ pub struct Condition {
     /// the notify that it answers.
     pub payload_prefix: Bytes,
     /// As `payload_prefix`: the field that is set in the payload's outermost oneof, e.g. 6 = AsyncComplete of
-    /// rbd.v1.NotifyMessage.
+    /// rbd.v1.NotifyMessage. What librbd says on an image's header has the number of its kind + 1: that of the same field, also where
+    /// rbd.v1 has no such message (19 = Quiesce).
     pub payload_field: Option<u32>,
 }
 
@@ -218,16 +219,16 @@ impl Condition {
             && fits(&self.pool, crossing.pool)
             && fits(&self.object, crossing.object)
             && (self.op.is_none() || crossing.ops.iter().any(|op| fits(&self.op, op)))
-            && self.fits_payload(crossing.payload)
+            && self.fits_payload(crossing)
     }
 
-    fn fits_payload(&self, payload: Option<&[u8]>) -> bool {
+    fn fits_payload(&self, &Crossing { object, payload, .. }: &Crossing<'_>) -> bool {
         if self.payload_prefix.is_empty() && self.payload_field.is_none() {
             return true;
         }
         payload.is_some_and(|payload| {
             payload.starts_with(&self.payload_prefix)
-                && self.payload_field.is_none_or(|field| payload::first_field(payload) == Some(field))
+                && self.payload_field.is_none_or(|field| payload::kind(object, payload) == Some(field))
         })
     }
 }

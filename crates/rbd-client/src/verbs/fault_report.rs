@@ -54,7 +54,7 @@ fn options(rule: &wire::FaultRule) -> String {
     let gid = number(when.gid);
     let kind = kinds().find(|(field, _)| *field == when.payload_field);
     let (kind, field) = match kind {
-        Some((_, name)) => (name, 0),
+        Some((_, name)) => (name.to_owned(), 0),
         None => (String::new(), when.payload_field),
     };
     let prefix: String = when.payload_prefix.iter().map(|byte| format!("{byte:02x}")).collect();

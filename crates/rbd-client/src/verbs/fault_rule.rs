@@ -39,7 +39,7 @@ pub(super) struct Rule {
     #[arg(long, value_name = "KIND", conflicts_with = "payload_field", value_parser = kind())]
     notify: Option<u32>,
 
-    /// Only notifies whose payload has this protobuf field first, or the acks to them
+    /// Only notifies whose payload has this protobuf field first, or the acks to them; --notify by its number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     payload_field: Option<u32>,
 
@@ -80,19 +80,38 @@ pub(super) enum Direction {
     Ack,
 }
 
-/// The payloads of rbd.v1.NotifyMessage that are no operations, in the order of their fields, from 1.
-const MESSAGES: [&str; 6] =
-    ["acquired-lock", "released-lock", "request-lock", "header-update", "async-progress", "async-complete"];
+/// The kinds of notifies, by Ceph's numbers from 0. rbd.v1.NotifyMessage has each that it knows as the field one above.
+const KINDS: [&str; 21] = [
+    "acquired-lock",
+    "released-lock",
+    "request-lock",
+    "header-update",
+    "async-progress",
+    "async-complete",
+    "flatten",
+    "resize",
+    "snap-create",
+    "snap-remove",
+    "rebuild-object-map",
+    "snap-rename",
+    "snap-protect",
+    "snap-unprotect",
+    "rename",
+    "update-features",
+    "migrate",
+    "sparsify",
+    "quiesce",
+    "unquiesce",
+    "metadata-update",
+];
 
-/// The kinds of notifies: the field's number in rbd.v1.NotifyMessage, and the name.
-pub(super) fn kinds() -> impl Iterator<Item = (u32, String)> {
-    let messages = (1..).zip(MESSAGES.map(str::to_owned));
-    let operations = librbd::OPERATIONS.iter().map(|entry| (entry.payload, entry.name.replace('_', "-")));
-    messages.chain(operations)
+/// The kinds of notifies: the number that a rule has, and the name.
+pub(super) fn kinds() -> impl Iterator<Item = (u32, &'static str)> {
+    (1..).zip(KINDS)
 }
 
 fn kind() -> impl TypedValueParser<Value = u32> {
-    PossibleValuesParser::new(kinds().map(|(_, name)| name)).map(|name| {
+    PossibleValuesParser::new(KINDS).map(|name| {
         kinds().find_map(|(field, known)| (known == name).then_some(field)).expect("it is one of them")
     })
 }
@@ -225,17 +244,25 @@ mod tests {
 
     use super::*;
 
-    /// Whoever adds a message to the protocol gives it a name here.
+    /// Whoever adds a message to the protocol gives it the number and the name that librbd has for it.
     #[test]
     fn every_message_between_clients_has_a_kind() {
         let descriptors = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
         let files = descriptors.file.iter().filter(|file| file.package() == "rbd.v1");
         let message =
             files.flat_map(|file| &file.message_type).find(|message| message.name() == "NotifyMessage");
-        let fields = message.unwrap().field.iter();
-        let fields: Vec<_> =
-            fields.map(|field| (field.number() as u32, field.name().replace('_', "-"))).collect();
-        assert_eq!(kinds().collect::<Vec<_>>(), fields);
+        for field in &message.unwrap().field {
+            let (number, name) = (field.number() as u32, field.name().replace('_', "-"));
+            assert!(kinds().any(|kind| kind == (number, &name)), "{name} {number}");
+        }
+        let words = |kind: &str| {
+            kind.chars().fold(String::new(), |name, letter| match letter {
+                'A'..='Z' if !name.is_empty() => name + "-" + &letter.to_lowercase().to_string(),
+                letter => name + &letter.to_lowercase().to_string(),
+            })
+        };
+        let librbd = ceph_wire::librbd::NotifyMessage::KINDS.iter().map(|kind| words(kind));
+        assert_eq!(librbd.collect::<Vec<_>>(), KINDS);
     }
 
     #[test]
