@@ -15,6 +15,7 @@ use serde_json::Value;
 
 pub(crate) use request::{Format, Request};
 pub(crate) use settings::Settings;
+pub(crate) use table::words;
 
 use crate::cluster::{Cluster, Refusal};
 use crate::{Monitor, json};

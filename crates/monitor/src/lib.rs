@@ -3,6 +3,7 @@
 //!
 //! Pools, snapshot ids and fences are not the monitor's: it asks the [`Cluster`] for them, and makes maps of them.
 
+mod calls;
 mod clients;
 mod cluster;
 mod commands;
@@ -13,6 +14,7 @@ mod maps;
 mod pool_ops;
 mod time;
 
+pub use calls::{Call, CallName, MAPS, call_names, refuse};
 pub use clients::ConnectionId;
 pub use cluster::{Cluster, Fence, NamedSnap, PoolState, Refusal, Usage};
 pub use machine::{Addresses, Event, Identity, Monitor, Send};

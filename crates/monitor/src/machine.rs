@@ -60,6 +60,8 @@ pub struct Send {
     pub to: ConnectionId,
     /// What.
     pub message: Message,
+    /// Its name in [`MAPS`](crate::MAPS) if it was subscribed to; `None` = it answers.
+    pub map: Option<&'static str>,
 }
 
 /// The only monitor.
@@ -85,8 +87,10 @@ pub struct Monitor {
     pub(crate) settings: Settings,
     pub(crate) log: Log,
     clients: Clients,
-    /// The OSD map as it was last sent, encoded.
+    /// The newest OSD map, encoded.
     osd_map: Bytes,
+    /// The one before it.
+    former_osd_map: Option<Bytes>,
 }
 
 impl Monitor {
@@ -104,7 +108,9 @@ impl Monitor {
         };
         let (settings, log, clients) = (Settings::default(), Log::default(), Clients::default());
         let (osd_map, started) = (Bytes::new(), identity.started_unix_ms);
-        let mut monitor = Self { identity, addresses, shown, settings, log, clients, osd_map };
+        let former_osd_map = None;
+        let mut monitor =
+            Self { identity, addresses, shown, settings, log, clients, osd_map, former_osd_map };
         monitor.look(started, cluster);
         monitor
     }
@@ -130,7 +136,7 @@ impl Monitor {
             Event::Message(connection, message) => {
                 let answer = self.answer(now_unix_ms, connection, &message, cluster)?;
                 sends.extend(self.publish(now_unix_ms, cluster));
-                sends.extend(answer.map(|message| Send { to: connection, message }));
+                sends.extend(answer.map(|message| Send { to: connection, message, map: None }));
                 sends.extend(self.send_due());
             }
         }
@@ -204,25 +210,25 @@ impl Monitor {
     fn send_due(&mut self) -> Vec<Send> {
         let mut sends = Vec::new();
         let epoch = self.shown.epoch.into();
+        let sent = |to, name, message| Send { to, message, map: Some(name) };
         for (to, _) in self.clients.take_due(Map::Config, self.settings.version) {
-            sends.push(Send {
-                to,
-                message: Message::of(0, &Config { settings: self.settings.for_clients() }),
-            });
+            let config = Config { settings: self.settings.for_clients() };
+            sends.push(sent(to, "config", Message::of(0, &config)));
         }
         for (to, _) in self.clients.take_due(Map::Monitors, MON_EPOCH.into()) {
-            sends.push(Send { to, message: self.mon_map() });
+            sends.push(sent(to, "monmap", self.mon_map()));
         }
         for (to, _) in self.clients.take_due(Map::Managers, MGR_EPOCH.into()) {
-            sends.push(Send { to, message: Message::of(0, &maps::mgr_map(&self.identity, &self.addresses)) });
+            let managers = maps::mgr_map(&self.identity, &self.addresses);
+            sends.push(sent(to, "mgrmap", Message::of(0, &managers)));
         }
         for (to, _) in self.clients.take_due(Map::Osds, epoch) {
-            sends.push(Send { to, message: self.osd_map() });
+            sends.push(sent(to, "osdmap", self.osd_map()));
         }
         for &level in LogLevel::ALL {
             for (to, start) in self.clients.take_due(Map::Log(level), self.log.version()) {
                 let message = self.log.since(start, level, self.identity.fsid);
-                sends.extend(message.map(|message| Send { to, message }));
+                sends.extend(message.map(|message| sent(to, "log", message)));
             }
         }
         sends
@@ -240,15 +246,24 @@ impl Monitor {
         self.osd_map.clone()
     }
 
-    /// The newest map, whole. No older one is kept: who missed some goes on from here.
+    /// The newest map, whole: who missed some goes on from here.
     fn osd_map(&self) -> Message {
-        let epoch = self.shown.epoch;
+        self.whole(self.shown.epoch, &self.osd_map)
+    }
+
+    /// The map before the newest one, as a monitor that lags behind has it; `None` = there is none.
+    pub fn former_osd_map(&self) -> Option<Message> {
+        let former = self.former_osd_map.as_ref();
+        former.map(|former| self.whole(self.shown.epoch - 1, former))
+    }
+
+    fn whole(&self, epoch: u32, map: &Bytes) -> Message {
         Message::of(
             0,
             &OsdMapMessage {
                 fsid: self.identity.fsid,
                 incremental: BTreeMap::new(),
-                full: [(epoch, self.osd_map.clone())].into(),
+                full: [(epoch, map.clone())].into(),
                 oldest: epoch,
                 newest: epoch,
                 gap_removed_snaps: 0,
@@ -295,7 +310,9 @@ impl Monitor {
         self.shown.pool_max = pools.iter().map(|pool| pool.id).max().unwrap_or(0).max(self.shown.pool_max);
         (self.shown.epoch, self.shown.modified_unix_ms) = (epoch, now_unix_ms);
         (self.shown.pools, self.shown.fences) = (pools, fences);
-        self.osd_map = to_bytes(&maps::osd_map(&self.identity, &self.addresses, &self.shown));
+        let map = to_bytes(&maps::osd_map(&self.identity, &self.addresses, &self.shown));
+        let former = std::mem::replace(&mut self.osd_map, map);
+        self.former_osd_map = Some(former).filter(|former| !former.is_empty());
     }
 
     /// The notes of a pool, to be changed: the map shows them, so that there is a new epoch.

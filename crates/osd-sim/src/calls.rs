@@ -39,8 +39,17 @@ where
     }
     let ops = [call.name.to_owned()];
     let Call { gid, pool, object, payload, .. } = call;
-    let crossing =
-        |direction| Crossing { direction, gid, client: "", address: "", pool, object, ops: &ops, payload };
+    let crossing = |direction| Crossing {
+        direction,
+        gid,
+        client: "",
+        address: "",
+        pool,
+        object,
+        ops: &ops,
+        can_fail: true,
+        payload,
+    };
     let bytes = payload.map_or(0, <[u8]>::len);
     let reply = match arrive(daemon, crossing(Direction::Request), bytes).await? {
         Copies::One => run().await,
@@ -118,8 +127,17 @@ pub(crate) fn of_vector<'a>(
     Named { object, ops, payload }: &'a Named,
 ) -> Crossing<'a> {
     let pool = &request.vector.pool;
-    let payload = payload.as_deref();
-    Crossing { direction, gid: request.gid, client: "", address: "", pool, object, ops, payload }
+    Crossing {
+        direction,
+        gid: request.gid,
+        client: "",
+        address: "",
+        pool,
+        object,
+        ops,
+        can_fail: true,
+        payload: payload.as_deref(),
+    }
 }
 
 /// The notify that a vector acks: Ceph's clients do it by an op.
@@ -139,7 +157,7 @@ enum Copies {
 /// Through one door; an error is what the caller is told instead.
 async fn arrive(daemon: &Daemon, crossing: Crossing<'_>, bytes: usize) -> Result<Copies, Status> {
     match daemon.pass(crossing, bytes) {
-        Passage::Goes => Ok(Copies::One),
+        Passage::Goes | Passage::Old => Ok(Copies::One),
         Passage::Waits(word) => unless_closing(daemon, word).await.map(|_word| Copies::One),
         Passage::Twice(after) => Ok(Copies::Two(after)),
         Passage::Lost => unless_closing(daemon, std::future::pending()).await,

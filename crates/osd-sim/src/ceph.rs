@@ -3,6 +3,7 @@
 //! arrives, and what they say is sent.
 
 mod ask;
+mod calls;
 mod cluster;
 mod conf;
 mod config;
@@ -11,11 +12,14 @@ mod daemons;
 mod door;
 #[cfg(test)]
 mod fuzzing;
+mod listings;
+mod mon_client;
 mod ops;
 mod osd_client;
 mod reply;
 mod request;
 
 pub(crate) use ask::conf_of;
+pub(crate) use calls::calls;
 pub use config::{CephAddresses, CephConfig, CephLimits};
 pub(crate) use door::Door;

@@ -128,7 +128,7 @@ impl Daemon {
             notifies: BTreeMap::new(),
             permits: permits.collect(),
             armed: None,
-            faults: Faults::default(),
+            faults: Faults::naming(crate::ceph::calls()),
             late: LateQueue::new(config.delayed_bytes_max),
             awaited: None,
             op_streams: BTreeMap::new(),

@@ -141,7 +141,7 @@ impl<T: Beside> Passing<T> {
         coming.room_behind = None;
         let held = bytes(&coming);
         match self.pass_in(&coming, held) {
-            Passage::Goes => self.execute(coming),
+            Passage::Goes | Passage::Old => self.execute(coming),
             Passage::Waits(word) => {
                 self.behind.insert(place(&coming), VecDeque::new());
                 self.put_off(word, Went::Request(coming));
@@ -163,7 +163,7 @@ impl<T: Beside> Passing<T> {
         let tid = coming.request.tid;
         let answered = |beside| Answered { tid, reply: reply.clone(), seen, beside };
         match passage {
-            Passage::Goes => self.answered.push_back(answered(coming.beside)),
+            Passage::Goes | Passage::Old => self.answered.push_back(answered(coming.beside)),
             Passage::Waits(word) => self.put_off(word, Went::Reply(answered(coming.beside))),
             Passage::Twice(after) => {
                 let twin = answered(coming.beside.twin());

@@ -213,12 +213,16 @@ impl osd_server::Osd for Service {
         request: Request<wire::ListObjectsRequest>,
     ) -> Answer<wire::ListObjectsReply> {
         let wire::ListObjectsRequest { pool, after, prefix, max } = request.into_inner();
-        let listed = self.daemon.find(|osd| osd.list_objects(&pool, &prefix, &after, max)).await;
-        let text = |(names, more): (Vec<store::Name>, bool)| {
-            let names = names.into_iter().map(store::Name::into_text).collect();
-            wire::ListObjectsReply { names, more }
-        };
-        answer(listed.map(text))
+        let call = Call { name: "list_objects", gid: 0, pool: &pool, object: "", payload: None };
+        let listed = calls::call(
+            &self.daemon,
+            call,
+            || async { self.daemon.find(|osd| osd.list_objects(&pool, &prefix, &after, max)).await },
+            |(names, _)| names.iter().map(|name| name.len()).sum(),
+        );
+        let (names, more) = listed.await?;
+        let names = names.into_iter().map(store::Name::into_text).collect();
+        Ok(Response::new(wire::ListObjectsReply { names, more }))
     }
 
     async fn allocate_snap_id(

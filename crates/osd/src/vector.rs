@@ -229,8 +229,12 @@ pub(crate) fn arguments(ops: &[Op]) -> Vec<String> {
 pub const CALL_NOTIFY: &str = "notify";
 
 /// Calls that have a name and are no ops of vectors too.
-const CALLS: [(&str, Subject); 3] =
-    [("blocklist_add", Subject::Osd), ("allocate_snap_id", Subject::Pool), ("remove_snap_id", Subject::Pool)];
+const CALLS: [(&str, Subject); 4] = [
+    ("blocklist_add", Subject::Osd),
+    ("allocate_snap_id", Subject::Pool),
+    ("remove_snap_id", Subject::Pool),
+    ("list_objects", Subject::Pool),
+];
 
 /// What an op or a call is about. The later, the more it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,6 +16,7 @@ fn request(ops: &[String]) -> Crossing<'_> {
         pool: "rbd",
         object: "rbd_data.10.0000000000000001",
         ops,
+        can_fail: true,
         payload: None,
     }
 }

@@ -100,6 +100,7 @@ impl Host {
             pool: &request.pool,
             object: &request.object,
             ops: &ops,
+            can_fail: true,
             payload: None,
         };
         let effects = self.osd.tell_fault(now, Verdict { rule: 0, action: Action::Error(errno) }, &crossing);

@@ -41,6 +41,13 @@ impl Request {
         Ok(Self { prefix, format, arguments })
     }
 
+    /// Its words, as people type them and as later releases spell them.
+    pub(crate) fn words(&self) -> String {
+        let of_fence = self.text("blocklistop").or_else(|| self.text("blacklistop"));
+        let words = of_fence.map_or_else(|| self.prefix.clone(), |op| format!("{} {op}", self.prefix));
+        words.replace("blacklist", "blocklist")
+    }
+
     /// A text that may be missing. Numbers are taken as their text.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         match self.arguments.get(name)? {

@@ -13,6 +13,16 @@ pub(super) fn find<C: Cluster>(prefix: &str) -> Option<Run<C>> {
     commands::<C>().into_iter().find(|command| command.prefix() == prefix).map(|command| command.run)
 }
 
+/// The words of every command that is known, as [`super::Request::words`] says them.
+pub(crate) fn words<C: Cluster>() -> Vec<String> {
+    let prefixes = commands::<C>().into_iter().map(|command| command.prefix());
+    let of_fences = |prefix: String| match prefix.as_str() {
+        "osd blocklist" => vec![format!("{prefix} add"), format!("{prefix} rm")],
+        _ => vec![prefix],
+    };
+    prefixes.filter(|prefix| !prefix.starts_with("osd blacklist")).flat_map(of_fences).collect()
+}
+
 struct Command<C> {
     /// Its words, and its arguments as `name:Type`, with `?` where they may be missing, `*` where there may be many, and after
     /// `=` what may be chosen from.

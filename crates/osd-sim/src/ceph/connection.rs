@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::CephLimits;
-use super::daemons::{Daemons, MonitorInlet};
+use super::daemons::Daemons;
+use super::mon_client::{Came, MonitorInlet, Who};
 use super::osd_client::{Answer, OsdClient, Told};
 use crate::replies::Underway;
 
@@ -87,6 +88,18 @@ struct Subscriber {
     id: ConnectionId,
 }
 
+impl Subscriber {
+    /// Its connection has ended; what it asked and faults have made late.
+    async fn leave(self, mut inlet: MonitorInlet) {
+        let Self { daemons, id } = &self;
+        daemons.closed(*id);
+        while let Some(came) = inlet.next_asked(&daemons.daemon).await {
+            // It has decoded when it came.
+            let _ = daemons.go_on(*id, came);
+        }
+    }
+}
+
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.daemons.closed(self.id);
@@ -105,8 +118,10 @@ pub(super) async fn serve(shared: &Shared, socket: TcpStream, from: SocketAddr, 
     }
     let Served { client, socket, .. } = served;
     drop((socket, place));
-    if let Client::Osd(client) = client {
-        client.leave().await;
+    match client {
+        Client::Unknown => {}
+        Client::Osd(client) => client.leave().await,
+        Client::Monitor(subscriber, inlet) => subscriber.leave(inlet).await,
     }
 }
 
@@ -136,9 +151,10 @@ impl Client {
     async fn next(&mut self) -> Option<Told> {
         match self {
             Self::Unknown => std::future::pending().await,
-            Self::Monitor(subscriber, inlet) => {
-                inlet.next(&subscriber.daemons.daemon).await.map(Told::Message)
-            }
+            Self::Monitor(subscriber, inlet) => Some(match inlet.next(&subscriber.daemons.daemon).await? {
+                Came::Told(message, _) => Told::Message(message),
+                asked @ (Came::Asked(_) | Came::AskedAgain(_)) => Told::Asked(asked),
+            }),
             Self::Osd(client) => client.next().await,
         }
     }
@@ -178,6 +194,7 @@ impl Served<'_> {
                 told = self.client.next() => match told {
                     Some(Told::Message(message)) => self.connection.send(&message),
                     Some(Told::Answers) => self.send_answers().await?,
+                    Some(Told::Asked(came)) => self.go_on(came)?,
                     Some(Told::Ask) => self.connection.ask(self.shared.daemons.wall_clock()),
                     None => return Err(self.client.ended()),
                 },
@@ -235,8 +252,9 @@ impl Served<'_> {
                 tracing::debug!(%from, gid = peer.gid, name = peer.name.id, "a client of the {kind}");
                 self.client = match kind {
                     EntityType::Mon => {
-                        let (outlet, inlet) = mpsc::channel(self.shared.limits.waiting_messages_max);
-                        let subscriber = Subscriber { id: daemons.opened(outlet), daemons: daemons.clone() };
+                        let (parcels, inlet) = mpsc::channel(self.shared.limits.waiting_messages_max);
+                        let id = daemons.opened(Who::of(&peer), parcels);
+                        let subscriber = Subscriber { id, daemons: daemons.clone() };
                         Client::Monitor(subscriber, MonitorInlet::new(inlet))
                     }
                     EntityType::Osd => Client::Osd(OsdClient::open(daemons, &peer)?),
@@ -257,7 +275,7 @@ impl Served<'_> {
     async fn take_message(&mut self, message: &Message) -> Result<(), Ended> {
         let kind = self.shared.local.kind;
         if let Client::Monitor(Subscriber { id, daemons }, _) = &self.client {
-            return Ok(daemons.tell(monitor::Event::Message(*id, message.clone()))?);
+            return Ok(daemons.take(*id, message.clone())?);
         }
         if let Client::Osd(client) = &mut self.client
             && message.kind == ceph_wire::kind::OSD_OP
@@ -271,6 +289,14 @@ impl Served<'_> {
         }
         // What waits to be sent is bounded, however much is asked for at once.
         if self.connection.output_bytes() >= FLUSHED_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// What was asked of the monitor and was late.
+    fn go_on(&self, came: Came) -> Result<(), Ended> {
+        match &self.client {
+            Client::Monitor(Subscriber { id, daemons }, _) => Ok(daemons.go_on(*id, came)?),
+            Client::Unknown | Client::Osd(_) => Ok(()),
+        }
     }
 
     /// Answers keep the order of what they answer, unless faults have delayed them.

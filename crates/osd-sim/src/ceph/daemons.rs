@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use ceph_wire::mon::{Command, CommandReply};
 use ceph_wire::{EntityType, Message, Utime, WireError, kind};
 use errno::Errno;
-use monitor::{ConnectionId, Event, Monitor, Send};
+use monitor::{Call, ConnectionId, Event, Monitor, Send};
+use osd::faults::Direction;
 use osd::{OpError, Osd};
 use store::Seq;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::cluster::InStep;
-use crate::daemon::Daemon;
+use super::mon_client::{Came, Parcel, Who};
+use crate::daemon::{Daemon, Passage};
 
 /// The three daemons of the cluster.
 pub(super) struct Daemons {
@@ -26,32 +28,14 @@ pub(super) struct Daemons {
 
 struct State {
     monitor: Monitor,
-    /// Where the messages to each client of the monitor go. Dropping it ends the connection.
-    outlets: BTreeMap<ConnectionId, mpsc::Sender<(Message, Seq)>>,
+    outlets: BTreeMap<ConnectionId, Outlet>,
     newest_connection: u64,
 }
 
-/// Where the messages to a client of the monitor come out, each when all that it may have seen is durable.
-pub(super) struct MonitorInlet {
-    messages: mpsc::Receiver<(Message, Seq)>,
-    /// What is next and waits.
-    held: Option<(Message, Seq)>,
-}
-
-impl MonitorInlet {
-    pub(super) fn new(messages: mpsc::Receiver<(Message, Seq)>) -> Self {
-        Self { messages, held: None }
-    }
-
-    /// `None` when the client's connection has to end. Nothing is lost when it is dropped.
-    pub(super) async fn next(&mut self, daemon: &Daemon) -> Option<Message> {
-        if self.held.is_none() {
-            self.held = Some(self.messages.recv().await?);
-        }
-        let seen = self.held.as_ref().map_or(Seq(0), |(_, seen)| *seen);
-        daemon.until_durable(seen).await;
-        self.held.take().map(|(message, _)| message)
-    }
+/// Where what concerns a client of the monitor goes. Dropping it ends the connection.
+struct Outlet {
+    who: Arc<Who>,
+    parcels: mpsc::Sender<Parcel>,
 }
 
 impl Daemons {
@@ -76,11 +60,11 @@ impl Daemons {
     }
 
     /// A client of the monitor may be sent messages.
-    pub(super) fn opened(&self, outlet: mpsc::Sender<(Message, Seq)>) -> ConnectionId {
+    pub(super) fn opened(&self, who: Who, parcels: mpsc::Sender<Parcel>) -> ConnectionId {
         let mut state = self.lock();
         state.newest_connection += 1;
         let connection = ConnectionId(state.newest_connection);
-        state.outlets.insert(connection, outlet);
+        state.outlets.insert(connection, Outlet { who: Arc::new(who), parcels });
         drop(state);
         self.tell(Event::Opened(connection)).expect("nothing is decoded");
         connection
@@ -97,10 +81,59 @@ impl Daemons {
         self.tell(Event::Changed).expect("nothing is decoded");
     }
 
-    /// One step of the monitor. Its messages are handed out while it is locked, so that they keep their order.
+    /// A client of the monitor asks something: faults are asked first.
+    pub(super) fn take(&self, from: ConnectionId, message: Message) -> Result<(), WireError> {
+        if !self.daemon.has_rules() {
+            return self.tell(Event::Message(from, message));
+        }
+        let who = self.lock().outlets.get(&from).map(|outlet| outlet.who.clone());
+        let (Some(call), Some(who)) = (Call::of(&message)?, who) else {
+            return self.tell(Event::Message(from, message));
+        };
+        let bytes = bytes_of(&message);
+        match self.daemon.pass(who.crossing(Direction::Request, &call.names, call.can_fail), bytes) {
+            Passage::Goes | Passage::Old => self.tell(Event::Message(from, message))?,
+            Passage::Waits(word) => self.lock().post(from, Came::Asked(message), Some(word)),
+            Passage::Twice(after) => {
+                let word = self.daemon.later(after, bytes);
+                self.lock().post(from, Came::AskedAgain(message.clone()), Some(word));
+                self.tell(Event::Message(from, message))?;
+            }
+            Passage::Refused(error) => {
+                match monitor::refuse(&message, error.errno, &error.text, self.epoch())? {
+                    Some(refusal) => self.lock().post(from, Came::Told(refusal, Seq(0)), None),
+                    // There is no room for it to wait, and its answer cannot say so.
+                    None => self.tell(Event::Message(from, message))?,
+                }
+            }
+            Passage::Lost => {}
+            Passage::Cut(_) => drop(self.lock().outlets.remove(&from)),
+        }
+        Ok(())
+    }
+
+    /// What a client asked and faults had made late.
+    pub(super) fn go_on(&self, from: ConnectionId, came: Came) -> Result<(), WireError> {
+        match came {
+            Came::Asked(message) => self.tell(Event::Message(from, message)),
+            Came::AskedAgain(message) => self.step(Event::Message(from, message), Copy::Second),
+            Came::Told(..) => Ok(()),
+        }
+    }
+
+    /// Something has happened.
     pub(super) fn tell(&self, event: Event) -> Result<(), WireError> {
+        self.step(event, Copy::First)
+    }
+
+    /// One step of the monitor. Its messages are handed out while it is locked, so that they keep their order.
+    fn step(&self, event: Event, copy: Copy) -> Result<(), WireError> {
+        let asked = match &event {
+            Event::Message(_, message) if self.daemon.has_rules() => Some(message.clone()),
+            _ => None,
+        };
         let mut state = self.lock();
-        let State { monitor, outlets, .. } = &mut *state;
+        let State { monitor, .. } = &mut *state;
         let (sends, seen) = self.daemon.step_seeing(|osd, now| {
             let started_unix_ms = self.started_unix_ms;
             let mut cluster = InStep { osd, now, started_unix_ms, effects: Vec::new() };
@@ -108,11 +141,52 @@ impl Daemons {
             (sends, cluster.effects)
         });
         self.epoch.store(monitor.epoch(), Ordering::Release);
-        for Send { to, message } in sends? {
-            // Nobody waits for a client that does not read: its connection ends.
-            if outlets.get(&to).is_some_and(|outlet| outlet.try_send((message, seen)).is_err()) {
-                outlets.remove(&to);
+        for send in sends? {
+            if send.map.is_some() || copy == Copy::First {
+                self.hand_out(&mut state, send, seen, asked.as_ref())?;
             }
+        }
+        Ok(())
+    }
+
+    /// Sends what a step said, through the door for replies or that for maps.
+    fn hand_out(
+        &self,
+        state: &mut State,
+        Send { to, message, map }: Send,
+        seen: Seq,
+        asked: Option<&Message>,
+    ) -> Result<(), WireError> {
+        let Some(who) = state.outlets.get(&to).map(|outlet| outlet.who.clone()) else { return Ok(()) };
+        let bytes = bytes_of(&message);
+        let call = asked.map(Call::of).transpose()?.flatten();
+        let passage = match (map, call) {
+            _ if !self.daemon.has_rules() => Passage::Goes,
+            (Some(map), _) => self.daemon.pass(who.crossing(Direction::Map, &[map.to_owned()], false), bytes),
+            (None, Some(Call { names, can_fail })) => {
+                self.daemon.pass(who.crossing(Direction::Reply, &names, can_fail), bytes)
+            }
+            (None, None) => Passage::Goes,
+        };
+        match passage {
+            Passage::Goes => state.post(to, Came::Told(message, seen), None),
+            Passage::Waits(word) => state.post(to, Came::Told(message, seen), Some(word)),
+            Passage::Twice(after) => {
+                state.post(to, Came::Told(message.clone(), seen), None);
+                state.post(to, Came::Told(message, seen), Some(self.daemon.later(after, bytes)));
+            }
+            Passage::Refused(error) => {
+                let epoch = state.monitor.epoch();
+                let refuse = |asked| monitor::refuse(asked, error.errno, &error.text, epoch);
+                let refusal = asked.map(refuse).transpose()?.flatten().unwrap_or(message);
+                state.post(to, Came::Told(refusal, seen), None);
+            }
+            Passage::Old => {
+                let old = state.monitor.former_osd_map().unwrap_or(message);
+                state.post(to, Came::Told(old, seen), None);
+            }
+            Passage::Lost => {}
+            Passage::Cut(_) => drop(state.outlets.remove(&to)),
         }
         Ok(())
     }
@@ -146,6 +220,28 @@ impl Daemons {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no step panics")
     }
+}
+
+impl State {
+    /// Nobody waits for a client that does not read: its connection ends.
+    fn post(&mut self, to: ConnectionId, came: Came, word: Option<oneshot::Receiver<()>>) {
+        let parcel = Parcel { came, word };
+        if self.outlets.get(&to).is_some_and(|outlet| outlet.parcels.try_send(parcel).is_err()) {
+            self.outlets.remove(&to);
+        }
+    }
+}
+
+/// Which of two copies of a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copy {
+    First,
+    /// Nobody takes its answer.
+    Second,
+}
+
+fn bytes_of(message: &Message) -> usize {
+    message.front.len() + message.data.len()
 }
 
 #[cfg(test)]

@@ -9,14 +9,15 @@ use errno::Errno;
 use messenger::Peer;
 use osd::op::Door;
 use osd::vector::mutates;
-use osd::{Effect, Entity, NotifyReply, OpError, Osd, Reply, Request, StreamId, WatchEvent, WatchRequest};
+use osd::{Effect, Entity, NotifyReply, OpError, Reply, Request, StreamId, WatchEvent, WatchRequest};
 use store::Seq;
 
 use super::daemons::Daemons;
-use super::reply::Page;
-use super::request::{Asked, List, What};
+use super::listings::{Listing, Listings};
+use super::mon_client::Came;
+use super::request::{Asked, What};
 use crate::across;
-use crate::daemon::{AnyStore, Inlet};
+use crate::daemon::Inlet;
 use crate::passing::{Answered, Beside, Passing};
 use crate::wire;
 
@@ -28,6 +29,7 @@ pub(super) struct OsdClient {
     inlet: Option<Inlet>,
     /// Its vectors, while there are faults.
     passing: Passing<Question>,
+    listings: Listings,
 }
 
 /// A vector as it was asked for.
@@ -56,7 +58,9 @@ impl OsdClient {
         let entity = Entity { gid: *gid, name: &name.id, address: &address };
         let opened = daemons.daemon.entity_connected(entity, outlet);
         let passing = Passing::new(daemons.daemon.clone());
-        let client = |stream, inlet| Self { daemons: daemons.clone(), gid: *gid, stream, inlet, passing };
+        let listings = Listings::new(daemons.clone(), *gid);
+        let client =
+            |stream, inlet| Self { daemons: daemons.clone(), gid: *gid, stream, inlet, passing, listings };
         match opened {
             Ok(stream) => Ok(client(Some(stream), Some(inlet))),
             Err(refusal) if refusal.errno == Errno::EBLOCKLISTED => Ok(client(None, None)),
@@ -96,18 +100,18 @@ impl OsdClient {
                 (Answer::Vector { asked: Box::new(asked), reply, epoch, mutates }, seen)
             }
             What::List(list) => {
-                let (page, seen) = self
-                    .daemons
-                    .daemon
-                    .step_seeing(|osd, _| (self.list(osd, asked.pool(), &list), NO_EFFECTS));
-                (Answer::Made(asked.answer_page(page, epoch)), seen)
+                self.listings.come(Listing { asked, list });
+                return Ok(None);
             }
             What::Refused(errno) => (Answer::Made(asked.refuse(errno, epoch)), Seq(0)),
         }))
     }
 
-    /// The next answer to a vector that faults were asked about, and what it may have seen.
+    /// The next answer to a listing, or to a vector that faults were asked about, and what it may have seen.
     pub(super) fn answered(&mut self) -> Option<(Answer, Seq)> {
+        if let Some((page, seen)) = self.listings.answered() {
+            return Some((Answer::Made(page), seen));
+        }
         let Answered { reply, seen, beside: Question { asked, mutates }, .. } = self.passing.answered()?;
         Some((Answer::Vector { asked, reply, epoch: self.daemons.epoch(), mutates }, seen))
     }
@@ -116,14 +120,6 @@ impl OsdClient {
     pub(super) fn leave(mut self) -> impl Future<Output = ()> {
         let nothing = Passing::new(self.daemons.daemon.clone());
         std::mem::replace(&mut self.passing, nothing).finish()
-    }
-
-    fn list(&self, osd: &Osd<AnyStore>, pool: u64, list: &List) -> Page {
-        if let Some(over) = osd.session_over(self.gid) {
-            return Err(over);
-        }
-        let name = osd.pool_name(pool).ok_or_else(|| no_pool(pool))?;
-        osd.list_by_hash(name, list.namespace.as_deref(), &list.from, list.max)
     }
 
     /// The client lives: it has answered when it was asked.
@@ -135,7 +131,7 @@ impl OsdClient {
 
     /// What the OSD has to say by itself; `None` when the connection has to end.
     pub(super) async fn next(&mut self) -> Option<Told> {
-        let Self { inlet, passing, .. } = self;
+        let Self { inlet, passing, listings, .. } = self;
         loop {
             let event = async {
                 match inlet {
@@ -150,6 +146,10 @@ impl OsdClient {
                 },
                 Some(late) = passing.next() => {
                     passing.go_on(late);
+                    return Some(Told::Answers);
+                }
+                Some(late) = listings.next() => {
+                    listings.go_on(late);
                     return Some(Told::Answers);
                 }
             }
@@ -212,6 +212,8 @@ pub(super) enum Told {
     Ask,
     /// Answers that were late: [`OsdClient::answered`].
     Answers,
+    /// It is not told but has asked something of the monitor that was late.
+    Asked(Came),
 }
 
 /// An event as its client reads it; `None` for what the answers to its ops say.
@@ -267,6 +269,6 @@ fn shown(address: &EntityAddr) -> String {
     address.to_string()
 }
 
-fn no_pool(pool: u64) -> OpError {
+pub(super) fn no_pool(pool: u64) -> OpError {
     OpError { errno: Errno::ENOENT, failed_op: None, text: format!("there is no pool {pool}") }
 }

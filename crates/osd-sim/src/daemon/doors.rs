@@ -29,6 +29,8 @@ pub(crate) enum Passage {
     Refused(OpError),
     /// It is lost with its connection.
     Cut(Status),
+    /// The map before it goes instead; of maps only.
+    Old,
 }
 
 /// What becomes of anything.
@@ -39,6 +41,7 @@ enum Fate {
     Lost,
     Refused(OpError),
     Cut(Status),
+    Old,
 }
 
 /// The doors.
@@ -61,6 +64,7 @@ impl Daemon {
                 Fate::Lost => Passage::Lost,
                 Fate::Refused(error) => Passage::Refused(error),
                 Fate::Cut(status) => Passage::Cut(status),
+                Fate::Old => Passage::Old,
             }
         })
     }
@@ -219,6 +223,7 @@ impl State {
             pool: &notification.pool,
             object: &notification.object,
             ops: &[],
+            can_fail: false,
             payload: Some(&notification.payload),
         };
         let (fate, mut effects) = self.befall(now, crossing);
@@ -230,7 +235,7 @@ impl State {
                 effects.extend(self.send(now, stream, event.clone()));
                 effects.extend(self.defer(now, Until::Due(now.after(after)), late(event)));
             }
-            Fate::Lost | Fate::Refused(_) | Fate::Cut(_) => {}
+            Fate::Lost | Fate::Refused(_) | Fate::Cut(_) | Fate::Old => {}
         }
         effects
     }
@@ -249,6 +254,7 @@ impl State {
             pool,
             object,
             ops: &[],
+            can_fail: false,
             payload: payload.as_deref(),
         };
         let (fate, mut effects) = self.befall(now, crossing);
@@ -263,7 +269,7 @@ impl State {
                 effects.extend(self.defer(now, Until::Due(now.after(after)), late(request.clone())));
                 Some(request)
             }
-            Fate::Lost | Fate::Refused(_) | Fate::Cut(_) => None,
+            Fate::Lost | Fate::Refused(_) | Fate::Cut(_) | Fate::Old => None,
         };
         self.carry_out(now, effects);
         goes
@@ -273,8 +279,15 @@ impl State {
     /// caller.
     fn befall(&mut self, now: Millis, crossing: Crossing<'_>) -> (Fate, Vec<Effect>) {
         let Crossing { gid, .. } = crossing;
-        let (client, address) = (self.osd.client_name(gid), self.osd.client_address(gid));
-        let named = Crossing { client, address, ..crossing };
+        // Who is a client of the monitor only says itself who it is.
+        let named = match crossing.address {
+            "" => Crossing {
+                client: self.osd.client_name(gid),
+                address: self.osd.client_address(gid),
+                ..crossing
+            },
+            _ => crossing,
+        };
         let Some(verdict) = self.faults.decide(&named) else { return (Fate::Goes, Vec::new()) };
         let mut effects = self.osd.tell_fault(now, verdict, &crossing);
         let Crossing { pool, object, .. } = crossing;
@@ -288,6 +301,7 @@ impl State {
                 let text = format!("fault rule {rule}: {errno} on {}/{}", shown(pool), shown(object));
                 Fate::Refused(OpError { errno, failed_op: None, text })
             }
+            Action::OldMap => Fate::Old,
             Action::Disconnect => {
                 let status = Status::unavailable(format!("fault rule {rule}: disconnected"));
                 effects.extend(self.disconnect(now, gid, &status));

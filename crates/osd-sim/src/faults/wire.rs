@@ -13,7 +13,7 @@ pub(super) fn rule(rule: Option<wire::FaultRule>) -> Result<Rule, OpError> {
     let rule = rule.ok_or_else(|| invalid("there is no rule in the request"))?;
     let when = rule.when.ok_or_else(|| invalid("when is missing: it has at least a direction"))?;
     let action = rule.action.ok_or_else(|| {
-        invalid("the action is missing: one of delay, drop, duplicate, error, hold, disconnect, expire_watch, blocklist")
+        invalid("the action is missing: one of delay, drop, duplicate, error, hold, disconnect, expire_watch, blocklist, old_map")
     })?;
     Ok(Rule {
         when: condition(when)?,
@@ -48,8 +48,9 @@ fn direction(number: i32) -> Result<Direction, OpError> {
         Ok(D::Reply) => Ok(Direction::Reply),
         Ok(D::Notify) => Ok(Direction::Notify),
         Ok(D::Ack) => Ok(Direction::Ack),
+        Ok(D::Map) => Ok(Direction::Map),
         Ok(D::Unspecified) | Err(_) => {
-            Err(invalid(format!("direction {number}: it is 1 request, 2 reply, 3 notify or 4 ack")))
+            Err(invalid(format!("direction {number}: it is 1 request, 2 reply, 3 notify, 4 ack or 5 map")))
         }
     }
 }
@@ -69,6 +70,7 @@ fn action(action: W) -> Result<Action, OpError> {
         W::Disconnect(wire::FaultDisconnect {}) => Action::Disconnect,
         W::ExpireWatch(wire::FaultExpireWatch {}) => Action::ExpireWatch,
         W::Blocklist(wire::FaultBlocklist {}) => Action::Blocklist,
+        W::OldMap(wire::FaultOldMap {}) => Action::OldMap,
     })
 }
 
@@ -84,6 +86,7 @@ pub(super) fn listed(rule: RuleInForce) -> wire::ListedFaultRule {
         Action::Disconnect => W::Disconnect(wire::FaultDisconnect {}),
         Action::ExpireWatch => W::ExpireWatch(wire::FaultExpireWatch {}),
         Action::Blocklist => W::Blocklist(wire::FaultBlocklist {}),
+        Action::OldMap => W::OldMap(wire::FaultOldMap {}),
     };
     let probability = (probability < 1.0).then_some(probability);
     let rule = wire::FaultRule {
@@ -105,6 +108,7 @@ fn of_condition(when: Condition) -> wire::FaultCondition {
         Direction::Reply => D::Reply,
         Direction::Notify => D::Notify,
         Direction::Ack => D::Ack,
+        Direction::Map => D::Map,
     };
     wire::FaultCondition {
         direction: direction.into(),

@@ -6,8 +6,11 @@ mod common;
 mod crowd;
 mod data;
 mod faults;
+mod faults_at_monitor;
+mod faults_of_ops;
 mod hostile;
 mod lab;
 #[path = "../../../messenger/tests/client/mod.rs"]
 mod peer;
 mod watch;
+mod wire;

@@ -9,6 +9,8 @@ pub enum Direction {
     Notify,
     /// A watch's answer to a notify, on its way to the OSD.
     Ack,
+    /// A map, the configuration or the log, on its way to a client of the monitor that subscribes to it.
+    Map,
 }
 
 impl Direction {
@@ -19,6 +21,7 @@ impl Direction {
             Self::Reply => "reply",
             Self::Notify => "notify",
             Self::Ack => "ack",
+            Self::Map => "map",
         }
     }
 }
@@ -38,8 +41,10 @@ pub struct Crossing<'a> {
     pub pool: &'a str,
     /// Object name; empty when the call is not about an object.
     pub object: &'a str,
-    /// Of a vector its ops, of a call its name; empty for notifies and acks.
+    /// Of a vector its ops, of a call its names, of a map what it shows; empty for notifies and acks.
     pub ops: &'a [String],
+    /// Whether its answer, or it as an answer, can say an error.
+    pub can_fail: bool,
     /// Of a notify; of an ack that of the notify which it answers.
     pub payload: Option<&'a [u8]>,
 }

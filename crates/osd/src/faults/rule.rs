@@ -1,10 +1,14 @@
 use bytes::Bytes;
 use errno::Errno;
 
+use super::calls::{Call, Named, named};
 use super::crossing::{Crossing, Direction};
 use super::{pattern, payload};
 use crate::vector::Subject;
 use crate::{Millis, OpError, vector};
+
+/// The only map of which there is an older one, by the name that subscribers have for it.
+const OSD_MAP: &str = "osdmap";
 
 /// The largest number that protobuf gives a field.
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
@@ -43,8 +47,8 @@ pub struct Condition {
     pub pool: Option<String>,
     /// Pattern of the object's name.
     pub object: Option<String>,
-    /// Requests and replies only: pattern of an op ("write"), a class's method ("rbd.set_parent", "lock.*") or a call
-    /// ("notify"). A vector fits when one of its ops does.
+    /// Requests, replies and maps only: pattern of an op ("write"), a class's method ("rbd.set_parent", "lock.*") or a call
+    /// ("notify", "mon.osd_pool_create"), or of what a map shows ("osdmap"). A vector fits when one of its ops does.
     pub op: Option<String>,
     /// Notifies, acks and op "notify" only: how the payload begins; empty = any. An ack is judged by the payload of
     /// the notify that it answers.
@@ -74,6 +78,8 @@ pub enum Action {
     ExpireWatch,
     /// The client is fenced; what crossed goes on.
     Blocklist,
+    /// The map before it goes instead.
+    OldMap,
 }
 
 impl Rule {
@@ -83,7 +89,7 @@ impl Rule {
     }
 
     /// EINVAL for a rule that can befall nothing; the text names the part and what it breaks.
-    pub(super) fn check(&self) -> Result<(), OpError> {
+    pub(super) fn check(&self, others: &[Call]) -> Result<(), OpError> {
         if self.skip == u64::MAX {
             return refuse(format!("skip {}: no match comes after so many", self.skip));
         }
@@ -94,11 +100,16 @@ impl Rule {
             let probability = self.probability;
             return refuse(format!("probability {probability}: it is above 0 and at most 1"));
         }
-        self.when.check()?;
-        self.check_action()
+        self.when.check(others)?;
+        self.check_action(others)
     }
 
-    fn check_action(&self) -> Result<(), OpError> {
+    /// Whether the fault can befall it. One that says an error passes over what has no place for it.
+    pub(super) fn can_befall(&self, crossing: &Crossing<'_>) -> bool {
+        crossing.can_fail || !matches!(self.action, Action::Error(_))
+    }
+
+    fn check_action(&self, others: &[Call]) -> Result<(), OpError> {
         let direction = self.when.direction;
         match self.action {
             Action::Delay(Millis(0)) => refuse("delay 0 ms: it would change nothing"),
@@ -108,13 +119,24 @@ impl Rule {
                 span.0,
                 DELAY_MAX.0
             )),
-            Action::ExpireWatch if self.when.subject() < Some(Subject::Object) => {
+            Action::ExpireWatch if self.when.subject(others) < Some(Subject::Object) => {
                 refuse("expire-watch with an op that is about no object: there is no watch to expire")
             }
-            Action::Error(errno) if matches!(direction, Direction::Notify | Direction::Ack) => {
+            Action::Error(errno)
+                if matches!(direction, Direction::Notify | Direction::Ack | Direction::Map) =>
+            {
                 refuse(format!(
                     "error {errno} with direction {}: only a request or a reply can be an error",
                     direction.name()
+                ))
+            }
+            Action::Error(errno) if !self.when.fitting(others).any(|named| named.can_fail) => {
+                let op = self.when.op.as_deref().unwrap_or_default();
+                refuse(format!("error {errno} with op '{op}', whose answer has no place for an error"))
+            }
+            Action::OldMap if direction != Direction::Map || self.when.op.as_deref() != Some(OSD_MAP) => {
+                refuse(format!(
+                    "old-map: only of the {OSD_MAP} there is an older one: direction map, op {OSD_MAP}"
                 ))
             }
             _ => Ok(()),
@@ -137,7 +159,7 @@ impl Condition {
         }
     }
 
-    fn check(&self) -> Result<(), OpError> {
+    fn check(&self, others: &[Call]) -> Result<(), OpError> {
         let patterns =
             [("client", &self.client), ("pool", &self.pool), ("object", &self.object), ("op", &self.op)];
         for (part, text) in patterns {
@@ -148,38 +170,60 @@ impl Condition {
         if self.gid == Some(0) {
             return refuse("gid 0: no client instance has it");
         }
-        self.check_op()?;
+        self.check_op(others)?;
+        self.check_subject(others)?;
         self.check_payload()
     }
 
-    fn check_op(&self) -> Result<(), OpError> {
+    fn check_op(&self, others: &[Call]) -> Result<(), OpError> {
         let Some(op) = &self.op else { return Ok(()) };
-        if !self.is_of_calls() {
-            let direction = self.direction.name();
+        let direction = self.direction.name();
+        if matches!(self.direction, Direction::Notify | Direction::Ack) {
             return refuse(format!(
-                "op '{op}' with direction {direction}: only requests and replies have ops"
+                "op '{op}' with direction {direction}: only requests, replies and maps have ops"
             ));
         }
-        let Some(subject) = self.subject() else {
+        if self.subject(others).is_none() {
             let known = if pattern::has_wildcard(op) { "fits no op" } else { "is no op" };
-            let rule = "expected e.g. write, omap_set, rbd.set_parent, lock.* or the call notify";
-            return refuse(format!("op '{op}': it {known}; {rule}"));
+            let rule = if self.direction == Direction::Map {
+                "expected osdmap, monmap, mgrmap, config or log"
+            } else {
+                "expected e.g. write, omap_set, rbd.set_parent, lock.* or the call notify"
+            };
+            return refuse(format!("op '{op}': it {known} of a {direction}; {rule}"));
+        }
+        Ok(())
+    }
+
+    fn check_subject(&self, others: &[Call]) -> Result<(), OpError> {
+        let subject = self.subject(others).unwrap_or(Subject::Object);
+        let about = match &self.op {
+            Some(op) => format!("op '{op}'"),
+            None => format!("direction {}", self.direction.name()),
         };
         let parts = [("object", &self.object, Subject::Object), ("pool", &self.pool, Subject::Pool)];
         for (part, wanted, least) in parts {
             if let Some(text) = wanted.as_ref().filter(|text| subject < least && !pattern::matches(text, ""))
             {
-                return refuse(format!("{part} '{text}' with op '{op}', which is about no {part}"));
+                return refuse(format!("{part} '{text}' with {about}, which is about no {part}"));
             }
         }
         Ok(())
     }
 
-    /// The most that an op which fits is about; `None` = no op fits. Notifies and acks are about objects.
-    fn subject(&self) -> Option<Subject> {
-        let Some(op) = &self.op else { return Some(Subject::Object) };
-        let fitting = vector::names().filter(|(name, _)| pattern::matches(op, name));
-        fitting.map(|(_, subject)| subject).max()
+    /// The most that an op which fits is about; `None` = no op fits. Notifies and acks are about objects, maps about the cluster.
+    fn subject(&self, others: &[Call]) -> Option<Subject> {
+        match (self.direction, &self.op) {
+            (Direction::Notify | Direction::Ack, _) => Some(Subject::Object),
+            (Direction::Map, None) => Some(Subject::Osd),
+            _ => self.fitting(others).map(|named| named.subject).max(),
+        }
+    }
+
+    /// What it fits of all that has a name.
+    fn fitting(&self, others: &[Call]) -> impl Iterator<Item = Named> {
+        let is_wanted = |name: &str| self.op.as_ref().is_none_or(|op| pattern::matches(op, name));
+        named(self.direction, others).filter(move |named| is_wanted(&named.name))
     }
 
     fn check_payload(&self) -> Result<(), OpError> {
@@ -190,10 +234,10 @@ impl Condition {
             return refuse(format!("payload field {field}: fields are numbered 1 to {FIELD_NUMBER_MAX}"));
         }
         let is_notify = self.op.as_ref().is_some_and(|op| pattern::matches(op, vector::CALL_NOTIFY));
-        if self.is_of_calls() && !is_notify {
+        if !matches!(self.direction, Direction::Notify | Direction::Ack) && !is_notify {
             let direction = self.direction.name();
             return refuse(format!(
-                "payload with direction {direction}: of requests and replies only those of op notify have one"
+                "payload with direction {direction}: beside notifies and acks only requests and replies of op notify have one"
             ));
         }
         if let Some(field) = self.payload_field.filter(|_| !self.payload_prefix.is_empty())
@@ -202,10 +246,6 @@ impl Condition {
             return refuse(format!("payload field {field}: the payload prefix begins another field"));
         }
         Ok(())
-    }
-
-    const fn is_of_calls(&self) -> bool {
-        matches!(self.direction, Direction::Request | Direction::Reply)
     }
 
     /// Whether it fits every part.
@@ -245,6 +285,7 @@ impl Action {
             Self::Disconnect => "disconnect",
             Self::ExpireWatch => "expire-watch",
             Self::Blocklist => "blocklist",
+            Self::OldMap => "old-map",
         }
     }
 }

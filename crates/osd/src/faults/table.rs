@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use errno::Errno;
 
+use super::calls::Call;
 use super::crossing::Crossing;
 use super::rule::{Action, Rule};
 use crate::OpError;
@@ -14,6 +15,8 @@ pub const RULES_MAX: usize = 1_000;
 pub struct Faults {
     rules: BTreeMap<u64, Counted>,
     newest: u64,
+    /// What passes the doors beside the OSD's own.
+    others: Vec<Call>,
 }
 
 /// A fault that befalls a crossing.
@@ -50,9 +53,14 @@ struct Counted {
 }
 
 impl Faults {
+    /// No rules yet; rules may name these beside what the OSD itself has.
+    pub fn naming(others: Vec<Call>) -> Self {
+        Self { others, ..Self::default() }
+    }
+
     /// Adds a rule; its number, never given twice. EINVAL for one that can befall nothing, EAGAIN at the limit.
     pub fn add(&mut self, rule: Rule) -> Result<u64, OpError> {
-        rule.check()?;
+        rule.check(&self.others)?;
         if self.rules.len() >= RULES_MAX {
             let text = format!("there are RULES_MAX = {RULES_MAX} fault rules");
             return Err(OpError { errno: Errno::EAGAIN, failed_op: None, text });
@@ -99,7 +107,8 @@ impl Counted {
     /// Counts a match, and what comes after one.
     fn fires(&mut self, crossing: &Crossing<'_>) -> bool {
         let is_due = self.is_due(crossing);
-        let is_chosen = self.rule.when.fits(crossing) && self.chooses();
+        let is_match = self.rule.when.fits(crossing) && self.rule.can_befall(crossing);
+        let is_chosen = is_match && self.chooses();
         if is_chosen && self.rule.later > 0 {
             self.due.entry(crossing.gid).or_insert(self.rule.later);
         }
@@ -111,7 +120,7 @@ impl Counted {
     /// Whether it is the one that an earlier match of this client was to befall.
     fn is_due(&mut self, crossing: &Crossing<'_>) -> bool {
         let Some(left) = self.due.get_mut(&crossing.gid) else { return false };
-        if crossing.direction != self.rule.when.direction {
+        if crossing.direction != self.rule.when.direction || !self.rule.can_befall(crossing) {
             return false;
         }
         *left -= 1;

@@ -30,7 +30,9 @@ Examples:
   rbd-client fault add request error=ENOSPC --op write --object 'rbd_data.*' --skip 10 --times 1
   rbd-client fault add request delay=200ms --op 'rbd.*' --probability 0.3 --seed 7
   rbd-client fault add reply disconnect --op lock.lock --times 1
-  rbd-client fault add ack drop --notify request-lock"
+  rbd-client fault add ack drop --notify request-lock
+  rbd-client fault add reply error=EIO --client admin --op mon.osd_blocklist_add
+  rbd-client fault add map hold --op osdmap"
 )]
 pub(crate) struct FaultAdd {
     #[command(flatten)]

@@ -41,6 +41,7 @@ fn rule(listed: wire::ListedFaultRule) -> Rule {
         Some(wire::FaultDirection::Reply) => "reply",
         Some(wire::FaultDirection::Notify) => "notify",
         Some(wire::FaultDirection::Ack) => "ack",
+        Some(wire::FaultDirection::Map) => "map",
         Some(wire::FaultDirection::Unspecified) | None => "",
     };
     Rule { id, direction, when: options(&rule), action: action(rule.action), matches, hits, held }
@@ -97,6 +98,7 @@ fn action(action: Option<W>) -> String {
         Some(W::Disconnect(_)) => "disconnect".to_owned(),
         Some(W::ExpireWatch(_)) => "expire-watch".to_owned(),
         Some(W::Blocklist(_)) => "blocklist".to_owned(),
+        Some(W::OldMap(_)) => "old-map".to_owned(),
         None => String::new(),
     }
 }

@@ -13,10 +13,11 @@ use crate::{
 /// A rule as the command line has it.
 #[derive(Args, Debug)]
 pub(super) struct Rule {
-    /// What it befalls: ops and calls on their way to the OSD, their answers, notifies on their way to a watch, or acks
+    /// What it befalls: ops and calls on their way to the OSD or the monitor, their answers, notifies on their way to a watch, acks, or maps
+    /// on their way to clients of the monitor
     direction: Direction,
 
-    /// drop, hold, disconnect, expire-watch, blocklist, delay=TIME, duplicate[=TIME] or error=ERRNO
+    /// drop, hold, disconnect, expire-watch, blocklist, old-map, delay=TIME, duplicate[=TIME] or error=ERRNO
     action: Action,
 
     /// Only this client: client.GID, GID, or a pattern of the name it was started with
@@ -31,7 +32,8 @@ pub(super) struct Rule {
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     object: Option<String>,
 
-    /// Only op vectors with such an op: write, omap_set, rbd.set_parent, lock.*; or a call: notify
+    /// Only op vectors with such an op: write, omap_set, rbd.set_parent, lock.*; or a call: notify, list_objects, mon.subscribe,
+    /// mon.osd_pool_create; or such a map: osdmap
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     op: Option<String>,
 
@@ -78,6 +80,8 @@ pub(super) enum Direction {
     Notify,
     /// A watch's answers to notifies
     Ack,
+    /// Maps, the configuration and the log on their way to a client of the monitor
+    Map,
 }
 
 /// The kinds of notifies, by Ceph's numbers from 0. rbd.v1.NotifyMessage has each that it knows as the field one above.
@@ -134,13 +138,14 @@ impl FromStr for Action {
             ("disconnect", None) => W::Disconnect(wire::FaultDisconnect {}),
             ("expire-watch", None) => W::ExpireWatch(wire::FaultExpireWatch {}),
             ("blocklist", None) => W::Blocklist(wire::FaultBlocklist {}),
+            ("old-map", None) => W::OldMap(wire::FaultOldMap {}),
             ("delay", Some(span)) => W::Delay(wire::FaultDelay { delay_ms: milliseconds(span)? }),
             ("duplicate", None) => W::Duplicate(wire::FaultDuplicate { delay_ms: 0 }),
             ("duplicate", Some(span)) => W::Duplicate(wire::FaultDuplicate { delay_ms: milliseconds(span)? }),
             ("error", Some(errno)) => W::Error(wire::FaultError { name: errno.to_owned() }),
             _ => {
                 return Err(format!(
-                    "'{text}' is not an action: expected drop, hold, disconnect, expire-watch, blocklist, delay=TIME, \
+                    "'{text}' is not an action: expected drop, hold, disconnect, expire-watch, blocklist, old-map, delay=TIME, \
                      duplicate[=TIME] or error=ERRNO"
                 ));
             }
@@ -208,6 +213,7 @@ impl Rule {
             Direction::Reply => wire::FaultDirection::Reply,
             Direction::Notify => wire::FaultDirection::Notify,
             Direction::Ack => wire::FaultDirection::Ack,
+            Direction::Map => wire::FaultDirection::Map,
         };
         let (gid, client) = match &self.client {
             None => (0, String::new()),

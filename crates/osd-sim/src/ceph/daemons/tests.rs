@@ -10,8 +10,9 @@ use futures_util::poll;
 use monitor::{Addresses, ConnectionId, Event, Identity};
 use tokio::sync::mpsc;
 
-use super::{Daemons, MonitorInlet};
+use super::Daemons;
 use crate::Config;
+use crate::ceph::mon_client::{Came, MonitorInlet, Who};
 use crate::daemon::Daemon;
 use crate::shaky::{Handle, Shaky};
 
@@ -37,7 +38,8 @@ impl World {
         let identity = Identity { fsid: FSID, started_unix_ms: 0 };
         let daemons = Daemons::new(daemon.clone(), identity, addresses);
         let (outlet, inlet) = mpsc::channel(100);
-        let client = daemons.opened(outlet);
+        let who = Who { gid: 4, name: "admin".to_owned(), address: "127.0.0.1:0/7".to_owned() };
+        let client = daemons.opened(who, outlet);
         handle.be_late();
         Self { daemon, daemons, store: handle, client, inlet: MonitorInlet::new(inlet) }
     }
@@ -61,7 +63,10 @@ impl World {
     }
 
     async fn next(&mut self) -> Message {
-        self.inlet.next(&self.daemon).await.expect("the client is known")
+        match self.inlet.next(&self.daemon).await.expect("the client is known") {
+            Came::Told(message, _) => message,
+            Came::Asked(_) | Came::AskedAgain(_) => panic!("nothing is late"),
+        }
     }
 }
 
