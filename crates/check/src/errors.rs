@@ -98,7 +98,9 @@ impl Evidence<'_> {
             (Errno::ENOENT, Operation::SnapPurge) if self.changes_beside(call, takes_some_away) => true,
             (Errno::EEXIST, operation) if operation.makes_an_image() => self.begun(call).any(|other| {
                 let makes = other.image == call.image && other.operation.makes_an_image();
-                makes && other.id != call.id && !is_refused(other)
+                // Whoever is refused in the end has had the name until then.
+                let has_it = !is_refused(other) || effect_end(other) > call.invoked.position;
+                makes && other.id != call.id && has_it
             }),
             (Errno::ENOTEMPTY, Operation::Remove) => self.may_have_snapshots(call),
             // Somebody works on it or on a clone of it, or was killed while he did.

@@ -13,8 +13,8 @@ pub(crate) fn image_name(number: usize) -> String {
     format!("image{number}")
 }
 
-/// Makes the chain of images.
-pub(crate) async fn make(maker: Maker, plan: Plan) -> Result<(), Errno> {
+/// Makes the chain of images; the id of the last.
+pub(crate) async fn make(maker: Maker, plan: Plan) -> Result<String, Errno> {
     let features = features(&plan);
     let (stripe_unit, stripe_count) = plan.striping.map_or((0, 0), |(blocks, count)| (blocks * BLOCK, count));
     let options =
@@ -41,8 +41,9 @@ pub(crate) async fn make(maker: Maker, plan: Plan) -> Result<(), Errno> {
             maker.change(&child, vec![Operation::Write { offset: 0, length, tag }]).await?;
         }
     }
+    let last = librbd::image_id(&maker.io, &image_name(plan.depth - 1)).await;
     maker.leave().await;
-    Ok(())
+    last.map_err(|error| error.errno())
 }
 
 /// Of all images.

@@ -9,7 +9,7 @@ use check::{Operation, Outcome};
 use clock::Clock;
 use errno::Errno;
 use futures_util::FutureExt;
-use librbd::{CallOptions, CloneOptions, CreateOptions, Features, Image, OpenOptions};
+use librbd::{CallOptions, CloneOptions, CreateOptions, Features, Image, OpenOptions, Protection};
 use rados::{IoCtx, Rados};
 use tasks::Tasks;
 
@@ -29,8 +29,10 @@ pub(crate) struct Seat {
     pub(crate) world: World,
     pub(crate) number: usize,
     pub(crate) name: String,
-    /// The image that it works on, and the same with its pool.
+    /// First name of the image that it works on.
     pub(crate) image: String,
+    /// Its id: it may be renamed.
+    pub(crate) image_id: String,
     pub(crate) config: librbd::Config,
     /// Of the images that it makes.
     pub(crate) features: Features,
@@ -147,20 +149,33 @@ impl Seat {
 
     async fn try_to_open(&self, life: Life) -> Result<Open, Errno> {
         let io = connect(&self.world, life, &self.name).await.map_err(|error| error.errno())?;
-        match Image::open(&io, &self.image, OpenOptions::default(), self.config.clone()).await {
+        match self.open_at(&io, &self.image, OpenOptions::default()).await {
             Ok(image) => Ok(Open { io, image, beside: None }),
-            Err(error) => {
+            Err(errno) => {
                 io.rados().disconnect().await;
-                Err(error.errno())
+                Err(errno)
             }
         }
+    }
+
+    async fn open_at(&self, io: &IoCtx, image: &str, options: OpenOptions) -> Result<Image, Errno> {
+        let name = self.newest_name(io, image).await?;
+        Image::open(io, &name, options, self.config.clone()).await.map_err(|error| error.errno())
+    }
+
+    /// What the image is called, if it is the client's own.
+    async fn newest_name(&self, io: &IoCtx, image: &str) -> Result<String, Errno> {
+        if image != self.image {
+            return Ok(image.to_owned());
+        }
+        let name = librbd::image_name(io, &self.image_id).await.map_err(|error| error.errno())?;
+        name.ok_or(Errno::ENOENT)
     }
 
     /// Leaves it closed when it cannot be opened: the step is left out.
     async fn open_beside(&self, open: &mut Open) {
         if open.beside.is_none() {
-            let image = Image::open(&open.io, &self.image, OpenOptions::default(), self.config.clone());
-            open.beside = image.await.ok();
+            open.beside = self.open_at(&open.io, &self.image, OpenOptions::default()).await.ok();
         }
     }
 
@@ -211,7 +226,7 @@ impl Seat {
         self.world.recorder.complete(self.world.now(), id, outcome_of(outcome));
     }
 
-    /// With an image that is not its own.
+    /// With an image that is not its own, or a snapshot.
     async fn errand(&self, io: &IoCtx, image: &str, operation: Operation) -> Answer {
         let errno = |error: librbd::Error| error.errno();
         let done = match operation {
@@ -226,14 +241,18 @@ impl Seat {
                 librbd::create(io, image, &options).await
             }
             Operation::Clone { parent, snap } => {
-                librbd::clone(io, name_of(&parent), &snap, io, image, &CloneOptions::default()).await
+                let parent = self.newest_name(io, name_of(&parent)).await?;
+                librbd::clone(io, &parent, &snap, io, image, &CloneOptions::default()).await
             }
             Operation::Remove => {
                 librbd::remove(io, image, &self.config, CallOptions::default().progress).await
             }
             other => {
-                let open = Image::open(io, image, OpenOptions::default(), self.config.clone());
-                let open = open.await.map_err(errno)?;
+                let options = match &other {
+                    Operation::Read { snap, .. } => OpenOptions { read_only: true, snapshot: snap.clone() },
+                    _ => OpenOptions::default(),
+                };
+                let open = self.open_at(io, image, options).await?;
                 let done = perform(&open, other).await;
                 open.close().await;
                 return done;
@@ -254,11 +273,11 @@ pub(crate) fn outcome_of(answer: Answer) -> Outcome {
     }
 }
 
-/// Does what is asked through an open image.
+/// Does what is asked through an open image; one that is to be read at a snapshot is open there.
 pub(crate) async fn perform(image: &Image, operation: Operation) -> Answer {
     let options = CallOptions::default;
     let done = match operation {
-        Operation::Read { offset, length, snap: None } => {
+        Operation::Read { offset, length, .. } => {
             let data = image.read(offset, length).await.map_err(|error| error.errno())?;
             return Ok(tags(&data));
         }
@@ -267,6 +286,8 @@ pub(crate) async fn perform(image: &Image, operation: Operation) -> Answer {
         Operation::Flush => image.flush().await,
         Operation::SnapCreate { snap } => image.snap_create(&snap, options()).await,
         Operation::SnapRemove { snap } => image.snap_remove(&snap, options()).await,
+        Operation::SnapRename { snap, to } => image.snap_rename(&snap, &to).await,
+        Operation::SnapPurge => return snap_purge(image).await.map(|()| Vec::new()),
         Operation::SnapProtect { snap } => image.snap_protect(&snap).await,
         Operation::SnapUnprotect { snap } => image.snap_unprotect(&snap).await,
         Operation::SnapRollback { snap } => image.snap_rollback(&snap, options()).await,
@@ -278,6 +299,18 @@ pub(crate) async fn perform(image: &Image, operation: Operation) -> Answer {
         other => unreachable!("{other:?} is not done through an open image"),
     };
     done.map(|()| Vec::new()).map_err(|error| error.errno())
+}
+
+/// EBUSY when protected ones are left.
+async fn snap_purge(image: &Image) -> Result<(), Errno> {
+    let snapshots = image.snapshots().await.map_err(|error| error.errno())?;
+    let (free, kept): (Vec<_>, Vec<_>) =
+        snapshots.into_iter().partition(|snapshot| snapshot.protection == Protection::Unprotected);
+    for snapshot in &free {
+        let removal = image.snap_remove(&snapshot.name, CallOptions::default());
+        removal.await.map_err(|error| error.errno())?;
+    }
+    if kept.is_empty() { Ok(()) } else { Err(Errno::EBUSY) }
 }
 
 /// Blocks full of a tag.

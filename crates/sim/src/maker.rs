@@ -69,11 +69,7 @@ impl Maker {
         image: &str,
         operation: Operation,
     ) -> Result<(), Errno> {
-        let asked = match operation.clone() {
-            Operation::Read { offset, length, .. } => Operation::Read { offset, length, snap: None },
-            other => other,
-        };
-        self.taken_down(image, operation, perform(open, asked)).await
+        self.taken_down(image, operation.clone(), perform(open, operation)).await
     }
 
     async fn taken_down(

@@ -57,7 +57,7 @@ pub enum Step {
     Beside(Operation),
     /// Waits, in ms.
     Pause(u64),
-    /// Does it with another image than the client's own, which it makes, removes, or opens for this call.
+    /// Does it with an image that it makes, removes, or opens for this call: another one than the client's own, or a snapshot.
     Errand {
         /// Name of the image.
         image: String,
@@ -91,17 +91,20 @@ pub enum When {
     Before(u64),
     /// The same, when it has been carried out and its reply not been sent.
     After(u64),
-    /// As `Before`; counted are the client's vectors with an op of this name.
+    /// As `Before`; counted are the client's vectors with an op of this name, or those that read a snapshot (`at_snapshot`).
     BeforeOp(String, u64),
     /// As `After`, counted likewise.
     AfterOp(String, u64),
 }
 
+/// What a vector that reads a snapshot is counted as, beside its ops.
+pub(crate) const AT_SNAPSHOT: &str = "at_snapshot";
 /// Ops that may still be under way when the image has changed.
-const SLOW_OPS: [&str; 5] =
-    ["sparse_read", "rbd.copyup", "rbd.sparse_copyup", "write", "rbd.set_protection_status"];
+const SLOW_OPS: [&str; 6] =
+    [AT_SNAPSHOT, "sparse_read", "rbd.copyup", "rbd.sparse_copyup", "write", "rbd.set_protection_status"];
 /// Ops at which an operation can be cut in two.
-const OPS: [&str; 22] = [
+const OPS: [&str; 24] = [
+    AT_SNAPSHOT,
     "lock.lock",
     "lock.unlock",
     "lock.set_cookie",
@@ -122,6 +125,7 @@ const OPS: [&str; 22] = [
     "rbd.set_size",
     "rbd.snapshot_add",
     "rbd.snapshot_remove",
+    "rbd.snapshot_rename",
     "sparse_read",
     "write",
 ];
@@ -234,6 +238,10 @@ struct Drawer<'a> {
     blocks: u64,
     names: u64,
     tag: u64,
+    /// Number of the client whose calls are drawn.
+    client: usize,
+    /// Clients that read a snapshot while it is removed.
+    readers: Vec<usize>,
     /// Name of the clients' own image.
     own: String,
     /// Snapshots of the clients' own image.
@@ -249,7 +257,7 @@ struct Drawer<'a> {
 }
 
 /// Kinds of calls, with the share of each.
-const KINDS: [(Kind, usize); 19] = [
+const KINDS: [(Kind, usize); 24] = [
     (Kind::Write, 8),
     (Kind::Read, 6),
     (Kind::Discard, 4),
@@ -258,6 +266,9 @@ const KINDS: [(Kind, usize); 19] = [
     (Kind::Resize, 2),
     (Kind::SnapCreate, 2),
     (Kind::SnapRemove, 2),
+    (Kind::SnapRead, 3),
+    (Kind::SnapRename, 1),
+    (Kind::SnapPurge, 1),
     (Kind::Rollback, 1),
     (Kind::Protect, 1),
     (Kind::Lock, 1),
@@ -267,6 +278,8 @@ const KINDS: [(Kind, usize); 19] = [
     (Kind::SideWrite, 2),
     (Kind::SideFlatten, 2),
     (Kind::SideSnap, 1),
+    (Kind::SideResize, 1),
+    (Kind::SideProtect, 1),
     (Kind::SourceRemove, 2),
     (Kind::Remove, 2),
 ];
@@ -281,6 +294,10 @@ enum Kind {
     Resize,
     SnapCreate,
     SnapRemove,
+    /// One of any image, opened for this call.
+    SnapRead,
+    SnapRename,
+    SnapPurge,
     Rollback,
     Protect,
     Lock,
@@ -290,6 +307,8 @@ enum Kind {
     SideWrite,
     SideFlatten,
     SideSnap,
+    SideResize,
+    SideProtect,
     /// A snapshot that errands clone goes.
     SourceRemove,
     Remove,
@@ -303,6 +322,8 @@ impl<'a> Drawer<'a> {
             blocks,
             names: 0,
             tag: 1_000,
+            client: 0,
+            readers: Vec::new(),
             own: image_name(depth - 1),
             snaps: Vec::new(),
             below: (1..depth).map(|number| (image_name(number - 1), image_name(number))).collect(),
@@ -324,7 +345,12 @@ impl<'a> Drawer<'a> {
             let steps = drawer.rng.usize(1..=steps_max);
             (0..steps).flat_map(|_| drawer.steps(&kinds)).collect()
         };
-        (0..count).map(|_| steps(self)).collect()
+        let mut clients = Vec::new();
+        for number in 0..count {
+            self.client = number;
+            clients.push(steps(self));
+        }
+        clients
     }
 
     fn steps(&mut self, kinds: &[Kind]) -> Vec<Step> {
@@ -355,6 +381,16 @@ impl<'a> Drawer<'a> {
                 Some(snap) => Operation::SnapRemove { snap },
                 None => return Vec::new(),
             },
+            Kind::SnapRead if self.rng.bool() => return self.read_under_removal(),
+            Kind::SnapRename => match self.snap() {
+                Some(snap) => {
+                    let to = self.fresh("s");
+                    self.snaps.push(to.clone());
+                    Operation::SnapRename { snap, to }
+                }
+                None => return Vec::new(),
+            },
+            Kind::SnapPurge => Operation::SnapPurge,
             Kind::Rollback => match self.snap() {
                 Some(snap) => Operation::SnapRollback { snap },
                 None => return Vec::new(),
@@ -395,6 +431,16 @@ impl<'a> Drawer<'a> {
         ]
     }
 
+    /// A snapshot is read while it is removed.
+    fn read_under_removal(&mut self) -> Vec<Step> {
+        let Some(snap) = self.snap() else { return Vec::new() };
+        self.readers.push(self.client);
+        let (offset, length) = self.range();
+        let read = Operation::Read { offset, length, snap: Some(snap.clone()) };
+        let errand = Step::Errand { image: self.own.clone(), operation: read, patience_ms: None };
+        vec![Step::Begin(Operation::SnapRemove { snap }), errand]
+    }
+
     /// `None` when there is nothing that it could be about.
     fn errand(&mut self, kind: Kind) -> Option<Step> {
         let (image, operation) = match kind {
@@ -406,7 +452,12 @@ impl<'a> Drawer<'a> {
                 (image, Operation::Create { size: BLOCKS_PER_OBJECT * BLOCK })
             }
             Kind::Rename => {
-                (one_of(self.rng, &self.made)?, Operation::Rename { to: spec(&self.fresh("named")) })
+                let image = if self.rng.bool() { self.own.clone() } else { one_of(self.rng, &self.made)? };
+                (image, Operation::Rename { to: spec(&self.fresh("named")) })
+            }
+            Kind::SnapRead => {
+                let ((image, snap), (offset, length)) = (self.source()?, self.range());
+                (image, Operation::Read { offset, length, snap: Some(snap) })
             }
             Kind::Clone => {
                 let again = one_of(self.rng, &self.sides).filter(|_| self.rng.u8(0..4) == 0);
@@ -431,6 +482,17 @@ impl<'a> Drawer<'a> {
                 let ((image, _), snap) = (one_of(self.rng, &self.sides)?, self.fresh("t"));
                 self.side_snaps.push((image.clone(), snap.clone()));
                 (image, Operation::SnapCreate { snap })
+            }
+            Kind::SideResize => {
+                let size = self.rng.u64(1..=self.blocks + 4) * BLOCK;
+                (one_of(self.rng, &self.sides)?.0, Operation::Resize { size })
+            }
+            Kind::SideProtect => {
+                let (image, snap) = one_of(self.rng, &self.side_snaps)?;
+                match self.rng.bool() {
+                    true => (image, Operation::SnapProtect { snap }),
+                    false => (image, Operation::SnapUnprotect { snap }),
+                }
             }
             Kind::SourceRemove => {
                 let (image, snap) = self.source()?;
@@ -480,7 +542,15 @@ impl<'a> Drawer<'a> {
             return Vec::new();
         }
         let count = self.rng.usize(1..=6);
-        (0..count).map(|_| self.fault(clients, &kinds)).collect()
+        let mut faults: Vec<Fault> = (0..count).map(|_| self.fault(clients, &kinds)).collect();
+        for client in std::mem::take(&mut self.readers) {
+            let when = When::BeforeOp(AT_SNAPSHOT.to_owned(), self.rng.u64(1..4));
+            let what = What::Delay(self.rng.u64(1..=2_000));
+            if self.rng.bool() {
+                faults.push(Fault { client, when, what });
+            }
+        }
+        faults
     }
 
     fn fault(&mut self, clients: usize, kinds: &[u8]) -> Fault {

@@ -65,7 +65,9 @@ impl Recorder {
             return None;
         }
         let begun = match &operation {
-            Operation::SnapCreate { snap } => Some((image.to_owned(), snap.clone())),
+            Operation::SnapCreate { snap } | Operation::SnapRename { to: snap, .. } => {
+                Some((image.to_owned(), snap.clone()))
+            }
             _ => None,
         };
         taken.newest += 1;

@@ -64,10 +64,13 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
         let (world, plan, config) = (world.clone(), plan.clone(), config.clone());
         async move { begin::make(Maker::arrive(world, life, config).await?, plan).await }
     };
-    if let Err(why) = alone(world, life, making)? {
-        violations.push(format!("the images could not be made: {why}"));
-        return None;
-    }
+    let image_id = match alone(world, life, making)? {
+        Ok(id) => id,
+        Err(why) => {
+            violations.push(format!("the images could not be made: {why}"));
+            return None;
+        }
+    };
     let image = image_name(plan.depth - 1);
     let seats: Vec<Arc<Seat>> = plan
         .clients
@@ -79,6 +82,7 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
                 number,
                 name: format!("client{number}"),
                 image: image.clone(),
+                image_id: image_id.clone(),
                 config: config.clone(),
                 features: features(plan),
                 steps: Mutex::new(steps.iter().cloned().collect()),

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::host::{Host, Out};
 use crate::mail::{Down, Lane, Mail, Parcel, Place, Up};
-use crate::plan::{Fault, What, When};
+use crate::plan::{AT_SNAPSHOT, Fault, What, When};
 use crate::pool::Life;
 use crate::recorder::Now;
 use crate::trace::Trace;
@@ -300,7 +300,10 @@ impl State {
         *count += 1;
         let number = *count;
         let names: BTreeSet<String> = match convert::request(request.clone()) {
-            Ok(request) => request.vector.ops.iter().map(osd::op::Op::name).collect(),
+            Ok(request) => {
+                let at_snapshot = request.vector.snap_id.map(|_| AT_SNAPSHOT.to_owned());
+                request.vector.ops.iter().map(osd::op::Op::name).chain(at_snapshot).collect()
+            }
             Err(_) => BTreeSet::new(),
         };
         for name in &names {

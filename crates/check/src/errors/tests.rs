@@ -152,6 +152,11 @@ fn an_image_is_there_already_only_when_another_made_it() {
     let mut script = Script::new();
     let calls = [(); 2].map(|()| script.call("j", clone("i", "s"), refused(Errno::EEXIST)));
     assert_eq!(quietly(&script), calls.map(at).concat(), "nobody else made it");
+    let mut script = Script::new();
+    let making = script.invoke("j", clone("i", "s"));
+    script.call("j", clone("i", "s"), refused(Errno::EEXIST));
+    script.complete(making, refused(Errno::ENOENT));
+    assert_eq!(quietly(&script), at(making), "another had the name until it failed");
 }
 
 #[test]
