@@ -2,7 +2,7 @@
 //! caller that goes away. Whoever comes next finishes it or takes it back, and in the end nothing is left behind.
 
 use errno::Errno;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use librbd::{CallOptions, CloneOptions, Config, CreateOptions, Error};
 use proto::osd::v1::{Event, FaultCondition, FaultDirection};
 use rados::{IoCtx, ObjectOp};
@@ -11,6 +11,8 @@ use crate::faults::{Held, Requests};
 use crate::support::*;
 
 const OBJECTS: u64 = 2;
+/// Cases, each with an OSD and clients of its own: more starve each other until sessions time out.
+const AT_ONCE: usize = 4;
 const DIRECTORY: &str = librbd::names::DIRECTORY;
 
 /// The steps of making a clone, in order.
@@ -198,7 +200,7 @@ async fn killed_at_every_step(work: Work) {
         let cases = steps.flat_map(|(step, direction)| {
             [false, true].map(|lands_late| killed_and_finished(work, step, direction, next, lands_late))
         });
-        join_all(cases).await;
+        stream::iter(cases).for_each_concurrent(AT_ONCE, |case| case).await;
     }
 }
 
