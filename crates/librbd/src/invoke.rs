@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use errno::Errno;
-use rbd_protocol::invoke::{Decision, Place, Rounds, Seen, is_reached, place};
+use rbd_protocol::invoke::{Decision, Place, Rounds, Seen, is_reached, may_be_done, place};
 use rbd_protocol::lock::Purpose;
 use rbd_protocol::retry::Backoff;
 use rbd_protocol::{
@@ -21,6 +21,7 @@ use crate::opened::OpenImage;
 use crate::operations::{Maintenance, Origin, execute};
 use crate::owner::{self, Answer, Ask, Forwarded, seed};
 use crate::progress::{CallOptions, OperationEvent, ProgressSink};
+use crate::requests::Told;
 
 /// Longest pause between two rounds, as a multiple of the retry delay.
 const PAUSE_MAX_RETRY_DELAYS: u64 = 4;
@@ -110,6 +111,9 @@ impl<'a> Call<'a> {
 
     async fn rounds(&mut self) -> Result<()> {
         loop {
+            if self.is_done() {
+                return Ok(());
+            }
             self.attempt += 1;
             let Undecided { decision, error } = match self.place().await? {
                 Place::Local => match self.run_locally().await {
@@ -147,6 +151,19 @@ impl<'a> Call<'a> {
         }
     }
 
+    fn heard(&self) -> Told {
+        self.image.requests.heard(self.id)
+    }
+
+    /// An owner has said so, perhaps when this side had given the attempt up already. The own image learns of it before the call returns.
+    fn is_done(&self) -> bool {
+        let is_done = self.heard().done;
+        if is_done {
+            self.image.mark_stale();
+        }
+        is_done
+    }
+
     /// Only an image that has no parent when the call begins cannot be flattened: from here on it does not matter who flattens it.
     async fn check_start(&self) -> Result<()> {
         if self.operation != Maintenance::Forwardable(Operation::Flatten) {
@@ -161,14 +178,21 @@ impl<'a> Call<'a> {
     }
 
     /// The end of a call that came to nothing, unless it happened all the same: an owner that was asked may have ended it, which
-    /// the record under its id says, and somebody else may have made the image what this call was to make it. Where nobody can look,
-    /// nobody knows: the error is then why not.
+    /// the record under its id says, or, if it leaves none, an error by which it may be done; and somebody else may have made the
+    /// image what this call was to make it. Where nobody can look, nobody knows: the error is then why not.
     async fn unless_done(&self, error: Error) -> Result<()> {
         let Maintenance::Forwardable(operation) = &self.operation else { return Err(error) };
         if planted::is(planted::Mistake::SecondFlattenFails) {
             return Err(error);
         }
+        if self.is_done() {
+            return Ok(());
+        }
         self.image.check_alive()?;
+        if self.heard().unrecorded && may_be_done(operation, error.errno()) {
+            self.image.mark_stale();
+            return Ok(());
+        }
         let error = match self.final_end(&error).await? {
             Some(Ok(())) => return Ok(()),
             Some(Err(failure)) => {

@@ -24,7 +24,7 @@ use futures_util::FutureExt;
 use rados::{Ack, Watch, WatchEvent};
 use rbd_protocol::lock::{self, ExclusiveLock, Purpose, State};
 use rbd_protocol::watcher::{self, ImageWatcher};
-use rbd_protocol::{ClientId, Ended, Millis, OpOutcome, OpResult, Request, RequestId, Token};
+use rbd_protocol::{ClientId, Ended, Message, Millis, OpOutcome, OpResult, Request, RequestId, Token};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -292,6 +292,9 @@ impl Owner {
                 self.acks.insert(ack, notification.ack);
                 let message = wire::decode_message(notification.payload);
                 let (notifier, ownership) = (notification.notifier_gid, self.ownership());
+                if let Message::AsyncComplete { id, result: Ok(()) } = &message {
+                    self.image.requests.done(*id);
+                }
                 if notifier == self.image.gid() {
                     self.announcements.heard(&message);
                 }

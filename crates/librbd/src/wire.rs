@@ -147,7 +147,7 @@ pub(crate) fn encode_ack(answer: Option<&Ended>, responder: ClientId) -> Bytes {
     let Some(answer) = answer else { return Bytes::new() };
     let (result, reason) = ended_to_message(answer);
     let (responder, reason) = (Some(client_to_wire(responder)), reason.to_owned());
-    wire::ResponseMessage { result, responder, reason }.encode_to_vec().into()
+    wire::ResponseMessage { result, responder, reason, unrecorded: false }.encode_to_vec().into()
 }
 
 /// What an ack says: the owner's answer, as a number and a reason, and who it says it is. None: the empty ack of everybody else.
@@ -166,6 +166,11 @@ pub(crate) fn decode_answers(reply: rados::NotifyReply) -> NotifyAnswers {
         payload: decode_ack(&answer.payload),
     };
     NotifyAnswers { timed_out: reply.timed_out, answers: reply.replies.into_iter().map(answer).collect() }
+}
+
+/// Whether an ack accepts a request of which its sender leaves no record.
+pub(crate) fn is_unrecorded(payload: &[u8]) -> bool {
+    wire::ResponseMessage::decode(payload).is_ok_and(|answer| answer.unrecorded && answer.result == 0)
 }
 
 fn decode_ack(payload: &[u8]) -> Payload {

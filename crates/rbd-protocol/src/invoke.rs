@@ -109,6 +109,16 @@ pub const fn is_reached(operation: &Operation, image: Seen) -> bool {
     }
 }
 
+/// Whether an error says no more than that the operation may be done already, by an owner that was asked before and keeps no record of it. Only
+/// such an owner leaves that open. (Facts 5.4: Ceph 16.2 takes these for success always.)
+pub const fn may_be_done(operation: &Operation, errno: Errno) -> bool {
+    matches!(
+        (operation, errno),
+        (Operation::SnapCreate { .. } | Operation::Rename { .. }, Errno::EEXIST)
+            | (Operation::SnapRemove { .. }, Errno::ENOENT)
+    )
+}
+
 /// Where the operation runs, after the lock was tried or asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

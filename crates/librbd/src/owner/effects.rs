@@ -206,7 +206,13 @@ pub(crate) async fn notify(image: &OpenImage, message: &Message) -> Result<Notif
     }
     let payload = wire::encode_message(message);
     let notified = image.io.notify(&image.header, payload, image.config.notify_timeout).await;
-    notified.map(wire::decode_answers).map_err(|error| error.errno())
+    let reply = notified.map_err(|error| error.errno())?;
+    if let Message::Request(request) = message
+        && reply.replies.iter().any(|answer| wire::is_unrecorded(&answer.payload))
+    {
+        image.requests.unrecorded(request.id);
+    }
+    Ok(wire::decode_answers(reply))
 }
 
 /// By mistake, on purpose.

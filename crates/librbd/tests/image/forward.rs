@@ -4,10 +4,12 @@ use bytes::Bytes;
 use errno::Errno;
 use librbd::{CallOptions, Config, ImageEvent, OperationEvent};
 use prost::Message as _;
+use proto::cls::rbd::v1 as cls;
 use proto::rbd::v1::{self as wire, notify_message::Payload};
+use rados::ObjectOp;
 
 use crate::faults::op;
-use crate::peer::{Peer, is_request, response};
+use crate::peer::{Peer, is_request, response, unrecorded};
 use crate::support::*;
 
 const NOTIFY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -366,6 +368,112 @@ async fn an_operation_that_the_owner_does_not_know_runs_at_the_requester() {
         "{events:?}"
     );
     assert!(soon(image.is_lock_owner()).await.unwrap());
+}
+
+/// Takes a snapshot without a record of the request, says nothing of its end, and lets the lock go.
+async fn done_in_silence(old: &mut Peer, snap: &str) {
+    let (io, id) = (old.io.clone(), old.io.allocate_snap_id().await.unwrap());
+    let header = librbd::names::header(&librbd::image_id(&io, "img").await.unwrap());
+    let taken = cls::SnapshotAdd { id, name: snap.to_owned(), created_unix_ms: 0 };
+    io.operate(&header, ObjectOp::new().exec("rbd", "snapshot_add", &taken)).await.unwrap();
+    old.unlock().await;
+    let released = wire::ReleasedLockPayload { client_id: Some(old.client_id()) };
+    say(old, Payload::ReleasedLock(released)).await;
+}
+
+async fn say(old: &mut Peer, payload: Payload) {
+    let io = old.io.clone();
+    let header = librbd::names::header(&librbd::image_id(&io, "img").await.unwrap());
+    let message = wire::NotifyMessage { payload: Some(payload) }.encode_to_vec();
+    tokio::select! {
+        biased;
+        told = io.notify(&header, message.into(), std::time::Duration::from_secs(5)) => drop(told.unwrap()),
+        () = old.answer(|_| Some(Bytes::new())) => unreachable!("it answers for ever"),
+    }
+}
+
+/// Ceph's librbd keeps no record: who asked it, and heard of no end, is told by EEXIST that it was done. What others have done is their own.
+#[tokio::test]
+async fn what_an_owner_without_records_has_done_in_silence_has_succeeded() {
+    for (ack, is_recorded) in [(unrecorded(), false), (response(0), true)] {
+        let cluster = Cluster::start();
+        let (io, other) = (cluster.client("a").await, cluster.client("old").await);
+        create(&io, "img", 4).await;
+        let mut old = Peer::watch(other, "img").await;
+        old.lock().await;
+        let image = open(&io, "img").await;
+        let (options, mut call) = watched_call();
+        let taking = tokio::spawn(async move { image.snap_create("s", options).await });
+        let is_placed = |event: &OperationEvent| matches!(event, OperationEvent::Placed { .. });
+        soon(async {
+            tokio::select! {
+                biased;
+                () = old.answer(|message| Some(if is_request(message) { ack.clone() } else { Bytes::new() })) => {
+                    unreachable!("it answers for ever")
+                }
+                () = async { drop(heard(&mut call, is_placed).await) } => {}
+            }
+        })
+        .await;
+        soon(done_in_silence(&mut old, "s")).await;
+        let result = soon(async {
+            tokio::select! {
+                biased;
+                result = taking => result.unwrap(),
+                () = old.answer(|_| Some(Bytes::new())) => unreachable!("it answers for ever"),
+            }
+        })
+        .await;
+        match is_recorded {
+            false => result.unwrap(),
+            true => assert_eq!(errno_of(result), Errno::EEXIST, "somebody else's: there is no record of it"),
+        }
+    }
+}
+
+/// An owner lets the lock go before it says that it is done: who asked has given the attempt up by then, and does not run it once more.
+#[tokio::test]
+async fn a_completion_that_comes_after_the_lock_has_gone_counts() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("old").await);
+    create(&io, "img", 4).await;
+    let mut old = Peer::watch(other, "img").await;
+    old.lock().await;
+    let image = open(&io, "img").await;
+    let (options, mut call) = watched_call();
+    let (taker, mut id) = (image.clone(), None);
+    let taking = tokio::spawn(async move { taker.snap_create("s", options).await });
+    let is_placed = |event: &OperationEvent| matches!(event, OperationEvent::Placed { .. });
+    soon(async {
+        let answering = old.answer(|message| match message {
+            Payload::SnapCreate(request) => {
+                id = request.request.as_ref().and_then(|header| header.id);
+                Some(unrecorded())
+            }
+            _ => Some(Bytes::new()),
+        });
+        tokio::select! {
+            biased;
+            () = answering => unreachable!("it answers for ever"),
+            () = async { drop(heard(&mut call, is_placed).await) } => {}
+        }
+    })
+    .await;
+    let released = wire::ReleasedLockPayload { client_id: Some(old.client_id()) };
+    soon(say(&mut old, Payload::ReleasedLock(released))).await;
+    let is_over = |event: &OperationEvent| matches!(event, OperationEvent::Restarted { .. });
+    heard(&mut call, is_over).await;
+    let complete = wire::AsyncCompletePayload { id, result: 0, reason: String::new() };
+    soon(say(&mut old, Payload::AsyncComplete(complete))).await;
+    soon(async {
+        tokio::select! {
+            biased;
+            result = taking => result.unwrap().unwrap(),
+            () = old.answer(|_| Some(Bytes::new())) => unreachable!("it answers for ever"),
+        }
+    })
+    .await;
+    assert_eq!(soon(image.snapshots()).await.unwrap(), [], "this owner has lied, and nobody did it again");
 }
 
 /// Facts 4.5: the second sending of a request is not run again; its result comes again.

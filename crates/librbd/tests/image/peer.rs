@@ -133,7 +133,13 @@ fn completion(event: WatchEvent, reason: &mut String) -> Option<(u64, i32)> {
 /// A lock owner's ack. It names the responder, as a librbd client does: 0 from nobody would be no bytes at all.
 pub(crate) fn response(result: i32) -> Bytes {
     let responder = Some(wire::ClientId { gid: 1, handle: 1 });
-    wire::ResponseMessage { result, responder, reason: String::new() }.encode_to_vec().into()
+    wire::ResponseMessage { result, responder, ..Default::default() }.encode_to_vec().into()
+}
+
+/// The same of an owner that leaves no record of what it carries out.
+pub(crate) fn unrecorded() -> Bytes {
+    let responder = Some(wire::ClientId { gid: 1, handle: 1 });
+    wire::ResponseMessage { responder, unrecorded: true, ..Default::default() }.encode_to_vec().into()
 }
 
 pub(crate) fn is_request(payload: &Payload) -> bool {

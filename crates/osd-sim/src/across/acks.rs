@@ -8,14 +8,16 @@ use proto::rbd::v1 as grpc;
 /// Decodes at neither door.
 pub(super) const UNDECODABLE: Bytes = Bytes::from_static(&[0xff]);
 
-/// What librbd answered. It does not say who it is: the OSD does.
+/// What librbd answered. It does not say who it is, and that it keeps no record of requests: the OSD does.
 pub(super) fn to_grpc(ack: &osd::Ack) -> Bytes {
     if ack.payload.is_empty() {
         return Bytes::new();
     }
     let Ok(ResponseMessage { result }) = ceph_wire::from_bytes(&ack.payload) else { return UNDECODABLE };
     let responder = Some(grpc::ClientId { gid: ack.gid, handle: ack.cookie });
-    grpc::ResponseMessage { result, responder, reason: String::new() }.encode_to_vec().into()
+    grpc::ResponseMessage { result, responder, reason: String::new(), unrecorded: true }
+        .encode_to_vec()
+        .into()
 }
 
 /// What a client of gRPC answered, without who it is and why.

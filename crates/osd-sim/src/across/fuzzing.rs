@@ -90,7 +90,8 @@ fn fuzz_decoders_of_the_translation() {
     let there: Vec<_> = there.collect();
     let acks = [0, -22].map(|result| ceph_wire::to_bytes(&ResponseMessage { result }).to_vec());
     let responder = Some(grpc::ClientId { gid: 4, handle: 7 });
-    let answer = grpc::ResponseMessage { result: -22, responder, reason: "why".to_owned() };
+    let answer =
+        grpc::ResponseMessage { result: -22, responder, reason: "why".to_owned(), unrecorded: false };
     let decoders = vec![
         Decoder::new("notify_to_grpc", TRANSLATED, is_understood_by_grpc).with_examples(said),
         Decoder::new("notify_to_ceph", TRANSLATED, is_understood_by_librbd).with_examples(there),

@@ -5,7 +5,7 @@
 //! | AcquiredLock, ReleasedLock, RequestLock, HeaderUpdate, AsyncProgress | of the same names | nothing |
 //! | AsyncComplete | AsyncComplete | `reason` |
 //! | Flatten, Resize, SnapRemove, Rename | of the same names | `attempt` (to gRPC: 1), `low_water_mark` (to gRPC: 0, none) |
-//! | SnapCreate | SnapCreate | the same, and `flags` (to Ceph: 0) |
+//! | SnapCreate | SnapCreate | the same, and `flags` (to Ceph: `SKIP_QUIESCE`) |
 //! | SnapCreate, SnapRemove of others than users | - | everything |
 //! | RebuildObjectMap, SnapRename, SnapProtect, SnapUnprotect, UpdateFeatures, Migrate, Sparsify, Quiesce, Unquiesce, MetadataUpdate | - | everything |
 //!
@@ -24,6 +24,10 @@ pub(super) const UNKNOWN_TO_CEPH: Bytes = Bytes::from_static(b"\x07\x01\x04\0\0\
 
 /// A field that `rbd.v1.NotifyMessage` does not have. In it lies what librbd said.
 const UNKNOWN_TO_GRPC_FIELD: u32 = 1000;
+
+/// A librbd that takes a snapshot for a client of gRPC asks nobody to pause first, as an owner of gRPC does not: one watcher that does not answer
+/// would end it with ETIMEDOUT.
+pub(super) const SKIP_QUIESCE: u64 = 1;
 
 /// What librbd said.
 pub(super) fn to_grpc(payload: Bytes) -> Bytes {
@@ -126,7 +130,7 @@ fn message_to_ceph(message: Payload) -> Option<NotifyMessage> {
             M::Resize { size, request: id_of(request)?, allow_shrink }
         }
         Payload::SnapCreate(grpc::SnapCreatePayload { request, name }) => {
-            M::SnapCreate { name, namespace, request: id_of(request)?, flags: 0 }
+            M::SnapCreate { name, namespace, request: id_of(request)?, flags: SKIP_QUIESCE }
         }
         Payload::SnapRemove(grpc::SnapRemovePayload { request, name }) => {
             M::SnapRemove { name, namespace, request: id_of(request)? }

@@ -40,7 +40,7 @@ fn said_by_librbd() -> Vec<(Bytes, Option<Payload>)> {
             Some(Payload::Resize(grpc::ResizePayload { request, size: 9 << 20, allow_shrink: true })),
         ),
         (
-            "0701 33000000 08000000 01000000 61 0101 04000000 00000000 R 0000000000000000",
+            "0701 33000000 08000000 01000000 61 0101 04000000 00000000 R 0100000000000000",
             Some(Payload::SnapCreate(grpc::SnapCreatePayload { request, name: snapshot("a") })),
         ),
         (
@@ -169,8 +169,8 @@ fn an_ack_says_its_number_at_either_door() {
         let ceph = to_bytes(&ResponseMessage { result });
         assert_eq!(ceph[..6], [1, 1, 4, 0, 0, 0]);
         let responder = Some(grpc::ClientId { gid: 4, handle: 7 });
-        let bare = grpc::ResponseMessage { result, responder, reason: String::new() };
-        let grpc = grpc::ResponseMessage { reason: "why".to_owned(), ..bare.clone() };
+        let bare = grpc::ResponseMessage { result, responder, unrecorded: true, ..Default::default() };
+        let grpc = grpc::ResponseMessage { reason: "why".to_owned(), unrecorded: false, ..bare.clone() };
         let there = answered(HEADER, Door::Ceph, &ack(Door::Grpc, grpc.encode_to_vec().into()));
         let here = answered(HEADER, Door::Grpc, &ack(Door::Ceph, ceph.clone()));
         assert_eq!((there, here), (ceph, bare.encode_to_vec().into()), "{result}");
@@ -216,7 +216,7 @@ fn known(kind: usize, numbers: [u64; 5], result: i32, flag: bool, name: String) 
         5 => M::AsyncComplete { request, result },
         6 => M::Flatten { request },
         7 => M::Resize { size: offset, request, allow_shrink: flag },
-        8 => M::SnapCreate { name, namespace, request, flags: 0 },
+        8 => M::SnapCreate { name, namespace, request, flags: notifies::SKIP_QUIESCE },
         9 => M::SnapRemove { name, namespace, request },
         _ => M::Rename { name, request },
     }
