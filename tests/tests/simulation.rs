@@ -187,7 +187,7 @@ async fn requester(seed: u64, trace: Trace, act: watch::Sender<Act>) -> Result<(
 fn judge(log: &EventLog, image: &ImageObjects) -> Result<()> {
     let mut locks = log.events().iter().filter(|event| matches!(event.fact, Fact::Locked(_)));
     ensure!(locks.any(|event| event.object == image.header), "nobody took the lock of {}", image.header);
-    let violations = check::one_writer_at_a_time(log, image, BreakRule::FenceFirst);
+    let violations = check::one_writer_at_a_time(log, image, BreakRule::FenceFirst, &Default::default());
     let found: Vec<_> = violations.iter().map(ToString::to_string).collect();
     ensure!(found.is_empty(), "{}", found.join("; "));
     Ok(())

@@ -2,24 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use check::{Operation, Outcome};
 use errno::Errno;
 use harness::{
     call::{Call, Failure},
     osd::spec,
     program::Output,
-    remote::{Remote, no_limits},
+    remote::no_limits,
 };
 use proto::rbd::v1::CallLimits;
 use tokio::time::timeout;
 
 use crate::{
-    operator::Operator,
-    recorder::{BLOCK_BYTES, filled, tags},
-    seat::Seat,
-    setup::OBJECT_BYTES,
-    stage::Stage,
+    client::Remote, operator::Operator, recorder::tags, seat::Seat, setup::OBJECT_BYTES, stage::Stage,
 };
 
 /// Longest read of one call to a client.
@@ -55,19 +51,9 @@ fn invoke(stage: &Stage, seat: &Seat, operation: Operation, deadline_ms: Option<
 
 async fn send(remote: &Remote, operation: &Operation) -> Result<Vec<Option<u64>>, Failure> {
     match operation {
-        Operation::Read { offset, length, .. } => return read(remote, *offset, *length).await,
-        Operation::Write { offset, length, tag } => {
-            remote.write(*offset, filled(*tag, length / BLOCK_BYTES)).await?;
-        }
-        Operation::Discard { offset, length } => remote.discard(*offset, *length).await?,
-        Operation::Flush => remote.flush().await?,
-        Operation::SnapProtect { snap } => remote.snap_protect(snap).await?,
-        Operation::SnapUnprotect { snap } => remote.snap_unprotect(snap).await?,
-        Operation::Acquire => remote.acquire_lock().await?,
-        Operation::Release => remote.release_lock().await?,
-        other => unreachable!("{other:?} is no plain call"),
+        Operation::Read { offset, length, .. } => read(remote, *offset, *length).await,
+        other => remote.send(other).await.map(|_| Vec::new()),
     }
-    Ok(Vec::new())
 }
 
 /// Ends early where the image does.
@@ -75,7 +61,7 @@ async fn read(remote: &Remote, offset: u64, length: u64) -> Result<Vec<Option<u6
     let mut found = Vec::new();
     for begin in (offset..offset + length).step_by(READ_BYTES_MAX as usize) {
         let wanted = READ_BYTES_MAX.min(offset + length - begin);
-        let data = remote.read(begin, wanted).await?;
+        let data = remote.send(&Operation::Read { offset: begin, length: wanted, snap: None }).await?;
         found.extend(tags(&data));
         if (data.len() as u64) < wanted {
             break;
@@ -97,15 +83,7 @@ pub async fn maintenance(
     let deadline_ms = Some(limits.deadline_ms).filter(|deadline_ms| *deadline_ms > 0);
     let id = invoke(stage, seat, operation.clone(), deadline_ms)?;
     let remote = seat.remote().await;
-    let call = Arc::new(match &operation {
-        Operation::Flatten => remote.flatten(limits),
-        Operation::Resize { size } => remote.resize(*size, true, limits),
-        Operation::SnapCreate { snap } => remote.snap_create(snap, limits),
-        Operation::SnapRemove { snap } => remote.snap_remove(snap, limits),
-        Operation::SnapRollback { snap } => remote.snap_rollback(snap, limits),
-        Operation::Rename { to } => remote.rename(without_pool(to), limits),
-        other => unreachable!("{other:?} is no maintenance operation"),
-    });
+    let call = Arc::new(remote.begin(&operation, limits));
     seat.operates(&call);
     begun(&call);
     let Some(answer) = stage.unless_overdue(seat.name(), call.ended_at_last()).await else {
@@ -159,8 +137,10 @@ pub async fn clone_through(
     let newest = stage.cluster.log.last();
     let id = stage.recorder.invoke(seat.name(), &spec(clone), operation, deadline_ms, Some(newest))?;
     let cloning = async {
-        let remote = seat.remote().await;
-        remote.clone_image(parent, snap, clone, OBJECT_BYTES).await
+        match seat.remote().await {
+            Remote::Grpc(remote) => remote.clone_image(parent, snap, clone, OBJECT_BYTES).await,
+            Remote::Librbd(_) => unreachable!("librbd makes no clones here"),
+        }
     };
     let outcome = match timeout(patience, cloning).await {
         Ok(cloned) => ended(seat, cloned.map(|()| Vec::new())).await?,
@@ -234,7 +214,7 @@ async fn ended(seat: &Seat, result: Result<Vec<Option<u64>>, Failure>) -> Result
         Err(failure) => match Errno::from_name(&failure.name) {
             Some(errno) => Outcome::Error { errno },
             None => {
-                seat.check_alive().await?;
+                seat.check_alive().await.with_context(|| failure.to_string())?;
                 Outcome::Unknown
             }
         },

@@ -43,6 +43,15 @@ impl Constants {
         }
     }
 
+    /// The same for runs with Ceph's own librbd: a watch of it lives for two of its ping intervals, and its notifies wait for 5 s.
+    pub fn with_librbd(self) -> Self {
+        Self {
+            watch_timeout: self.watch_timeout.max(Duration::from_secs(10)),
+            request_timeout: self.request_timeout.max(Duration::from_secs(5)),
+            ..self
+        }
+    }
+
     /// How long a call may take when nothing was broken (I5): no dead owner to outlive, and no request to time out. What remains is
     /// the work itself on a slow machine, and an owner who holds on to the lock until its operation has ended.
     pub fn calm_max(&self) -> Duration {

@@ -32,6 +32,9 @@ pub struct Findings {
     pub disturbances: Vec<Disturbance>,
     /// Every instance (gid) of every client.
     pub instances: BTreeMap<String, BTreeSet<u64>>,
+    /// Those of them that are Ceph's own librbd.
+    #[serde(default)]
+    pub librbd: BTreeSet<String>,
     /// How long a call may take when nothing was disturbed.
     pub calm_ms_max: u64,
     /// Whether owners had to be fenced before their lock was broken.
@@ -158,8 +161,9 @@ impl Evidence {
     /// What is wrong about who wrote (I1).
     pub fn writers(&self) -> Vec<Violation> {
         let rule = if self.findings.fence_first { BreakRule::FenceFirst } else { BreakRule::MayBeUnfenced };
+        let librbd = &self.findings.rest.librbd;
         let images = self.findings.images.values();
-        images.flat_map(|image| check::one_writer_at_a_time(&self.log, image, rule)).collect()
+        images.flat_map(|image| check::one_writer_at_a_time(&self.log, image, rule, librbd)).collect()
     }
 
     /// Asks every checker.
@@ -167,7 +171,8 @@ impl Evidence {
         self.check_whole()?;
         let Self { history, log, findings } = self;
         let bounds = Bounds { disturbances: &findings.disturbances, calm_ms_max: findings.calm_ms_max };
-        let clients = Clients { instances: &findings.instances, disturbances: &findings.disturbances };
+        let Findings { instances, disturbances, librbd, .. } = findings;
+        let clients = Clients { instances, disturbances, librbd };
         let (state, rest) = (&findings.state, &findings.rest);
         let once = check::maintenance_happened_once(history, log, &findings.images);
         Ok(vec![

@@ -1,20 +1,22 @@
 //! Breaks running clients on purpose, on a seeded schedule, and judges what came of it.
 //!
 //! * [`stage`]: one OSD, a clone of a filled image, its clients; [`seat`]: a place that a client takes, with a network of its
-//!   own; [`setup`]: how all of it comes to be;
+//!   own; [`client`]: a client of either kind; [`setup`]: how all of it comes to be;
 //! * [`workload`], [`worker`], [`errands`], [`operator`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it; [`ran`]: how
 //!   much of it really ran;
-//! * [`nemesis`], [`steps`], [`strike`], [`trap`], [`silent`]: what is broken, where, and how;
+//! * [`nemesis`], [`steps`], [`strike`], [`network`], [`trap`], [`silent`]: what is broken, where, and how;
 //! * [`scenarios`]: one for each command; [`constants`]: what bounds follow from;
 //! * [`rest`], [`evidence`]: everything is brought to rest, gathered and judged; [`run`], [`report`], [`histogram`]: from setting to
 //!   report.
 
 pub mod calls;
+pub mod client;
 pub mod constants;
 pub mod errands;
 pub mod evidence;
 pub mod histogram;
 pub mod nemesis;
+pub mod network;
 pub mod operator;
 pub mod options;
 pub mod ran;

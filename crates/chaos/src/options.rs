@@ -9,8 +9,8 @@ use crate::nemesis::Nemesis;
 
 /// Breaks running RBD clients on purpose and judges what came of it.
 ///
-/// Starts one osd-sim and several `rbd-client serve` as processes, each with a network of its own to the OSD (a TCP proxy), drives
-/// them, breaks them, heals them, waits until everything has come to rest, and asks the checkers. Every call is written to
+/// Starts one osd-sim and several clients as processes, `rbd-client serve` and, with --librbd, Ceph's own librbd, each with a network of its
+/// own to the OSD (a TCP proxy; a librbd's is made of fault rules), drives them, breaks them, heals them, waits until everything has come to rest, and asks the checkers. Every call is written to
 /// history.jsonl, every event of the OSD to events.jsonl, and what was found at the end to findings.json.
 ///
 /// Exit status 0: no violation. 1: a violation, or the run could not be made. 2: the command line is wrong. 3: no violation, but too little
@@ -30,6 +30,7 @@ Examples:
   chaos kill-owner --measure flatten           the owner dies in the middle of a forwarded flatten
   chaos random --seed 7 --minutes 5            everything at once, reproducible by its seed
   chaos random --seed 7 --nemesis cut-owner,kill-requester --rounds 1 --keep run
+  chaos random --clients 4 --librbd 2          two of the four are real librbd processes
   chaos random --nemesis kill-at-owner=rbd.parent_detach+1   between a flatten's commit and the op after it
   chaos check run/7                            judges the files of that round once more";
 
@@ -45,7 +46,7 @@ pub enum Command {
     /// A watcher of the image never acks: whoever waits for every ack waits for the timeout
     SlowWatcher(Common),
     /// Fencing is switched off: two clients own the lock, and the checker must catch it
-    TwoOwners(Common),
+    TwoOwners(Mixed),
     /// Everything at once: a seeded workload under a seeded schedule of faults
     Random(Random),
     /// Plays the seeds that once failed again
@@ -98,6 +99,40 @@ pub struct Output {
     pub no_progress: bool,
 }
 
+/// Options of every run, and of which kinds the clients are.
+#[derive(Args, Clone, Debug)]
+pub struct Mixed {
+    /// So many of the clients are Ceph's own librbd (Debian's python3-rbd), the last ones; the first is always an rbd-client
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub librbd: u16,
+    /// Options of every run.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Mixed {
+    /// An rbd-client finishes what others have left in an image: librbd does not.
+    pub fn check(&self) -> Result<(), String> {
+        let (librbd, clients) = (self.librbd, self.common.clients);
+        if librbd < clients {
+            Ok(())
+        } else {
+            Err(format!("--librbd {librbd}: fewer than --clients {clients}"))
+        }
+    }
+}
+
+impl Options {
+    /// What no option can say of itself alone.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.command {
+            Command::TwoOwners(mixed) => mixed.check(),
+            Command::Random(random) => random.mixed.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An owner is lost, once a round.
 #[derive(Args, Clone, Debug)]
 pub struct Lost {
@@ -122,9 +157,9 @@ pub struct Random {
     /// How long each round is broken
     #[arg(long, value_parser = chaos_time, default_value = "12s", value_name = "TIME")]
     pub chaos: Duration,
-    /// Options of every run.
+    /// Options of every run, and of which kinds the clients are.
     #[command(flatten)]
-    pub common: Common,
+    pub mixed: Mixed,
 }
 
 /// From a second to a day.

@@ -1,6 +1,9 @@
 //! Brings a stage to rest, and gathers what is there then.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use check::{
@@ -101,8 +104,9 @@ pub async fn settle(stage: &Stage) -> Result<(Gathered, AtRest)> {
         if left.is_empty() || Instant::now() > deadline {
             return Ok((gathered, rest));
         }
-        // Whoever takes the lock throws away the records of requesters that have gone, and finishes the removals of snapshots.
-        if let Some(seat) = stage.seats.last() {
+        // Whoever takes the lock throws away the records of requesters that have gone, and finishes the removals of snapshots; librbd does
+        // not.
+        if let Some(seat) = stage.seats.iter().rfind(|seat| !seat.is_librbd()) {
             take_and_give_back(stage, seat).await?;
         }
     }
@@ -115,6 +119,30 @@ async fn take_and_give_back(stage: &Stage, seat: &Seat) -> Result<()> {
     Ok(())
 }
 
+/// Every instance of a librbd.
+fn librbd(stage: &Stage) -> BTreeSet<u64> {
+    let (names, instances) = (stage.librbd(), stage.instances());
+    instances.into_iter().filter(|(name, _)| names.contains(name)).flat_map(|(_, gids)| gids).collect()
+}
+
+/// librbd takes a clone out of its parent's list before the clone's header lets the parent go, and a flatten that is interrupted in between
+/// leaves a clone that can be read only as long as somebody else keeps its parent. Another flatten ends that.
+pub async fn finish_flattens(stage: &Stage) -> Result<()> {
+    let image = stage.image_name().await?;
+    let state = gather(stage).await?.state;
+    let is_half = state.images[&spec(&image)].parent.as_ref().is_some_and(|parent| {
+        let snapshots = state.images.get(&parent.image).map_or(&[][..], |of| &of.snapshots);
+        let mut children =
+            snapshots.iter().filter(|snap| snap.name == parent.snap).flat_map(|snap| &snap.children);
+        parent.head && !children.any(|child| *child == spec(&image))
+    });
+    if is_half {
+        let verb = ["flatten", "--no-progress", &spec(&image)];
+        calls::verb(stage, &image, Operation::Flatten, &verb).await?;
+    }
+    Ok(())
+}
+
 async fn at_rest(stage: &Stage, gathered: &Gathered) -> Result<AtRest> {
     let cluster = &stage.cluster;
     let mut rest = AtRest {
@@ -122,6 +150,7 @@ async fn at_rest(stage: &Stage, gathered: &Gathered) -> Result<AtRest> {
         objects: cluster.objects().await?,
         directory: gathered.directory.clone(),
         snap_ids: gathered.snap_ids.clone(),
+        librbd: librbd(stage),
         ..AtRest::default()
     };
     rest.opened =

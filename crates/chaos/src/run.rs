@@ -102,6 +102,7 @@ pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Sett
     Setting {
         preset: common.preset.map_or(preset, PresetName::preset),
         clients: usize::from(common.clients),
+        librbd: 0,
         client_options: client_options.iter().map(|&option| option.to_owned()).collect(),
         shape: Shape::small(),
     }
@@ -110,7 +111,13 @@ pub fn setting(common: &Common, preset: Preset, client_options: &[&str]) -> Sett
 /// Rounds, clients and constants of a run, in a line.
 pub fn described(common: &Common, setting: &Setting) -> String {
     let (rounds, clients) = (counted(common.rounds as usize, "round"), common.clients);
-    format!("{rounds}, {clients} clients, preset {:?}", setting.preset).to_lowercase()
+    let across = beside(setting.librbd);
+    format!("{rounds}, {clients} clients{across}, preset {:?}", setting.preset).to_lowercase()
+}
+
+/// How many of the clients are Ceph's own librbd, if there are any.
+pub fn beside(librbd: usize) -> String {
+    if librbd == 0 { String::new() } else { format!(", {librbd} of them librbd") }
 }
 
 /// E.g. "1 round", "2 rounds".
@@ -142,6 +149,7 @@ pub async fn finish(
     let findings = Findings {
         disturbances: stage.troubles.past(),
         instances: stage.instances(),
+        librbd: stage.librbd(),
         calm_ms_max,
         fence_first: plan.fence_first,
         calls: history.calls.len(),

@@ -5,25 +5,29 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use harness::{
     call::Call,
-    client::Client,
     cluster::Cluster,
+    librbd::Librbd,
     proxy::{Link, Proxy},
-    remote::Remote,
 };
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard, watch};
+
+use crate::client::{Client, Kind, Remote};
 
 /// How long an orderly end may take: image, session and calls have 5 s each.
 const CLOSE_BOUND: Duration = Duration::from_secs(40);
 
-/// One client of the image, with a network of its own to the OSD.
+/// One client of the image, with a network of its own to the OSD: a librbd's is what rules of the OSD make of it, for Ceph's maps say
+/// the same address of an OSD to everybody.
 pub struct Seat {
     name: String,
     image: String,
-    options: Vec<String>,
+    kind: Kind,
     proxy: Proxy,
+    /// Rules of the OSD that are a librbd's network.
+    rules: Mutex<Vec<u64>>,
     /// `None` while it is empty.
     client: AsyncMutex<Option<Client>>,
     remote: watch::Sender<Option<Remote>>,
@@ -37,12 +41,13 @@ pub struct Seat {
 
 impl Seat {
     /// Starts the first client.
-    pub async fn take(cluster: &Cluster, name: &str, image: &str, options: &[String]) -> Result<Self> {
+    pub async fn take(cluster: &Cluster, name: &str, image: &str, kind: Kind) -> Result<Self> {
         let seat = Self {
             name: name.to_owned(),
             image: image.to_owned(),
-            options: options.to_vec(),
+            kind,
             proxy: Proxy::start(cluster.address.clone()).await?,
+            rules: Mutex::default(),
             client: AsyncMutex::new(None),
             remote: watch::Sender::new(None),
             gids: Mutex::new(Vec::new()),
@@ -56,6 +61,11 @@ impl Seat {
     /// E.g. "client 2".
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether a real librbd sits here.
+    pub fn is_librbd(&self) -> bool {
+        matches!(self.kind, Kind::Librbd(..))
     }
 
     /// Name of the image in the history, e.g. "rbd/child": its first one.
@@ -101,7 +111,7 @@ impl Seat {
         self.remote.send_replace(None);
         if let Some(mut client) = client {
             self.check_running(&mut client)?;
-            client.process.kill()?;
+            client.process().kill()?;
         }
         Ok(())
     }
@@ -115,8 +125,8 @@ impl Seat {
     }
 
     fn check_running(&self, client: &mut Client) -> Result<()> {
-        if let Some(status) = client.process.exit_status()? {
-            bail!("{} ended by itself with {status}: {}", self.name, client.process.said());
+        if let Some(status) = client.process().exit_status()? {
+            bail!("{} ended by itself with {status}: {}", self.name, client.process().said());
         }
         Ok(())
     }
@@ -125,16 +135,26 @@ impl Seat {
     pub async fn fill(&self, cluster: &Cluster, image: &str) -> Result<()> {
         let mut place = self.client.lock().await;
         if place.is_none() {
-            let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-            let client = cluster
-                .serve_through(self.proxy.address(), &self.name, image, &options)
-                .await
-                .with_context(|| format!("starting {}", self.name))?;
-            self.seated(client.gid);
+            let client = self.start(cluster, image).await;
+            let client = client.with_context(|| format!("starting {}", self.name))?;
+            self.seated(client.gid());
             self.remote.send_replace(Some(client.remote()));
             *place = Some(client);
         }
         Ok(())
+    }
+
+    async fn start(&self, cluster: &Cluster, image: &str) -> Result<Client> {
+        Ok(match &self.kind {
+            Kind::Grpc(options) => {
+                let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                let address = self.proxy.address();
+                Client::Grpc(cluster.serve_through(address, &self.name, image, &options).await?)
+            }
+            Kind::Librbd(conf, settings) => {
+                Client::Librbd(Librbd::start(&self.name, image, conf, settings, cluster.directory()).await?)
+            }
+        })
     }
 
     /// The client has opened its image as another instance.
@@ -147,26 +167,33 @@ impl Seat {
         *self.operation.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(call);
     }
 
-    /// Whether it has forwarded an operation to the lock owner and waits.
+    /// Whether it has forwarded an operation to the lock owner and waits. A librbd does not say so: it is one that has an operation
+    /// under way.
     pub fn is_requester(&self) -> bool {
         let call = self.operation.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        call.is_some_and(|call| call.end().is_none() && call.placements().last() == Some(&true))
+        let is_forwarded = |call: &Call| self.is_librbd() || call.placements().last() == Some(&true);
+        call.is_some_and(|call| call.end().is_none() && is_forwarded(&call))
     }
 
     /// SIGSTOP; returns when it has stopped.
     pub async fn freeze(&self) -> Result<()> {
-        match &*self.client.lock().await {
-            Some(client) => client.process.freeze().await,
+        match &mut *self.client.lock().await {
+            Some(client) => client.process().freeze().await,
             None => Ok(()),
         }
     }
 
     /// SIGCONT.
     pub async fn wake(&self) -> Result<()> {
-        match &*self.client.lock().await {
-            Some(client) => client.process.wake(),
+        match &mut *self.client.lock().await {
+            Some(client) => client.process().wake(),
             None => Ok(()),
         }
+    }
+
+    /// The rules that are its network from here on, if it is a librbd's; those that were it before.
+    pub fn ruled_by(&self, rules: Vec<u64>) -> Vec<u64> {
+        std::mem::replace(&mut *self.rules.lock().unwrap_or_else(PoisonError::into_inner), rules)
     }
 
     /// Its network is like this from here on.
@@ -183,16 +210,9 @@ impl Seat {
     pub async fn close(&self) -> Result<()> {
         let client = self.client.lock().await.take();
         self.remote.send_replace(None);
-        if let Some(mut client) = client {
-            client.process.terminate()?;
-            let status = client.process.ended(CLOSE_BOUND).await?;
-            ensure!(status.success(), "{} ended with {status}: {}", self.name, client.process.said());
+        match client {
+            Some(client) => client.close(CLOSE_BOUND).await.with_context(|| self.name.clone()),
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    /// The end of what its newest process wrote to its log.
-    pub async fn said(&self) -> String {
-        self.client.lock().await.as_ref().map_or_else(String::new, |client| client.process.said())
     }
 }

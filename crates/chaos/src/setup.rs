@@ -9,6 +9,7 @@ use harness::osd::spec;
 
 use crate::{
     calls::{self, FILLER},
+    client::Kind,
     recorder::BLOCK_BYTES,
     seat::Seat,
     stage::{Setting, Stage},
@@ -42,6 +43,7 @@ pub async fn set_family(directory: &Path, setting: Setting, rng: &mut Rng) -> Re
     let mut parent = BASE;
     for clone in CHAIN {
         make_clone(&stage, parent, clone).await?;
+        stage.cloned_from(parent, &snap_of(clone));
         change(&stage, clone, rng).await.with_context(|| format!("changing {clone}"))?;
         parent = clone;
     }
@@ -53,7 +55,7 @@ async fn make_base(stage: &Stage, mut is_filled: impl FnMut(u64) -> bool) -> Res
     let (bytes, object) = (format!("{size}B"), OBJECT_BYTES.to_string());
     let create = ["create", "--size", &bytes, "--object-size", &object, &spec(BASE)];
     must(stage, BASE, Operation::Create { size }, &create).await?;
-    let filler = Seat::take(&stage.cluster, FILLER, BASE, &[]).await?;
+    let filler = Seat::take(&stage.cluster, FILLER, BASE, Kind::Grpc(Vec::new())).await?;
     let length = stage.setting.shape.blocks / (STRETCHES + 1) * BLOCK_BYTES;
     for stretch in (0..STRETCHES).filter(|stretch| is_filled(*stretch)) {
         let write = Operation::Write { offset: stretch * length, length, tag: stage.recorder.fresh_tag() };
@@ -64,7 +66,7 @@ async fn make_base(stage: &Stage, mut is_filled: impl FnMut(u64) -> bool) -> Res
 }
 
 async fn change(stage: &Stage, image: &str, rng: &mut Rng) -> Result<()> {
-    let filler = Seat::take(&stage.cluster, FILLER, image, &[]).await?;
+    let filler = Seat::take(&stage.cluster, FILLER, image, Kind::Grpc(Vec::new())).await?;
     let shape = &stage.setting.shape;
     let whole = Operation::Resize { size: shape.size() };
     if rng.bool() {
@@ -84,17 +86,25 @@ async fn change(stage: &Stage, image: &str, rng: &mut Rng) -> Result<()> {
 /// Clones an image under a new name and seats fresh clients on the clone.
 pub async fn open_clone(stage: &mut Stage, parent: &str, clone: &str) -> Result<()> {
     make_clone(stage, parent, clone).await?;
+    // librbd's flatten takes the clone out of the parent's list first: nobody is to remove the snapshot before the flatten is over.
+    if !stage.is_across() {
+        stage.cloned_from(parent, &snap_of(clone));
+    }
     stage.seat_on(clone).await
 }
 
+/// The snapshot of its parent that is made for a clone.
+fn snap_of(clone: &str) -> String {
+    format!("of-{clone}")
+}
+
 async fn make_clone(stage: &Stage, parent: &str, clone: &str) -> Result<()> {
-    let snap = format!("of-{clone}");
+    let snap = snap_of(clone);
     let source = format!("{}@{snap}", spec(parent));
     must(stage, parent, Operation::SnapCreate { snap: snap.clone() }, &["snap", "create", &source]).await?;
     must(stage, parent, Operation::SnapProtect { snap: snap.clone() }, &["snap", "protect", &source]).await?;
     let object = OBJECT_BYTES.to_string();
     let verb = ["clone", "--object-size", &object, &source, &spec(clone)];
-    stage.cloned_from(parent, &snap);
     must(stage, clone, Operation::Clone { parent: spec(parent), snap }, &verb).await
 }
 

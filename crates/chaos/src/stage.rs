@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,20 +12,27 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use check::Operation;
+use errno::Errno;
+use fastrand::Rng;
 use harness::{
+    call::Failure,
     cluster::{Cluster, Preset},
     osd::header_of,
     timeline::{Cast, Line},
 };
 
+use proto::osd::v1::{AddRuleRequest, FaultRule, RemoveRuleRequest};
+
 use crate::{
     calls,
+    client::Kind,
     constants::Constants,
     operator::{self, Operators},
     recorder::Recorder,
     seat::Seat,
+    setup::OBJECT_BYTES,
     troubles::Troubles,
-    workload::Shape,
+    workload::{Shape, draw_size},
 };
 
 /// Who breaks things, in timelines.
@@ -37,6 +44,8 @@ pub struct Setting {
     pub preset: Preset,
     /// How many clients there are.
     pub clients: usize,
+    /// How many of them, the last ones, are Ceph's own librbd.
+    pub librbd: usize,
     /// Further options of every client.
     pub client_options: Vec<String>,
     /// The image's shape.
@@ -60,6 +69,8 @@ pub struct Stage {
     /// Object that carries lock and watches of the image that the clients have open.
     pub header: String,
     image_id: String,
+    /// Its size when it was opened.
+    size: u64,
     /// Names that were given out.
     images_named: AtomicU64,
     /// Every image of the history, without its pool.
@@ -88,11 +99,17 @@ impl Stage {
     /// An OSD at work, and nothing else yet. Everything is written to `directory`.
     pub async fn start(directory: &Path, setting: Setting) -> Result<Self> {
         let constants = Constants::of(setting.preset);
+        let constants = if setting.librbd > 0 { constants.with_librbd() } else { constants };
         let session_timeout = format!("{}ms", constants.session_timeout.as_millis());
         let events = directory.join("events.jsonl");
         let events = events.to_str().context("the directory's name is not UTF-8")?;
-        let options =
-            ["--osd-client-session-timeout", &session_timeout, "--events", events, "--enable-faults"];
+        let ceph_conf = ceph_conf(directory);
+        let ceph_conf = ceph_conf.to_str().context("the directory's name is not UTF-8")?;
+        let mut options =
+            vec!["--osd-client-session-timeout", &session_timeout, "--events", events, "--enable-faults"];
+        if setting.librbd > 0 {
+            options.extend(["--ceph", "127.0.0.1:0", "--ceph-conf", ceph_conf]);
+        }
         Ok(Self {
             cluster: Cluster::start_in(directory, setting.preset, &options, &[]).await?,
             constants,
@@ -102,6 +119,7 @@ impl Stage {
             left: BTreeMap::new(),
             header: String::new(),
             image_id: String::new(),
+            size: 0,
             images_named: AtomicU64::new(0),
             images: Mutex::default(),
             marks: Mutex::default(),
@@ -116,14 +134,43 @@ impl Stage {
     pub async fn seat_on(&mut self, image: &str) -> Result<()> {
         self.leave().await?;
         for number in 1..=self.setting.clients {
-            let name = format!("client {number}");
-            let seat = Seat::take(&self.cluster, &name, image, &self.setting.client_options).await?;
+            let name = client_name(number);
+            let seat = Seat::take(&self.cluster, &name, image, self.kind(number)).await?;
             self.seats.push(Arc::new(seat));
         }
-        self.image_id = self.seats[0].remote().await.info().await?.id;
+        let entries = self.cluster.entries().await?;
+        let entry = entries.into_iter().find(|entry| entry.name == image);
+        self.image_id = entry.with_context(|| format!("the directory has no image {image}"))?.id;
         self.header = header_of(&self.image_id);
+        self.size = self.cluster.image(&self.image_id).await?.context("its header")?.size;
         *self.lock_snapshots() = Snapshots::default();
         Ok(())
+    }
+
+    fn kind(&self, number: usize) -> Kind {
+        let Setting { clients, librbd, client_options, preset, .. } = &self.setting;
+        if number + librbd <= *clients {
+            return Kind::Grpc(client_options.clone());
+        }
+        Kind::Librbd(ceph_conf(self.cluster.directory()), librbd_settings(*preset, client_options))
+    }
+
+    /// Whether both kinds of clients have the image open.
+    pub fn is_across(&self) -> bool {
+        self.setting.librbd > 0
+    }
+
+    /// A size that the image is to have; the one that it has when librbd may be asked for it. librbd takes objects of a clone away before
+    /// the header has the smaller overlap: when it dies in between, the parent's data shows again. And it keeps no record of a request: what
+    /// it was asked for before it lost the lock, and somebody else has done meanwhile, it does once more when it has the lock again.
+    pub fn draw_size(&self, rng: &mut Rng) -> u64 {
+        if self.is_across() { self.size } else { draw_size(rng, &self.setting.shape, OBJECT_BYTES) }
+    }
+
+    /// Names of the clients that are Ceph's own librbd.
+    pub fn librbd(&self) -> BTreeSet<String> {
+        let numbers = self.setting.clients - self.setting.librbd + 1..=self.setting.clients;
+        numbers.map(client_name).collect()
     }
 
     /// An image of the history is about to be made.
@@ -254,6 +301,20 @@ impl Stage {
         self.family.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Sets a fault rule at the OSD; its number.
+    pub async fn add_rule(&self, rule: FaultRule) -> Result<u64> {
+        let request = AddRuleRequest { rule: Some(rule) };
+        Ok(self.cluster.faults().add_rule(request).await.context("setting a fault rule")?.into_inner().id)
+    }
+
+    /// Takes one away; what it held goes on. Nothing happens to one that has been taken away.
+    pub async fn remove_rule(&self, id: u64) -> Result<()> {
+        match self.cluster.faults().remove_rule(RemoveRuleRequest { id }).await {
+            Err(status) if Failure::from(status.clone()).is(Errno::ENOENT) => Ok(()),
+            removed => removed.map(drop).context("taking a fault rule away"),
+        }
+    }
+
     /// A name that no snapshot of the image had.
     pub fn fresh_snapshot(&self) -> String {
         let mut snapshots = self.lock_snapshots();
@@ -306,6 +367,31 @@ impl Stage {
         ensure!(status.success(), "osd-sim ended with {status}: {}", self.cluster.process.said());
         Ok(())
     }
+}
+
+fn client_name(number: usize) -> String {
+    format!("client {number}")
+}
+
+/// What leads Ceph's clients to the cluster.
+fn ceph_conf(directory: &Path) -> PathBuf {
+    directory.join("ceph.conf")
+}
+
+/// The same that an rbd-client is told, which has Ceph's names; and what makes librbd's answers judgeable.
+fn librbd_settings(preset: Preset, client_options: &[String]) -> Vec<(String, String)> {
+    let seconds = Constants::of(preset).request_timeout.as_secs();
+    let fixed = [
+        ("rbd_request_timed_out_seconds", seconds.to_string()),
+        // An acknowledged write has landed, and a discard leaves zeros.
+        ("rbd_cache", "false".to_owned()),
+        ("rbd_skip_partial_discard", "false".to_owned()),
+    ];
+    let (pairs, _) = client_options.as_chunks::<2>();
+    let told = pairs
+        .iter()
+        .map(|[option, value]| (option.trim_start_matches("--").replace('-', "_"), value.clone()));
+    fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(told).collect()
 }
 
 fn note(instances: &mut BTreeMap<String, BTreeSet<u64>>, seat: &Seat) {

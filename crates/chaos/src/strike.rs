@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use fastrand::Rng;
 use harness::proxy::Link;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::{
     nemesis::{Fault, Nemesis, Role, StepFault},
-    operator,
+    network, operator,
     seat::Seat,
     silent::SilentWatcher,
     stage::Stage,
@@ -25,6 +25,7 @@ use crate::{
 const SLOW: Duration = Duration::from_millis(50);
 /// How often connections are closed while `reset` lasts.
 const RESET_INTERVAL: Duration = Duration::from_millis(150);
+const CLOSED_OVER_AND_OVER: &str = "its connections are closed, over and over";
 /// How often it is looked whether somebody plays the role that is to be struck.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -227,8 +228,9 @@ async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Re
             sleep(lasts).await;
             wake(stage, seat).await?;
         }
-        Fault::Reset => {
-            stage.broken(seat.name(), "its connections are closed, over and over");
+        // Every request of a librbd breaks its connection.
+        Fault::Reset if !seat.is_librbd() => {
+            stage.broken(seat.name(), CLOSED_OVER_AND_OVER);
             let until = Instant::now() + lasts;
             let mut resets = interval(RESET_INTERVAL);
             while Instant::now() < until {
@@ -237,10 +239,10 @@ async fn befall(stage: &Stage, seat: &Seat, fault: Fault, lasts: Duration) -> Re
             }
             stage.mended(seat.name(), "its connections are left alone");
         }
-        Fault::Cut | Fault::Slow | Fault::Mute | Fault::Deaf => {
-            link(stage, seat, fault);
+        Fault::Cut | Fault::Slow | Fault::Mute | Fault::Deaf | Fault::Reset => {
+            link(stage, seat, fault).await?;
             sleep(lasts).await;
-            heal(stage, seat);
+            heal(stage, seat).await?;
         }
     }
     Ok(())
@@ -280,19 +282,36 @@ pub async fn wake(stage: &Stage, seat: &Seat) -> Result<()> {
 }
 
 /// Breaks its network: cut, slow, mute or deaf.
-pub fn link(stage: &Stage, seat: &Seat, fault: Fault) {
+pub async fn link(stage: &Stage, seat: &Seat, fault: Fault) -> Result<()> {
     let (link, what) = match fault {
         Fault::Slow => (Link::slow(SLOW), "its link is slow"),
         Fault::Mute => (Link::up_lost(), "what it sends is lost"),
         Fault::Deaf => (Link::down_lost(), "what is sent to it is lost"),
+        Fault::Reset => (Link::default(), CLOSED_OVER_AND_OVER),
         _ => (Link::cut(), "is cut off from the OSD"),
     };
     stage.broken(seat.name(), what);
-    seat.link(link);
+    if seat.is_librbd() {
+        let mut rules = Vec::new();
+        for rule in network::rules(seat.name(), fault, SLOW) {
+            rules.push(stage.add_rule(rule).await.with_context(|| format!("{fault} for {}", seat.name()))?);
+        }
+        seat.ruled_by(rules);
+    } else {
+        seat.link(link);
+    }
+    Ok(())
 }
 
 /// Its network is whole again.
-pub fn heal(stage: &Stage, seat: &Seat) {
+pub async fn heal(stage: &Stage, seat: &Seat) -> Result<()> {
     stage.mended(seat.name(), "its link is healed");
-    seat.link(Link::default());
+    if seat.is_librbd() {
+        for rule in seat.ruled_by(Vec::new()) {
+            stage.remove_rule(rule).await?;
+        }
+    } else {
+        seat.link(Link::default());
+    }
+    Ok(())
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use errno::Errno;
 use fastrand::Rng;
 use proto::osd::v1::{
-    AddRuleRequest, Event, FaultCondition, FaultDelay, FaultDirection, FaultDrop, FaultError, FaultHold,
-    FaultRule, RemoveRuleRequest, fault_rule::Action,
+    Event, FaultCondition, FaultDelay, FaultDirection, FaultDrop, FaultError, FaultHold, FaultRule,
+    fault_rule::Action,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -93,8 +93,7 @@ impl Trap {
             ..FaultRule::default()
         };
         let since = stage.cluster.log.last();
-        let added = stage.cluster.faults().add_rule(AddRuleRequest { rule: Some(rule) }).await;
-        let rule = added.with_context(|| format!("setting {self}"))?.into_inner().id;
+        let rule = stage.add_rule(rule).await.with_context(|| self.to_string())?;
         Ok(SetTrap { stage, rule, since })
     }
 }
@@ -106,7 +105,7 @@ impl SetTrap<'_> {
         let is_it = |event: &Event| event.kind == "fault" && event.detail.starts_with(&name);
         let log = &self.stage.cluster.log;
         let until = deadline.min(Instant::now() + LOOK_AGAIN);
-        let waiting = log.wait_for(self.since, LOOK_AGAIN * 2, "a step", is_it);
+        let waiting = log.wait_for(self.since, self.stage.constants.call_max(), "a step", is_it);
         if let Ok(caught) = timeout_at(until, waiting).await {
             return Ok(Some(caught?.gid));
         }
@@ -118,10 +117,7 @@ impl SetTrap<'_> {
 
     /// Takes it away; what it held goes on. Nothing happens to one that has been taken away.
     pub async fn remove(&self) -> Result<()> {
-        match self.stage.cluster.faults().remove_rule(RemoveRuleRequest { id: self.rule }).await {
-            Err(status) if harness::call::Failure::from(status.clone()).is(Errno::ENOENT) => Ok(()),
-            removed => removed.map(drop).context("taking a fault rule away"),
-        }
+        self.stage.remove_rule(self.rule).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use check::{Operation, Outcome};
 use fastrand::Rng;
-use harness::osd::spec;
+use harness::{osd::spec, remote::no_limits};
 use proto::rbd::v1::CallLimits;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::{
     seat::Seat,
     setup::OBJECT_BYTES,
     stage::Stage,
-    workload::{Chore, Deck, draw_io, draw_object, draw_size},
+    workload::{Chore, Deck, Hand, draw_io, draw_object},
 };
 
 /// Longest pause between two chores.
@@ -45,7 +45,10 @@ impl Worker {
     pub async fn io(mut self, pause_max_ms: u64) -> Result<()> {
         while !self.stop.is_cancelled() {
             let operation = draw_io(&mut self.rng, &self.stage.setting.shape, &self.stage.recorder);
-            self.act(operation).await?;
+            // One of librbd's was seen never to return when the lock was asked for meanwhile.
+            if !(self.seat.is_librbd() && matches!(operation, Operation::Flush)) {
+                self.act(operation).await?;
+            }
             self.pause(pause_max_ms).await;
         }
         Ok(())
@@ -53,7 +56,12 @@ impl Worker {
 
     /// Maintenance.
     pub async fn chores(mut self) -> Result<()> {
-        let mut deck = Deck::chores();
+        let hand = match (self.stage.is_across(), self.seat.is_librbd()) {
+            (_, true) => Hand::Librbd,
+            (true, false) => Hand::BesideLibrbd,
+            (false, false) => Hand::Alone,
+        };
+        let mut deck = Deck::chores(hand);
         while !self.stop.is_cancelled() {
             self.pause(CHORE_PAUSE_MAX_MS).await;
             let chore = deck.draw(&mut self.rng);
@@ -67,7 +75,7 @@ impl Worker {
         match chore {
             Chore::Flatten => self.flatten().await?,
             Chore::Resize => {
-                let size = draw_size(rng, &self.stage.setting.shape, OBJECT_BYTES);
+                let size = self.stage.draw_size(rng);
                 self.maintain(Operation::Resize { size }).await?;
             }
             Chore::SnapCreate => drop(self.snap_create().await?),
@@ -88,6 +96,8 @@ impl Worker {
                     self.read_snapshot(&snap).await?;
                 }
             }
+            // librbd writes a protection over what it has read before, whatever somebody else made of it meanwhile.
+            Chore::SnapProtect if self.seat.is_librbd() => self.protect_its_own().await?,
             Chore::SnapProtect => {
                 if let Some(snap) = self.some_snapshot() {
                     self.once_or_twice(Operation::SnapProtect { snap: snap.clone() }).await?;
@@ -111,6 +121,18 @@ impl Worker {
         Ok(())
     }
 
+    /// A snapshot that nobody else knows of yet.
+    async fn protect_its_own(&mut self) -> Result<()> {
+        let snap = self.stage.fresh_snapshot();
+        let made = self.maintain(Operation::SnapCreate { snap: snap.clone() }).await?;
+        if matches!(made, Outcome::Ok { .. }) {
+            self.act(Operation::SnapProtect { snap: snap.clone() }).await?;
+            self.act(Operation::SnapUnprotect { snap: snap.clone() }).await?;
+            self.stage.snapshot_made(&snap);
+        }
+        Ok(())
+    }
+
     fn some_snapshot(&mut self) -> Option<String> {
         let rng = &mut self.rng;
         self.stage.some_snapshot(|count| rng.usize(0..count))
@@ -130,7 +152,11 @@ impl Worker {
         Ok(outcome)
     }
 
+    /// librbd knows none.
     fn draw_limits(&mut self) -> CallLimits {
+        if self.seat.is_librbd() {
+            return no_limits();
+        }
         let deadline_ms = match self.rng.u32(0..DEADLINE_ONE_IN) {
             0 => self.rng.u64(50..3_000),
             _ => 0,
@@ -184,6 +210,7 @@ impl Worker {
         let part = Operation::Write { offset, length: BLOCK_BYTES, tag: tag() };
         let whole = Operation::Write { offset, length, tag: tag() };
         let (is_alone, limits) = (self.rng.bool(), self.draw_limits());
+        let is_alone = is_alone && !self.seat.is_librbd();
         let is_held = is_alone && matches!(self.act(Operation::Acquire).await?, Outcome::Ok { .. });
         let gid = self.seat.gid();
         let flattened = async {

@@ -33,6 +33,9 @@ pub struct AtRest {
     pub directory: Vec<Entry>,
     /// Ids of all snapshots of all images.
     pub snap_ids: Vec<u64>,
+    /// Instances that were Ceph's own librbd.
+    #[serde(default)]
+    pub librbd: BTreeSet<u64>,
 }
 
 /// An image in the directory.
@@ -141,7 +144,8 @@ fn objects(rest: &AtRest) -> Vec<Violation> {
     rest.objects.iter().filter_map(|object| judge(&object)).collect()
 }
 
-/// Those that were given out and not given back are those of the snapshots.
+/// Those that were given out and not given back are those of the snapshots. librbd writes down nowhere what it has yet to do: an id that it
+/// was given, or whose snapshot it took out of a header, is lost when it dies before the snapshot is there, or before the id is back.
 fn snap_ids(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
     let mut given: BTreeMap<u64, u64> = BTreeMap::new();
     for event in log.events() {
@@ -149,6 +153,15 @@ fn snap_ids(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
             Fact::SnapIdGiven(id) => drop(given.insert(id, event.sequence)),
             Fact::SnapIdTaken(id) => drop(given.remove(&id)),
             _ => {}
+        }
+    }
+    let is_dead = |gid: u64| rest.librbd.contains(&gid) && rest.opened.iter().all(|open| open.gid != gid);
+    for event in log.events().iter().filter(|event| is_dead(event.gid)) {
+        if let Fact::SnapIdGiven(id) = event.fact {
+            given.remove(&id);
+        }
+        if let Some(id) = event.argument("rbd.snapshot_remove").and_then(|id| id.parse().ok()) {
+            given.remove(&id);
         }
     }
     let known: BTreeSet<u64> = rest.snap_ids.iter().copied().collect();
@@ -322,6 +335,7 @@ mod tests {
                 .into(),
             directory: vec![Entry { name: "i".into(), id: "1".into() }],
             snap_ids: vec![2],
+            librbd: BTreeSet::new(),
         }
     }
 
@@ -343,6 +357,30 @@ mod tests {
         let mut rest = explained();
         change(&mut rest);
         judged(&rest) == [Rule::LeftOver]
+    }
+
+    /// It dies between asking for an id and writing it down, or between taking a snapshot out of the header and giving its id back.
+    #[test]
+    fn what_a_dead_librbd_had_yet_to_do_is_lost() {
+        let events = [
+            (7, "snap_id", "snap id 8", vec![]),
+            (5, "snap_id", "snap id 9", vec![]),
+            (7, "applied", "rbd.snapshot_remove", vec!["9".to_owned()]),
+        ];
+        let event = |(sequence, (gid, kind, detail, arguments)): (u64, (u64, &str, &str, Vec<String>))| {
+            let (kind, detail, object) = (kind.to_owned(), detail.to_owned(), H.to_owned());
+            proto::osd::v1::Event { sequence, gid, kind, detail, object, arguments, ..Default::default() }
+        };
+        let log = EventLog::from_wire((1..).zip(events).map(event)).unwrap();
+        let judged = |librbd: &[u64], opened: u64| {
+            let open = Opened { gid: opened, header: H.into() };
+            let rest =
+                AtRest { librbd: librbd.iter().copied().collect(), opened: vec![open], ..AtRest::default() };
+            snap_ids(&log, &rest).into_iter().map(|violation| violation.who).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(&[7], 6), [""; 0]);
+        assert_eq!(judged(&[7], 7), ["snapshot id 8", "snapshot id 9"], "it lives");
+        assert_eq!(judged(&[], 6), ["snapshot id 8", "snapshot id 9"]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Clients<'a> {
     pub instances: &'a BTreeMap<String, BTreeSet<u64>>,
     /// What befell them.
     pub disturbances: &'a [Disturbance],
+    /// Those that are Ceph's own librbd.
+    pub librbd: &'a BTreeSet<String>,
 }
 
 /// Every error that a call was answered with is one that librbd's error table has for it, and what causes it was there: a lock that
@@ -52,6 +54,11 @@ impl Evidence<'_> {
         let snap = call.operation.snapshot();
         match (errno, &call.operation) {
             _ if self.was_injected(call, |injected| injected == errno) => true,
+            (Errno::ERESTART | Errno::EROFS, Operation::SnapRollback { .. })
+                if self.is_librbd(call) && self.begun(call).any(|other| wants_the_lock_of(other, call)) =>
+            {
+                true
+            }
             // The OSD is out of reach for too long. Nobody knows the instance that was not made.
             (Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ETIMEDOUT, Operation::Reopen) => {
                 self.met(call, |disturbance| !disturbance.kills)
@@ -285,6 +292,10 @@ impl Evidence<'_> {
         events.any(|event| event.fact == *fact && is_it(&event.gid) && may_be_why(event.sequence))
     }
 
+    fn is_librbd(&self, call: &Call) -> bool {
+        self.clients.librbd.contains(&call.client)
+    }
+
     /// Another client took the lock by hand, and had not surely given it back when the call began.
     fn keeps_the_lock_from(&self, taking: &Call, call: &Call) -> bool {
         let is_taking = matches!(taking.operation, Operation::Acquire)
@@ -313,6 +324,13 @@ impl Evidence<'_> {
 fn is_closed_by(other: &Call, call: &Call) -> bool {
     let reopens = matches!(other.operation, Operation::Reopen) && other.client == call.client;
     reopens && other.id != call.id && (other.end() > call.invoked.position || !other.is_ok())
+}
+
+/// librbd begins what it carries out for itself alone not anew when it gives the lock to another client: in the middle it says ERESTART, before
+/// it has begun EROFS.
+fn wants_the_lock_of(other: &Call, call: &Call) -> bool {
+    let is_beside = other.end() > call.invoked.position && other.client != call.client;
+    is_beside && other.operation.needs_the_lock()
 }
 
 /// By whatever name it is called.

@@ -56,6 +56,8 @@ pub enum Fact {
     },
     /// The instance was fenced.
     Blocklisted,
+    /// An address was fenced; whoever was connected from there has an event of his own.
+    AddressBlocklisted,
     /// Its entry has gone; it stays fenced.
     BlocklistRemoved,
     /// The instance ended its session.
@@ -175,6 +177,8 @@ fn fact(line: &Line) -> Result<Fact, String> {
     let kind = line.kind.as_str();
     match kind {
         "applied" => Ok(Fact::Applied(line.detail.split(", ").map(str::to_owned).collect())),
+        "blocklisted" if line.gid == 0 => Ok(Fact::AddressBlocklisted),
+        "blocklist_removed" if line.gid == 0 => Ok(Fact::Other),
         "blocklisted" => Ok(Fact::Blocklisted),
         "session_ended" if line.detail == "the client disconnected" => Ok(Fact::SessionClosed),
         "session_ended" => Ok(Fact::SessionLost),
@@ -265,6 +269,20 @@ mod tests {
         assert_eq!(log.events()[0].argument("rbd.set_size"), None);
         let facts: Vec<_> = log.events()[1..].iter().map(|event| event.fact.clone()).collect();
         assert_eq!(facts, [Fact::Injected(Errno::EIO), Fact::SnapIdGiven(5), Fact::SnapIdTaken(5)]);
+    }
+
+    #[test]
+    fn a_fence_by_address_is_that_of_whoever_it_hits() {
+        let log = read(concat!(
+            r#"{"sequence":1,"kind":"blocklisted","detail":"127.0.0.1:0/7"}"#,
+            "\n",
+            r#"{"sequence":2,"kind":"blocklisted","gid":5,"detail":"by its address 127.0.0.1:0/7"}"#,
+            "\n",
+            r#"{"sequence":3,"kind":"blocklist_removed","detail":"127.0.0.1:0/7"}"#,
+        ))
+        .unwrap();
+        let facts: Vec<_> = log.events().iter().map(|event| event.fact.clone()).collect();
+        assert_eq!(facts, [Fact::AddressBlocklisted, Fact::Blocklisted, Fact::Other]);
     }
 
     #[test]

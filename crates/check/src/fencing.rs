@@ -1,6 +1,6 @@
 //! Mutual exclusion (I1): what the OSD applied, against who held the lock when it did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::events::{Event, EventLog, Fact};
 use crate::image::ImageObjects;
@@ -12,6 +12,9 @@ use crate::violation::{At, Rule, Violation};
 fn is_guarded(op: &str) -> bool {
     op == "remove" || rbd_protocol::Operation::TABLE.iter().any(|entry| entry.commit == op)
 }
+
+/// librbd removes a snapshot without the lock, unless the image has fast-diff or journaling.
+const LOCKLESS_FOR_LIBRBD: &str = "rbd.snapshot_remove";
 
 /// The op that says under which cookie the lock is believed to be held.
 const ASSERT_LOCKED: &str = "lock.assert_locked";
@@ -35,14 +38,23 @@ struct Holder {
 /// For one image that uses the lock all the time: at most one holder between lock and unlock or break; every change of its data
 /// objects, and every guarded change of its header, by the holder of that moment; nothing at all by a fenced instance.
 ///
-/// The log must begin before the image's first lock. Shared locks and locks that expire are not understood.
-pub fn one_writer_at_a_time(log: &EventLog, image: &ImageObjects, rule: BreakRule) -> Vec<Violation> {
+/// The log must begin before the image's first lock. Shared locks and locks that expire are not understood. `librbd`: instances that are
+/// Ceph's own librbd, which removes a snapshot without the lock.
+pub fn one_writer_at_a_time(
+    log: &EventLog,
+    image: &ImageObjects,
+    rule: BreakRule,
+    librbd: &BTreeSet<u64>,
+) -> Vec<Violation> {
     let mut judge = Judge {
         image,
         rule,
+        librbd,
         holder: None,
         lost: BTreeMap::new(),
         fenced: BTreeMap::new(),
+        ended: BTreeSet::new(),
+        kept_out: BTreeSet::new(),
         found: Vec::new(),
     };
     for event in log.events() {
@@ -54,11 +66,16 @@ pub fn one_writer_at_a_time(log: &EventLog, image: &ImageObjects, rule: BreakRul
 struct Judge<'a> {
     image: &'a ImageObjects,
     rule: BreakRule,
+    librbd: &'a BTreeSet<u64>,
     holder: Option<Holder>,
     /// Event by which each former holder last lost the lock.
     lost: BTreeMap<u64, u64>,
     /// Event by which each instance was fenced. Never taken back: an instance stays fenced.
     fenced: BTreeMap<u64, u64>,
+    /// Instances whose session had ended: a fence by address hits their address alone.
+    ended: BTreeSet<u64>,
+    /// Instances whose session had ended when an address was fenced: it may have been theirs.
+    kept_out: BTreeSet<u64>,
     found: Vec<Violation>,
 }
 
@@ -69,6 +86,10 @@ impl Judge<'_> {
             Fact::Blocklisted => {
                 self.fenced.entry(event.gid).or_insert(event.sequence);
             }
+            Fact::SessionClosed | Fact::SessionLost => {
+                self.ended.insert(event.gid);
+            }
+            Fact::AddressBlocklisted => self.kept_out.extend(&self.ended),
             Fact::Applied(ops) if on_header || self.image.is_data(event) => self.applied(event, ops),
             Fact::Locked(cookie) if on_header => self.locked(event, cookie),
             Fact::Unlocked(cookie) if on_header => self.ended(event, cookie, "released"),
@@ -87,7 +108,8 @@ impl Judge<'_> {
             let what = format!("{} on {} was applied after the fence", ops.join(", "), event.object);
             self.report(Rule::WriteAfterFence, event, Some(*fence), what);
         }
-        let needs_lock = !is_header || ops.iter().any(|op| is_guarded(op));
+        let is_lockless = |op: &str| op == LOCKLESS_FOR_LIBRBD && self.librbd.contains(&event.gid);
+        let needs_lock = !is_header || ops.iter().any(|op| is_guarded(op) && !is_lockless(op));
         if needs_lock && self.holder.as_ref().is_none_or(|holder| holder.gid != event.gid) {
             let lost = self.lost.get(&event.gid).copied();
             let (rule, history) = match lost {
@@ -153,7 +175,8 @@ impl Judge<'_> {
     }
 
     fn check_break(&mut self, event: &Event, by: u64) {
-        let is_fenced = self.fenced.contains_key(&event.gid) || by == event.gid;
+        let is_fenced = self.fenced.contains_key(&event.gid) || self.kept_out.contains(&event.gid);
+        let is_fenced = is_fenced || by == event.gid;
         if self.rule == BreakRule::FenceFirst && !is_fenced {
             let what = format!("client {by} broke its lock without blocklisting it first");
             self.report(Rule::UnfencedBreak, event, None, what);
@@ -172,7 +195,11 @@ mod tests {
     use crate::testing::{image, log};
 
     fn judged(lines: &[(&str, u64, &str, &str)]) -> Vec<(Rule, Vec<At>)> {
-        let found = one_writer_at_a_time(&log(lines), &image(), BreakRule::FenceFirst);
+        judged_beside(&BTreeSet::new(), lines)
+    }
+
+    fn judged_beside(librbd: &BTreeSet<u64>, lines: &[(&str, u64, &str, &str)]) -> Vec<(Rule, Vec<At>)> {
+        let found = one_writer_at_a_time(&log(lines), &image(), BreakRule::FenceFirst, librbd);
         found.into_iter().map(|violation| (violation.rule, violation.at)).collect()
     }
 
@@ -274,7 +301,7 @@ mod tests {
                 }
             };
             let log = EventLog::from_wire((1..).zip(events).map(event)).unwrap();
-            let judged = one_writer_at_a_time(&log, &image(), BreakRule::FenceFirst);
+            let judged = one_writer_at_a_time(&log, &image(), BreakRule::FenceFirst, &BTreeSet::new());
             assert_eq!(judged.into_iter().map(|violation| violation.rule).collect::<Vec<_>>(), found);
         }
     }
@@ -292,7 +319,33 @@ mod tests {
     fn breaking_before_fencing_is_found_unless_the_run_allows_it() {
         let lines = [("lock", 5, H, A), ("lock_broken", 5, H, "rbd_lock 'auto 1' by client 6")];
         assert_eq!(judged(&lines), [(Rule::UnfencedBreak, vec![At::Event(2)])]);
-        assert_eq!(one_writer_at_a_time(&log(&lines), &image(), BreakRule::MayBeUnfenced), []);
+        let rule = BreakRule::MayBeUnfenced;
+        assert_eq!(one_writer_at_a_time(&log(&lines), &image(), rule, &BTreeSet::new()), []);
+    }
+
+    /// librbd fences by address: of a session that has ended nothing else is left.
+    #[test]
+    fn an_address_that_was_fenced_after_its_session_had_ended_was_fenced_before_the_break() {
+        let broken = ("lock_broken", 5, H, "rbd_lock 'auto 1' by client 6");
+        let (ended, fenced) = (("session_ended", 5, "", ""), ("blocklisted", 0, "", "127.0.0.1:0/7"));
+        assert_eq!(judged(&[("lock", 5, H, A), ended, fenced, broken]), []);
+        for lines in [[("lock", 5, H, A), fenced, ended, broken], [("lock", 5, H, A), fenced, fenced, broken]]
+        {
+            assert_eq!(judged(&lines), [(Rule::UnfencedBreak, vec![At::Event(4)])]);
+        }
+    }
+
+    #[test]
+    fn only_librbd_removes_a_snapshot_without_the_lock_and_nothing_else_without_it() {
+        let removal = [("lock", 5, H, A), ("applied", 7, H, "rbd.snapshot_remove")];
+        let librbd = BTreeSet::from([7]);
+        assert_eq!(judged_beside(&librbd, &removal), []);
+        assert_eq!(judged(&removal), [(Rule::WriteWithoutLock, vec![At::Event(2)])]);
+        for (object, ops) in [(H, "rbd.snapshot_add"), (H, "rbd.snapshot_remove, rbd.set_size"), (D, "write")]
+        {
+            let other = [("lock", 5, H, A), ("applied", 7, object, ops)];
+            assert_eq!(judged_beside(&librbd, &other), [(Rule::WriteWithoutLock, vec![At::Event(2)])]);
+        }
     }
 
     #[test]

@@ -83,6 +83,18 @@ impl Call {
         Self { state, changed, reader }
     }
 
+    /// A call that tells nothing but its end, after one attempt.
+    pub fn of(ended: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let (announce, changed) = watch::channel(());
+        let shared = state.clone();
+        let reader = tokio::spawn(async move {
+            lock(&shared).end = Some(ended.await.map(|()| 1));
+            announce.send_replace(());
+        });
+        Self { state, changed, reader }
+    }
+
     /// The events until now.
     pub fn events(&self) -> Vec<Event> {
         lock(&self.state).events.clone()

@@ -5,6 +5,7 @@
 //! * [`proxy`]: a network between a client and its OSD that can be cut, slowed and lost one way;
 //! * [`osd`], [`verbs`]: what is asked of an OSD, wherever it runs; [`cluster`]: one `osd-sim` process and its clients;
 //! * [`remote`]: what is asked of an `rbd-client serve`, wherever it runs; [`client`]: one as a process; [`call`]: a maintenance call;
+//! * [`librbd`]: Ceph's own librbd as a process;
 //! * [`events`], [`story`]: the OSD's event log, to wait for and to judge; [`words`], [`timeline`], [`check`]: the
 //!   same for people.
 
@@ -13,6 +14,7 @@ pub mod check;
 pub mod client;
 pub mod cluster;
 pub mod events;
+pub mod librbd;
 pub mod osd;
 pub mod process;
 pub mod program;

@@ -41,8 +41,8 @@ pub struct Process {
     /// Holds the other end of its standard input: with `--until-stdin-ends` it does not outlive this process.
     child: Child,
     errors: PathBuf,
-    /// Stays open, or the program's next line would end it.
-    stdout: BufReader<pipe::Receiver>,
+    /// Stays open, or the program's next line would end it; `None`: somebody else reads it.
+    stdout: Option<BufReader<pipe::Receiver>>,
 }
 
 impl Process {
@@ -53,28 +53,44 @@ impl Process {
         arguments: &[String],
         directory: &Path,
     ) -> Result<(Self, Ready)> {
-        let errors = directory.join(format!("{}.log", name.replace(' ', "-")));
-        let log = File::options().create(true).append(true).open(&errors)?;
         let mut command = Command::new(program::find(program)?);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
-        let stdout = child.stdout.take().context("its output is a pipe")?;
-        let stdout = BufReader::new(pipe::Receiver::from_owned_fd(stdout.into())?);
-        let mut process = Self { name: name.to_owned(), child, errors, stdout };
-        let ready =
-            process.ready().await.with_context(|| format!("{name}: {program} {}", arguments.join(" ")))?;
-        Ok((process, ready))
+        command.args(arguments);
+        let what = || format!("{name}: {program} {}", arguments.join(" "));
+        let (process, line) = Self::spawn(command, name, directory).await.with_context(what)?;
+        let ready = serde_json::from_str(&line);
+        Ok((process, ready.with_context(|| format!("{}: its first line is no ready line: {line}", what()))?))
     }
 
-    async fn ready(&mut self) -> Result<Ready> {
+    /// Starts any program and waits for its first line.
+    pub async fn spawn(mut command: Command, name: &str, directory: &Path) -> Result<(Self, String)> {
+        let errors = directory.join(format!("{}.log", name.replace(' ', "-")));
+        let log = File::options().create(true).append(true).open(&errors)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().context("starting it")?;
+        let stdout = child.stdout.take().context("its output is a pipe")?;
+        let stdout = BufReader::new(pipe::Receiver::from_owned_fd(stdout.into())?);
+        let mut process = Self { name: name.to_owned(), child, errors, stdout: Some(stdout) };
+        let line = process.first_line().await?;
+        Ok((process, line))
+    }
+
+    async fn first_line(&mut self) -> Result<String> {
         let mut line = String::new();
-        timeout(READY_BOUND, self.stdout.read_line(&mut line))
+        let stdout = self.stdout.as_mut().context("its output is here")?;
+        timeout(READY_BOUND, stdout.read_line(&mut line))
             .await
             .with_context(|| format!("not ready within {READY_BOUND:?}; it said: {}", self.said()))??;
         if line.is_empty() {
             bail!("it ended before it was ready; it said: {}", self.said());
         }
-        serde_json::from_str(&line).with_context(|| format!("its first line is no ready line: {line}"))
+        Ok(line)
+    }
+
+    /// Its input and its output, for a program that is talked to line by line: its input ends with the first.
+    pub fn pipes(&mut self) -> Result<(pipe::Sender, BufReader<pipe::Receiver>)> {
+        let stdin = self.child.stdin.take().context("its input is here")?;
+        let stdout = self.stdout.take().context("its output is here")?;
+        Ok((pipe::Sender::from_owned_fd(stdin.into())?, stdout))
     }
 
     /// Its name in timelines and messages.

@@ -1,5 +1,6 @@
 //! Plays a plan from its begin to its verdict.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use check::{Bounds, BreakRule, Clients, EventLog, Violation};
@@ -158,10 +159,11 @@ fn judge(
     };
     let log = EventLog::from_wire(events).expect("it is the OSD's log");
     let bounds = Bounds { disturbances: &disturbances, calm_ms_max: plan.calm_ms_max() };
-    let clients = Clients { instances: &instances, disturbances: &disturbances };
+    let librbd = BTreeSet::new();
+    let clients = Clients { instances: &instances, disturbances: &disturbances, librbd: &librbd };
     let mut found: Vec<Violation> = Vec::new();
     for objects in left.objects.values() {
-        found.extend(check::one_writer_at_a_time(&log, objects, BreakRule::FenceFirst));
+        found.extend(check::one_writer_at_a_time(&log, objects, BreakRule::FenceFirst, &BTreeSet::new()));
     }
     found.extend(check::blocks_are_linearizable(&history));
     found.extend(check::snapshots_never_change(&history));

@@ -71,8 +71,7 @@ class Player:
         self._calls: dict[int, Call] = {0: Call()}
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            self._calls[0].result()
-            self.gid = self.call("gid")
+            self.gid = self._calls[0].result()
         except BaseException:
             self.kill()
             raise

@@ -179,11 +179,11 @@ impl Rounds {
     async fn short_cut(&mut self, round: u32, stage: &Arc<Stage>, owner: &Arc<Seat>) -> Result<()> {
         become_owner(stage, owner).await?;
         let begin = stage.cluster.log.catch_up().await?;
-        strike::link(stage, owner, Fault::Cut);
+        strike::link(stage, owner, Fault::Cut).await?;
         let (stage_too, owner_too) = (stage.clone(), owner.clone());
         let write = tokio::spawn(async move { become_owner(&stage_too, &owner_too).await });
         tokio::time::sleep(stage.constants.watch_timeout / 4).await;
-        strike::heal(stage, owner);
+        strike::heal(stage, owner).await?;
         write.await??;
         stage.cluster.log.catch_up().await?;
         let story = Story::since(&stage.cluster.log, begin, &stage.header).await?;
@@ -321,10 +321,7 @@ impl LostOwner<'_> {
         match self.fault {
             Fault::Kill => strike::kill(self.stage, self.owner).await,
             Fault::Freeze => strike::freeze(self.stage, self.owner).await,
-            fault => {
-                strike::link(self.stage, self.owner, fault);
-                Ok(())
-            }
+            fault => strike::link(self.stage, self.owner, fault).await,
         }
     }
 
@@ -332,10 +329,7 @@ impl LostOwner<'_> {
         match self.fault {
             Fault::Kill => strike::replace(self.stage, self.owner).await,
             Fault::Freeze => strike::wake(self.stage, self.owner).await,
-            _ => {
-                strike::heal(self.stage, self.owner);
-                Ok(())
-            }
+            _ => strike::heal(self.stage, self.owner).await,
         }
     }
 }

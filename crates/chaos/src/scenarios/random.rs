@@ -25,9 +25,9 @@ use crate::{
     ran,
     report::Report,
     rest,
-    run::{Place, Plan, Told, alone, bar, finish, setting},
+    run::{Place, Plan, Told, alone, bar, beside, finish, setting},
     setup,
-    stage::Stage,
+    stage::{Setting, Stage},
     strike::{Strike, Striker},
     worker::Worker,
 };
@@ -86,9 +86,10 @@ pub fn schedule(rng: &mut Rng, nemeses: &[Nemesis], chaos: Duration, watch_timeo
 
 /// Plays one round of this seed and judges.
 pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report> {
-    let common = &options.common;
+    let common = &options.mixed.common;
     let nemeses = if options.nemesis.is_empty() { Nemesis::all() } else { options.nemesis.clone() };
-    let setting = setting(common, Preset::Ci, &FEW_AT_A_TIME);
+    let librbd = usize::from(options.mixed.librbd);
+    let setting = Setting { librbd, ..setting(common, Preset::Ci, &FEW_AT_A_TIME) };
     let mut rng = Rng::with_seed(seed);
     let (mut stage, parent) = setup::set_family(place.path(), setting, &mut rng).await?;
     let mut parent = parent.to_owned();
@@ -119,7 +120,7 @@ pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report>
         part_name: "the round, in brief".to_owned(),
         is_brief: true,
     };
-    let plan = Plan { name: "random", seed, what: described(common, options.chaos), fence_first: true };
+    let plan = Plan { name: "random", seed, what: described(options), fence_first: true };
     Ok(finish(stage, &plan, told, place.path()).await?.0)
 }
 
@@ -153,11 +154,15 @@ async fn play(
     stop.cancel();
     join(&mut workers).await?;
     rest::recovered(&stage).await?;
+    if stage.is_across() {
+        rest::finish_flattens(&stage).await?;
+    }
     Ok((alone(stage)?, struck))
 }
 
-fn described(common: &Common, chaos: Duration) -> String {
-    format!("{} clients, {} of faults", common.clients, humantime::format_duration(chaos))
+fn described(Random { mixed, chaos, .. }: &Random) -> String {
+    let (clients, across) = (mixed.common.clients, beside(usize::from(mixed.librbd)));
+    format!("{clients} clients{across}, {} of faults", humantime::format_duration(*chaos))
 }
 
 fn set_to_work(

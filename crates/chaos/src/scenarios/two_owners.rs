@@ -14,22 +14,24 @@ use crate::{
     evidence::Evidence,
     histogram::Histogram,
     nemesis::Fault,
-    options::Common,
+    options::Mixed,
     recorder::BLOCK_BYTES,
     report::Report,
     rest,
     run::{Place, Plan, Told, alone, bar, counted, described, finish, setting},
     seat::Seat,
     setup,
-    stage::Stage,
+    stage::{Setting, Stage},
     strike,
 };
 
 const NO_FENCING: [&str; 2] = ["--rbd-blocklist-on-break-lock", "false"];
 
 /// Plays all rounds; what the checker must find is a statement of the report, and no violation of it.
-pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
-    let setting = setting(common, Preset::Ci, &NO_FENCING);
+pub async fn play(mixed: &Mixed, seed: u64, place: &Place) -> Result<Report> {
+    let common = &mixed.common;
+    let librbd = usize::from(mixed.librbd);
+    let setting = Setting { librbd, ..setting(common, Preset::Ci, &NO_FENCING) };
     let what = format!("{}, no fencing", described(common, &setting));
     let plan = Plan { name: "two-owners", seed, what, fence_first: false };
     let stage = Arc::new(setup::set(place.path(), setting, "child-1").await?);
@@ -42,13 +44,13 @@ pub async fn play(common: &Common, seed: u64, place: &Place) -> Result<Report> {
         let next = stage.seats[(round + 1) % stage.seats.len()].clone();
         become_owner(&stage, &owner).await?;
         let begin = stage.cluster.log.catch_up().await?;
-        strike::link(&stage, &owner, Fault::Cut);
+        strike::link(&stage, &owner, Fault::Cut).await?;
         let began = Instant::now();
         // On its way to the OSD when the lock is broken, and nothing keeps it from landing afterwards.
         let late = tokio::spawn(write(stage.clone(), owner.clone()));
         become_owner(&stage, &next).await?;
         measured.add(began.elapsed());
-        strike::heal(&stage, &owner);
+        strike::heal(&stage, &owner).await?;
         late.await??;
         rest::recovered(&stage).await?;
         parts.push((begin, stage.cluster.log.catch_up().await?));

@@ -5,14 +5,28 @@ use crate::testing::{
 
 /// Client a, who makes every call of a script, is instance 7.
 fn judged(script: &Script, log: &EventLog, disturbances: &[Disturbance]) -> Vec<(Rule, Vec<At>)> {
+    judged_as(&BTreeSet::new(), script, log, disturbances)
+}
+
+fn judged_as(
+    librbd: &BTreeSet<String>,
+    script: &Script,
+    log: &EventLog,
+    disturbances: &[Disturbance],
+) -> Vec<(Rule, Vec<At>)> {
     let instances = [("a".to_owned(), [7].into())].into();
-    let clients = Clients { instances: &instances, disturbances };
+    let clients = Clients { instances: &instances, disturbances, librbd };
     let found = errors_have_a_cause(&script.history(), log, clients);
     found.into_iter().map(|violation| (violation.rule, violation.at)).collect()
 }
 
 fn quietly(script: &Script) -> Vec<(Rule, Vec<At>)> {
     judged(script, &log(&[]), &[])
+}
+
+/// The same if client a is a librbd.
+fn quietly_as_librbd(script: &Script) -> Vec<(Rule, Vec<At>)> {
+    judged_as(&["a".to_owned()].into(), script, &log(&[]), &[])
 }
 
 fn at(call: u64) -> Vec<(Rule, Vec<At>)> {
@@ -315,4 +329,22 @@ fn only_a_killed_client_leaves_calls_without_an_answer() {
     assert_eq!(with(befell("b", 0, 9, true)), at(call));
     assert_eq!(with(befell("a", 0, 1, true)), at(call), "before the call");
     assert_eq!(with(befell("a", 3, 9, true)), []);
+}
+
+#[test]
+fn a_librbd_whose_lock_another_wants_does_not_begin_a_rollback_anew() {
+    let rollback = || Operation::SnapRollback { snap: "s".into() };
+    let mut script = created();
+    let (mut alone, mut interrupted) = (Vec::new(), Vec::new());
+    for errno in [Errno::ERESTART, Errno::EROFS] {
+        alone.extend(at(script.call("i", rollback(), refused(errno))));
+        let call = script.invoke("i", rollback());
+        script.of("b");
+        script.ok("i", write(errno.number().unsigned_abs().into()));
+        script.of("a");
+        script.complete(call, refused(errno));
+        interrupted.extend(at(call));
+    }
+    assert_eq!(quietly_as_librbd(&script), alone);
+    assert_eq!(quietly(&script).len(), alone.len() + interrupted.len());
 }

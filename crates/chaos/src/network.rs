@@ -1,0 +1,56 @@
+//! What rules of the OSD make of the network of a client that has no proxy: Ceph's maps say the same address of an OSD to everybody.
+
+use std::time::Duration;
+
+use proto::osd::v1::{
+    FaultCondition, FaultDelay, FaultDirection, FaultDisconnect, FaultHold, FaultRule, fault_rule::Action,
+};
+
+use crate::nemesis::Fault;
+
+const FROM_CLIENT: [FaultDirection; 2] = [FaultDirection::Request, FaultDirection::Ack];
+const TO_CLIENT: [FaultDirection; 2] = [FaultDirection::Reply, FaultDirection::Notify];
+
+/// Rules that break the network of whoever has this name; taken away, they let go what they have held, as TCP sends again what was lost.
+/// Its connections stay, and what it asks the monitor passes.
+pub fn rules(client: &str, fault: Fault, slow: Duration) -> Vec<FaultRule> {
+    let hold = || Action::Hold(FaultHold {});
+    let late = || Action::Delay(FaultDelay { delay_ms: u64::try_from(slow.as_millis()).unwrap_or(u64::MAX) });
+    let both = || [FROM_CLIENT, TO_CLIENT].concat();
+    let (directions, action) = match fault {
+        Fault::Slow => (both(), late()),
+        Fault::Mute => (FROM_CLIENT.to_vec(), hold()),
+        Fault::Deaf => (TO_CLIENT.to_vec(), hold()),
+        Fault::Reset => (vec![FaultDirection::Request], Action::Disconnect(FaultDisconnect {})),
+        _ => (both(), hold()),
+    };
+    let rule = |direction: FaultDirection| FaultRule {
+        when: Some(FaultCondition {
+            direction: direction.into(),
+            client: client.replace(' ', "-"),
+            ..FaultCondition::default()
+        }),
+        action: Some(action.clone()),
+        ..FaultRule::default()
+    };
+    directions.into_iter().map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_holds_both_ways_and_a_mute_one_holds_what_it_sends() {
+        let directions = |fault| {
+            let rules = rules("client 2", fault, Duration::ZERO);
+            assert!(
+                rules.iter().all(|rule| rule.when.as_ref().is_some_and(|when| when.client == "client-2"))
+            );
+            rules.iter().filter_map(|rule| Some(rule.when.as_ref()?.direction())).collect::<Vec<_>>()
+        };
+        assert_eq!(directions(Fault::Cut), [FROM_CLIENT, TO_CLIENT].concat());
+        assert_eq!(directions(Fault::Mute), FROM_CLIENT);
+        assert_eq!(directions(Fault::Deaf), TO_CLIENT);
+    }
+}
