@@ -231,7 +231,7 @@ async fn the_lock_of_a_removal_that_was_given_up_is_given_back_by_its_session() 
     let image = open(&other, "img").await;
     write(&image, 0, 1).await;
     soon(image.close()).await;
-    let held = cluster.hold_next(Requests { op: "remove", object: "rbd_data.*" }).await;
+    let held = cluster.hold_next(Requests { op: "omap_set", object: librbd::names::DIRECTORY }).await;
     let removing = tokio::spawn({
         let io = io.clone();
         async move { librbd::remove(&io, "img", &Config::ci(), std::sync::Arc::new(|_| {})).await }
