@@ -1,16 +1,19 @@
 //! The OSD at its place in the network: messages in, messages out. The rules are [`osd::Osd`]'s, the conversions those of the server
 //! that ships.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use osd::faults::{Action, Crossing, Direction, Verdict};
-use osd::{Effect, Event, Millis, OpError, Osd, StreamId};
+use osd::{Effect, Millis, OpError, Osd, StreamId};
 use osd_sim::wire as convert;
 use proto::osd::v1 as wire;
 use rados::{Call, CallAnswer, Error, Failure};
-use store::MemoryStore;
+use store::Seq;
 
 use crate::mail::{Down, Place, Up};
+use crate::shaky::{Handle, Shaky};
+
+mod lives;
 
 /// The pool that everything is in.
 pub(crate) const POOL: &str = "rbd";
@@ -18,38 +21,71 @@ pub(crate) const POOL: &str = "rbd";
 /// Where a client is said to come from.
 const PEER: &str = "127.0.0.1";
 
-/// What goes out.
-pub(crate) type Out = Vec<(Place, Down)>;
+/// What goes out, and what must be durable before.
+pub(crate) type Out = Vec<(Place, Down, Seq)>;
 
 /// One OSD and its streams.
 pub(crate) struct Host {
-    pub(crate) osd: Osd<MemoryStore>,
+    pub(crate) osd: Osd<Shaky>,
     /// By place; the session that an op stream belongs to.
     op_streams: BTreeMap<Place, u64>,
     /// By place; `None` before its Hello.
     watch_streams: BTreeMap<Place, Option<StreamId>>,
     notifies: BTreeMap<u64, Place>,
+    /// What its store does.
+    store: Handle,
+    is_late: bool,
+    /// It has crashed, and this is what the crash has left.
+    left: Option<(Shaky, Handle)>,
+    /// What has not left yet.
+    held: VecDeque<(Place, Down, Seq)>,
+    /// Of each step with events: the first transaction that they are about, and the newest of them.
+    stepped: VecDeque<(Seq, u64)>,
+    /// The newest transaction of the steps before.
+    stepped_to: Seq,
+    /// Events of earlier lives.
+    past: Vec<wire::Event>,
     /// Invariants that a step has broken.
     pub(crate) broken: Vec<String>,
 }
 
 impl Host {
-    pub(crate) fn new(config: osd::Config) -> Self {
-        let mut osd =
-            Osd::open(MemoryStore::new(), config, 0, Millis(0)).expect("an empty store is in order");
+    /// `is_late`: what it does is durable when [`Host::reach`] says so.
+    pub(crate) fn new(config: osd::Config, is_late: bool) -> Self {
+        let (store, handle) = Shaky::new();
+        let mut osd = Osd::open(store, config, 0, Millis(0)).expect("an empty store is in order");
         osd.create_pool(Millis(0), POOL).0.expect("it is the first pool");
+        if is_late {
+            handle.be_late();
+        }
         Self {
+            stepped_to: osd.seen(),
             osd,
             op_streams: BTreeMap::new(),
             watch_streams: BTreeMap::new(),
             notifies: BTreeMap::new(),
+            store: handle,
+            is_late,
+            left: None,
+            held: VecDeque::new(),
+            stepped: VecDeque::new(),
+            past: Vec::new(),
             broken: Vec::new(),
         }
     }
 
+    fn say(&self, place: Place, down: Down) -> (Place, Down, Seq) {
+        (place, down, self.osd.seen())
+    }
+
     /// Whether there is something that the OSD does by itself at this moment.
     pub(crate) fn is_due(&self, now: Millis) -> bool {
-        self.osd.has_work() || self.osd.next_deadline().is_some_and(|due| due <= now)
+        !self.is_down() && (self.osd.has_work() || self.osd.next_deadline().is_some_and(|due| due <= now))
+    }
+
+    /// When it does something by itself.
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        if self.is_down() { None } else { self.osd.next_deadline() }
     }
 
     /// Does it.
@@ -64,13 +100,13 @@ impl Host {
     /// A message arrives.
     pub(crate) fn hear(&mut self, now: Millis, place: Place, up: Up) -> Out {
         match up {
-            Up::Connect => vec![(place, Down::Connected)],
+            Up::Connect => vec![self.say(place, Down::Connected)],
             Up::Call(call) => self.call(now, place, *call),
             Up::OpenOps { gid } => self.open_ops(now, place, gid),
             Up::Operate(request) => self.operate(now, place, *request),
             Up::OpenWatch => {
                 self.watch_streams.insert(place, None);
-                vec![(place, Down::Opened(Ok(())))]
+                vec![self.say(place, Down::Opened(Ok(())))]
             }
             Up::Watch(request) => self.watch(now, place, *request),
             Up::Closed => self.closed(now, place),
@@ -112,17 +148,8 @@ impl Host {
             results: Vec::new(),
             error: Some(convert::error(refusal)),
         };
-        out.push((place, Down::Reply(Box::new(reply))));
+        out.push(self.say(place, Down::Reply(Box::new(reply))));
         out
-    }
-
-    /// Everything that happened.
-    pub(crate) fn events(&self) -> Vec<wire::Event> {
-        self.osd
-            .events_after(0, usize::MAX)
-            .iter()
-            .map(|event: &std::sync::Arc<Event>| convert::event(event))
-            .collect()
     }
 
     fn open_ops(&mut self, now: Millis, place: Place, gid: u64) -> Out {
@@ -135,22 +162,22 @@ impl Host {
                 Ok(())
             }
         };
-        out.push((place, Down::Opened(opened)));
+        out.push(self.say(place, Down::Opened(opened)));
         out
     }
 
     /// Also what comes behind the end of its stream: it was on its way.
     fn operate(&mut self, now: Millis, place: Place, request: wire::OperateRequest) -> Out {
         let tid = request.tid;
-        let (reply, effects) = match convert::request(request) {
+        let (reply, effects, seen) = match convert::request(request) {
             Ok(request) => {
                 let (reply, effects) = self.osd.operate(now, &request);
-                (std::sync::Arc::unwrap_or_clone(reply), effects)
+                (std::sync::Arc::unwrap_or_clone(reply), effects, self.osd.seen_by(&request.vector))
             }
-            Err(refusal) => (Err(refusal.into()), Vec::new()),
+            Err(refusal) => (Err(refusal.into()), Vec::new(), self.osd.seen()),
         };
         let mut out = self.carry_out(effects);
-        out.push((place, Down::Reply(Box::new(convert::reply(tid, reply)))));
+        out.push((place, Down::Reply(Box::new(convert::reply(tid, reply))), seen));
         out
     }
 
@@ -165,10 +192,9 @@ impl Host {
                         self.watch_streams.remove(&place);
                         let event = osd::WatchEvent::Result { cookie: 0, error: Some(refusal) };
                         let mut out = self.carry_out(effects);
-                        out.extend(
-                            convert::watch_event(event).map(|event| (place, Down::Event(Box::new(event)))),
-                        );
-                        out.push((place, Down::Ended(None)));
+                        let told = convert::watch_event(event);
+                        out.extend(told.map(|event| self.say(place, Down::Event(Box::new(event)))));
+                        out.push(self.say(place, Down::Ended(None)));
                         return out;
                     }
                 }
@@ -290,7 +316,7 @@ impl Host {
             }
         };
         let mut out = self.carry_out(effects);
-        out.push((place, Down::Answer(Box::new(answer.map_err(failure)))));
+        out.push(self.say(place, Down::Answer(Box::new(answer.map_err(failure)))));
         out
     }
 
@@ -305,7 +331,7 @@ impl Host {
             }
             Err(refusal) => {
                 let mut out = self.carry_out(effects);
-                out.push((place, Down::Answer(Box::new(Err(failure(refusal))))));
+                out.push(self.say(place, Down::Answer(Box::new(Err(failure(refusal))))));
                 out
             }
         }
@@ -317,19 +343,19 @@ impl Host {
             match effect {
                 Effect::ToWatcher { stream, event } => {
                     if let (Some(place), Some(event)) = (self.place_of(stream), convert::watch_event(event)) {
-                        out.push((place, Down::Event(Box::new(event))));
+                        out.push(self.say(place, Down::Event(Box::new(event))));
                     }
                 }
                 Effect::CutStream { stream, reason } => {
                     if let Some(place) = self.place_of(stream) {
                         self.watch_streams.remove(&place);
-                        out.push((place, Down::Ended(Some(failure(reason)))));
+                        out.push(self.say(place, Down::Ended(Some(failure(reason)))));
                     }
                 }
                 Effect::NotifyDone { notify_id, reply } => {
                     if let Some(place) = self.notifies.remove(&notify_id) {
                         let reply = CallAnswer::Notify(convert::notify_reply(notify_id, reply));
-                        out.push((place, Down::Answer(Box::new(Ok(reply)))));
+                        out.push(self.say(place, Down::Answer(Box::new(Ok(reply)))));
                     }
                 }
                 Effect::SessionEnded { .. } => {}
@@ -344,7 +370,7 @@ impl Host {
 }
 
 /// Headers that an instance watches. Who does so lives, or will be found out by the OSD: nobody else is to fence it.
-fn watched_by(osd: &mut Osd<MemoryStore>, now: Millis, gid: u64) -> Vec<String> {
+fn watched_by(osd: &mut Osd<Shaky>, now: Millis, gid: u64) -> Vec<String> {
     let (headers, _) = osd.list_objects(POOL, "rbd_header.", "", u32::MAX).unwrap_or_default();
     let headers = headers.into_iter().map(store::Name::into_text);
     let is_watched = |header: &String| {

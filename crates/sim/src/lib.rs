@@ -15,6 +15,9 @@ mod pool;
 mod recorder;
 mod rest;
 mod run;
+/// What a disk does at its worst.
+#[path = "../../store/tests/shaky/mod.rs"]
+mod shaky;
 mod state;
 mod trace;
 mod transport;

@@ -102,6 +102,11 @@ impl Mail {
         self.lanes.retain(|_, queue| !queue.is_empty());
     }
 
+    /// All of it is lost.
+    pub(crate) fn clear(&mut self) {
+        self.lanes.clear();
+    }
+
     /// That a connection is gone is noticed behind all that came on it.
     fn heads(&self) -> impl Iterator<Item = (&Lane, u64)> {
         let heads = self.lanes.iter().filter_map(|(lane, queue)| Some((lane, queue.front()?)));

@@ -48,10 +48,11 @@ fn broken_first(plan: &Plan) -> Option<String> {
 fn without(plan: &Plan, place: usize) -> Option<Plan> {
     let mut place = place;
     let mut smaller = plan.clone();
-    let simplifications: [fn(&mut Plan); 5] = [
+    let simplifications: [fn(&mut Plan); 6] = [
         |plan| plan.striping = None,
         |plan| plan.copy_on_read = false,
         |plan| plan.latency_ms_max = 0,
+        |plan| plan.durable_ms_max = 0,
         |plan| plan.filled.clear(),
         |plan| plan.deep_flatten = true,
     ];
@@ -90,7 +91,7 @@ mod tests {
         let plan = Plan::draw(3);
         let smaller: Vec<Plan> = (0..).map_while(|place| without(&plan, place)).collect();
         let steps: usize = plan.clients.iter().map(Vec::len).sum();
-        assert_eq!(smaller.len(), plan.faults.len() + plan.clients.len() + steps + 5);
+        assert_eq!(smaller.len(), plan.faults.len() + plan.clients.len() + steps + 6);
         let parts = |plan: &Plan| plan.faults.len() + plan.clients.iter().map(Vec::len).sum::<usize>();
         assert!(smaller.iter().all(|smaller| parts(smaller) <= parts(&plan)));
         let texts: BTreeSet<String> = smaller.iter().map(|plan| format!("{plan:?}")).collect();

@@ -76,12 +76,13 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
     let seats: Vec<Arc<Seat>> = plan
         .clients
         .iter()
+        .zip(plan.names())
         .enumerate()
-        .map(|(number, steps)| {
+        .map(|(number, (steps, name))| {
             Arc::new(Seat {
                 world: world.clone(),
                 number,
-                name: format!("client{number}"),
+                name,
                 image: image.clone(),
                 image_id: image_id.clone(),
                 config: config.clone(),

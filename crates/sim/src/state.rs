@@ -61,8 +61,13 @@ pub(crate) struct State {
     pub(crate) rng: Rng,
     pub(crate) manual: Manual,
     pub(crate) latency_ms_max: u64,
+    pub(crate) durable_ms_max: u64,
+    /// When more of what the OSD has done may be durable.
+    pub(crate) durable_at: Option<u64>,
     /// How long a call may take when nothing broke.
     pub(crate) calm_ms_max: u64,
+    /// Names of those whom faults befall.
+    pub(crate) clients: Vec<String>,
     pub(crate) mail: Mail,
     pub(crate) ends: BTreeMap<Place, End>,
     pub(crate) connections: BTreeMap<u64, Connection>,
@@ -93,6 +98,8 @@ pub(crate) enum Timed {
     Vacant(usize),
     /// Vectors of this stream on this object have waited long enough.
     Late(Place, String),
+    /// Another OSD takes the place of the one that crashed.
+    Reopen,
 }
 
 impl State {
@@ -101,7 +108,7 @@ impl State {
     }
 
     pub(crate) fn moment(&self) -> Now {
-        Now { time_ms: self.now(), event: self.host.osd.newest_event() }
+        Now { time_ms: self.now(), event: self.host.newest_event() }
     }
 
     pub(crate) fn timer(&mut self, at: u64, timed: Timed) {
@@ -129,7 +136,8 @@ impl State {
         let next = [
             self.mail.next(|connection| self.opens(connection)),
             self.manual.next_sleeper().map(|at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX)),
-            self.host.osd.next_deadline().map(|due| due.0),
+            self.host.next_deadline().map(|due| due.0),
+            self.durable_at,
             self.timers.first_key_value().map(|(&(at, _), _)| at),
             thaws.min(),
         ];
@@ -181,7 +189,45 @@ impl State {
     }
 
     pub(crate) fn send(&mut self, out: Out) {
-        for (place, down) in out {
+        let leaves = self.host.leave(out);
+        self.post_down(leaves);
+    }
+
+    /// More of what the OSD has done is durable.
+    pub(crate) fn go_durable(&mut self) {
+        self.durable_at = None;
+        let rng = &mut self.rng;
+        let leaves = self.host.reach(|most| rng.u64(1..=most));
+        self.post_down(leaves);
+    }
+
+    /// The OSD dies. Everybody who is connected notices; who was cut off before notices that later.
+    pub(crate) fn crash(&mut self, now: u64, span: u64) {
+        let rng = &mut self.rng;
+        self.host.crash(|most| rng.u64(0..=most));
+        self.durable_at = None;
+        self.delayed.clear();
+        self.mail.clear();
+        let live: Vec<u64> =
+            self.connections.iter().filter(|(_, of)| !of.is_dead).map(|(&number, _)| number).collect();
+        for connection in live {
+            self.hang_up(connection);
+        }
+        self.timer(now + span, Timed::Reopen);
+    }
+
+    /// The client's end of a connection is gone.
+    fn hang_up(&mut self, connection: u64) {
+        if self.connections.remove(&connection).is_some() {
+            self.ends.retain(|place, _| place.connection != connection);
+        }
+    }
+
+    fn post_down(&mut self, leaves: Vec<(Place, Down)>) {
+        if self.durable_at.is_none() && self.host.is_late() {
+            self.durable_at = Some(self.now() + self.rng.u64(0..=self.durable_ms_max));
+        }
+        for (place, down) in leaves {
             let is_heard = self.connections.get(&place.connection).is_some_and(|of| !of.is_dead);
             if is_heard && !self.misses(place, &down) {
                 let time = self.arrival();
@@ -208,9 +254,7 @@ impl State {
     /// The connection is gone, and both ends notice.
     pub(crate) fn break_off(&mut self, connection: u64) {
         self.die_silently(connection);
-        if self.connections.remove(&connection).is_some() {
-            self.ends.retain(|place, _| place.connection != connection);
-        }
+        self.hang_up(connection);
     }
 
     /// The connection is gone: the OSD notices, the client does when nothing was heard for a while.
@@ -255,6 +299,10 @@ impl State {
             let who = of.as_ref().map_or("-", |standing| standing.client.as_str());
             format!("{now:>7} up   {connection}/{stream} {who}: {}", told(&up))
         });
+        if self.host.is_down() {
+            self.hang_up(connection);
+            return Vec::new();
+        }
         let seat = of.and_then(|standing| standing.seat);
         let (Up::Operate(request), Some(seat)) = (&up, seat) else {
             let out = self.host.hear(Millis(now), place, up);
@@ -266,7 +314,7 @@ impl State {
             let request = request.clone();
             let out = self.host.refuse(Millis(now), place, &request, errno);
             self.send(out);
-        } else if !before.iter().any(|what| matches!(what, What::Kill(_))) {
+        } else if !before.iter().any(|what| matches!(what, What::Kill(_) | What::Crash(_))) {
             self.operate(now, place, (**request).clone(), before.iter().find_map(delay));
         }
         let strikes = before.into_iter().chain(after).filter(|what| refusal(what).is_none());

@@ -60,13 +60,16 @@ impl World {
             rng: Rng::with_seed(plan.schedule),
             manual,
             latency_ms_max: plan.latency_ms_max,
+            durable_ms_max: plan.durable_ms_max,
+            durable_at: None,
+            clients: plan.names(),
             calm_ms_max: plan.calm_ms_max(),
             mail: Mail::default(),
             ends: BTreeMap::new(),
             connections: BTreeMap::new(),
             lives: BTreeMap::new(),
             newest: 0,
-            host: Host::new(config),
+            host: Host::new(config, plan.durable_ms_max > 0),
             trace: Trace::new(keeps_lines),
             faults: Vec::new(),
             timers: BTreeMap::new(),
@@ -160,13 +163,19 @@ impl World {
             }
             let ready = self.pool.ready(|life| state.may_run(life, now));
             let lanes = state.mail.due(now, |connection| state.opens(connection));
-            let choices = ready.len() + lanes.len();
+            let goes_durable = state.durable_at.is_some_and(|at| at <= now);
+            let choices = ready.len() + lanes.len() + usize::from(goes_durable);
             if choices == 0 {
                 return state.pass_time(now);
             }
             let choice = state.rng.usize(0..choices);
             match ready.get(choice) {
                 Some(task) => *task,
+                None if choice == ready.len() + lanes.len() => {
+                    state.trace.step(&[8, now], || format!("{now:>7} osd's store goes on"));
+                    state.go_durable();
+                    return Turn::Went;
+                }
                 None => {
                     let lane = lanes[choice - ready.len()];
                     let strikes = state.deliver(now, lane);
@@ -193,6 +202,13 @@ impl World {
         match *timed {
             Timed::Strike(seat, what) => self.strike(seat, what),
             Timed::Break(connection) => lock(&self.state).break_off(connection),
+            Timed::Reopen => {
+                let mut state = lock(&self.state);
+                let now = state.now();
+                state.trace.step(&[9, now], || format!("{now:>7} osd is there again"));
+                state.host.reopen(Millis(now));
+                state.send(Vec::new());
+            }
             Timed::Vacant(seat) => lock(&self.state).vacant.push_back(seat),
             Timed::Late(place, ref object) => {
                 let mut state = lock(&self.state);
@@ -209,6 +225,9 @@ impl World {
     fn strike(&self, seat: usize, what: What) {
         let mut state = lock(&self.state);
         let now = state.now();
+        if let What::Crash(span) = what {
+            return self.crash(&mut state, what, span);
+        }
         let of_seat = |(_, standing): &(&Life, &Standing)| standing.seat == Some(seat);
         let Some((&life, standing)) = state.lives.iter().rfind(of_seat) else { return };
         if !self.pool.is_alive(life) {
@@ -254,6 +273,8 @@ impl World {
                 connections.into_iter().for_each(|connection| state.die(connection));
                 self.recorder.disturbed(trouble(now, now + KEEP_ALIVE, false));
             }
+            // Nobody answers the operator.
+            What::Fence if state.host.is_down() => {}
             What::Fence => {
                 let gids: Vec<u64> = state
                     .host
@@ -276,6 +297,21 @@ impl World {
                 self.recorder.disturbed(trouble(now, now, false));
             }
             What::Refuse(_) => unreachable!("a vector is refused where it arrives"),
+            What::Crash(_) => unreachable!("it befalls no client"),
         }
+    }
+
+    /// One that has crashed and not come back does not crash again.
+    fn crash(&self, state: &mut State, what: What, span: u64) {
+        if state.host.is_down() {
+            return;
+        }
+        let (now, costs_ms) = (state.now(), what.costs_ms(state.calm_ms_max));
+        state.trace.step(&[10, now], || format!("{now:>7} {what:?} befalls the osd"));
+        for client in state.clients.clone() {
+            let (from_ms, until_ms, kills) = (now, now + span, false);
+            self.recorder.disturbed(Disturbance { client, from_ms, until_ms, kills, costs_ms });
+        }
+        state.crash(now, span);
     }
 }
