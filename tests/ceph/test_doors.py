@@ -1,8 +1,14 @@
 """Both kinds of clients on one image. RBD_SIM_LONG: the whole table, not only a part of it."""
 
 import concurrent.futures
+import errno
+import json
 import os
+import struct
 import unittest
+
+import rados
+import rbd
 
 from clusters import OsdSim
 from doors import table
@@ -25,6 +31,21 @@ class DoorsTest(unittest.TestCase):
             for done in concurrent.futures.as_completed(played):
                 with self.subTest(str(played[done])):
                     done.result()
+
+    def test_rbd_client_removes_an_image_whose_snapshot_a_librbd_left_in_the_trash(self):
+        """librbd puts each snapshot there before it removes it; this one has died in between. One that it is about to remove stays."""
+        stage = self.stage
+        stage.make("trashed")
+        stage.rbd("snap", "create", "--no-progress", "trashed@s")
+        header = f"rbd_header.{stage.info(REAL, 'trashed')['id']}"
+        (snapshot,) = json.loads(stage.rbd("--format", "json", "snap", "ls", "trashed"))
+        with rados.Rados(conffile=stage.sim.conf) as cluster, cluster.open_ioctx("rbd") as pool:
+            pool.execute(header, "rbd", "snapshot_trash_add", struct.pack("<Q", snapshot["id"]))
+            with rbd.Image(pool, "trashed"):
+                run = stage.run(GRPC, "rm", "--no-progress", "trashed")
+                self.assertEqual(run.returncode, errno.EBUSY, run.stderr)
+            stage.must(GRPC, "rm", "--no-progress", "trashed")
+            self.assertEqual([each.key for each in pool.list_objects() if header.removeprefix("rbd_header.") in each.key], [])
 
     def test_an_image_with_features_that_rbd_client_does_not_maintain_is_read_and_not_changed(self):
         stage = self.stage

@@ -66,8 +66,8 @@ async fn run(command: &Command) -> Result<Outcome> {
         Command::SlowWatcher(common) => {
             one(common, async |seed, place| slow_watcher::play(common, seed, place).await).await
         }
-        Command::TwoOwners(mixed) => {
-            one(&mixed.common, async |seed, place| two_owners::play(mixed, seed, place).await).await
+        Command::TwoOwners(common) => {
+            one(common, async |seed, place| two_owners::play(common, seed, place).await).await
         }
         Command::Random(options) => many(options).await,
         Command::Regressions(options) => {
@@ -129,14 +129,14 @@ fn shelf(keep: &Path) -> Result<&Path> {
 
 /// One round of `random`, kept there.
 async fn round(random: &Random, seed: u64, keep: Option<PathBuf>) -> Result<Outcome> {
-    let output = Output { keep, ..random.mixed.common.output.clone() };
-    let common = Common { seed: Some(seed), output, ..random.mixed.common.clone() };
+    let output = Output { keep, ..random.common.output.clone() };
+    let common = Common { seed: Some(seed), output, ..random.common.clone() };
     one(&common, async |seed, place| random::round(random, seed, place).await).await
 }
 
 /// Rounds of consecutive seeds; the first one that does not pass ends it.
 async fn many(options: &Random) -> Result<Outcome> {
-    let common = &options.mixed.common;
+    let common = &options.common;
     let first = common.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let until = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
     let shelf = common.output.keep.as_deref().map(shelf).transpose()?;

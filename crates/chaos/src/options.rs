@@ -46,7 +46,7 @@ pub enum Command {
     /// A watcher of the image never acks: whoever waits for every ack waits for the timeout
     SlowWatcher(Common),
     /// Fencing is switched off: two clients own the lock, and the checker must catch it
-    TwoOwners(Mixed),
+    TwoOwners(Common),
     /// Everything at once: a seeded workload under a seeded schedule of faults
     Random(Random),
     /// Plays the seeds that once failed again
@@ -99,35 +99,11 @@ pub struct Output {
     pub no_progress: bool,
 }
 
-/// Options of every run, and of which kinds the clients are.
-#[derive(Args, Clone, Debug)]
-pub struct Mixed {
-    /// So many of the clients are Ceph's own librbd (Debian's python3-rbd), the last ones; the first is always an rbd-client
-    #[arg(long, default_value_t = 0, value_name = "COUNT")]
-    pub librbd: u16,
-    /// Options of every run.
-    #[command(flatten)]
-    pub common: Common,
-}
-
-impl Mixed {
-    /// An rbd-client finishes what others have left in an image: librbd does not.
-    pub fn check(&self) -> Result<(), String> {
-        let (librbd, clients) = (self.librbd, self.common.clients);
-        if librbd < clients {
-            Ok(())
-        } else {
-            Err(format!("--librbd {librbd}: fewer than --clients {clients}"))
-        }
-    }
-}
-
 impl Options {
     /// What no option can say of itself alone.
     pub fn check(&self) -> Result<(), String> {
         match &self.command {
-            Command::TwoOwners(mixed) => mixed.check(),
-            Command::Random(random) => random.mixed.check(),
+            Command::Random(random) => random.check(),
             _ => Ok(()),
         }
     }
@@ -157,9 +133,24 @@ pub struct Random {
     /// How long each round is broken
     #[arg(long, value_parser = chaos_time, default_value = "12s", value_name = "TIME")]
     pub chaos: Duration,
-    /// Options of every run, and of which kinds the clients are.
+    /// So many of the clients are Ceph's own librbd (Debian's python3-rbd), the last ones; the first is always an rbd-client
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub librbd: u16,
+    /// Options of every run.
     #[command(flatten)]
-    pub mixed: Mixed,
+    pub common: Common,
+}
+
+impl Random {
+    /// An rbd-client finishes what others have left in an image: librbd does not.
+    pub fn check(&self) -> Result<(), String> {
+        let (librbd, clients) = (self.librbd, self.common.clients);
+        if librbd < clients {
+            Ok(())
+        } else {
+            Err(format!("--librbd {librbd}: fewer than --clients {clients}"))
+        }
+    }
 }
 
 /// From a second to a day.

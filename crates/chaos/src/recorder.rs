@@ -1,10 +1,11 @@
 //! The history of a run, written as it happens.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -27,12 +28,19 @@ struct Book {
     records: Vec<Record>,
     newest_call: u64,
     newest_tag: u64,
-    /// Calls without an answer, who made them, and what they ask for.
-    open: BTreeMap<u64, (String, Operation)>,
+    /// Calls without an answer.
+    open: BTreeMap<u64, Open>,
     /// How many succeeded, by operation.
     succeeded: BTreeMap<&'static str, usize>,
     /// Nothing is taken down any more.
     is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    client: String,
+    operation: Operation,
+    since_ms: u64,
 }
 
 impl Recorder {
@@ -75,7 +83,8 @@ impl Recorder {
         let mut book = self.lock();
         book.newest_call += 1;
         let id = book.newest_call;
-        book.open.insert(id, (client.to_owned(), operation.clone()));
+        let since_ms = self.now_ms();
+        book.open.insert(id, Open { client: client.to_owned(), operation: operation.clone(), since_ms });
         let what = What::Invoke { image: image.to_owned(), operation, deadline_ms };
         self.take_down(&mut book, id, osd_sequence, what)?;
         Ok(id)
@@ -86,8 +95,8 @@ impl Recorder {
         let mut book = self.lock();
         let is_success = matches!(outcome, Outcome::Ok { .. });
         self.take_down(&mut book, id, osd_sequence, What::Complete(outcome))?;
-        if let Some((_, operation)) = book.open.remove(&id).filter(|_| is_success) {
-            *book.succeeded.entry(operation.entry().name).or_default() += 1;
+        if let Some(ended) = book.open.remove(&id).filter(|_| is_success) {
+            *book.succeeded.entry(ended.operation.entry().name).or_default() += 1;
         }
         Ok(())
     }
@@ -95,6 +104,13 @@ impl Recorder {
     /// How many calls have succeeded until now, by operation.
     pub fn succeeded(&self) -> BTreeMap<&'static str, usize> {
         self.lock().succeeded.clone()
+    }
+
+    /// Who has had a call without an answer for so long.
+    pub fn waiting_for(&self, long: Duration) -> BTreeSet<String> {
+        let now_ms = self.now_ms();
+        let is_long = |open: &&Open| Duration::from_millis(now_ms.saturating_sub(open.since_ms)) >= long;
+        self.lock().open.values().filter(is_long).map(|open| open.client.clone()).collect()
     }
 
     /// What is done from here on belongs to no history.
@@ -109,7 +125,7 @@ impl Recorder {
     }
 
     fn take_down(&self, book: &mut Book, id: u64, osd_sequence: Option<u64>, what: What) -> Result<()> {
-        let (client, _) = book.open.get(&id).with_context(|| format!("call {id} is not open"))?.clone();
+        let client = book.open.get(&id).with_context(|| format!("call {id} is not open"))?.client.clone();
         if book.is_closed {
             return Ok(());
         }

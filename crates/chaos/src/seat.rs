@@ -175,6 +175,14 @@ impl Seat {
         call.is_some_and(|call| call.end().is_none() && is_forwarded(&call))
     }
 
+    /// Whether its librbd waits for nothing that it has asked the cluster for. Of one that is frozen nobody knows.
+    pub async fn awaits_nothing(&self) -> bool {
+        match &*self.client.lock().await {
+            Some(Client::Librbd(librbd)) => librbd.awaits().await.is_ok_and(|awaited| awaited.is_empty()),
+            _ => false,
+        }
+    }
+
     /// SIGSTOP; returns when it has stopped.
     pub async fn freeze(&self) -> Result<()> {
         match &mut *self.client.lock().await {

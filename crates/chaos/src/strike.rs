@@ -1,15 +1,18 @@
 //! Carries out a nemesis, and takes it back.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use fastrand::Rng;
 use harness::proxy::Link;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{
     nemesis::{Fault, Nemesis, Role, StepFault},
@@ -29,11 +32,20 @@ const CLOSED_OVER_AND_OVER: &str = "its connections are closed, over and over";
 /// How often it is looked whether somebody plays the role that is to be struck.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How long a call is under way before a librbd that could be in its way is asked whether it waits for anything.
+const STUCK_AFTER: Duration = Duration::from_secs(15);
+/// How often it is asked before it is believed: who has the lock and is at work waits for nothing only between two steps.
+const STUCK_LOOKS: u32 = 4;
+/// And how far apart.
+const STUCK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Breaks a stage.
 pub struct Striker {
     stage: Arc<Stage>,
     /// Clients that are broken already, by name.
     broken: Mutex<BTreeSet<String>>,
+    /// How many librbd clients were replaced because they did nothing any more.
+    stuck: AtomicUsize,
 }
 
 /// What came of a strike.
@@ -51,7 +63,51 @@ pub enum Strike {
 impl Striker {
     /// Nothing is broken yet.
     pub fn new(stage: Arc<Stage>) -> Self {
-        Self { stage, broken: Mutex::default() }
+        Self { stage, broken: Mutex::default(), stuck: AtomicUsize::new(0) }
+    }
+
+    /// How many librbd clients were replaced because they did nothing any more.
+    pub fn stuck(&self) -> usize {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Replaces, over and over, every librbd that does nothing any more by itself, until it is dropped. That happens to the librbd that is
+    /// shipped (docs/hazards.md, 10), at a real cluster as here, and it takes everybody with it, for its watch lives. It is told from
+    /// one that the OSD owes an answer, or that waits for the lock in vain: there is nothing that it waits for, and all the while that
+    /// somebody has been waiting it has had the lock; or it is fenced, and it is its own caller that waits.
+    pub async fn replace_stuck(&self) -> Result<()> {
+        let mut looks = interval(STUCK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut owner: Option<(u64, Instant)> = None;
+        let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+        loop {
+            looks.tick().await;
+            let lockers = self.stage.cluster.lock(&self.stage.header).await?.lockers;
+            let now = lockers.first().map(|locker| locker.gid);
+            if owner.map(|(gid, _)| gid) != now {
+                owner = now.map(|gid| (gid, Instant::now()));
+            }
+            let owner = owner.filter(|(_, since)| since.elapsed() >= STUCK_AFTER).map(|(gid, _)| gid);
+            let waiting = self.stage.recorder.waiting_for(STUCK_AFTER);
+            for seat in self.stage.seats.iter().filter(|seat| seat.is_librbd()) {
+                let Some(_claim) = self.claim(seat) else { continue };
+                let gid = seat.gid();
+                let is_in_the_way =
+                    owner == Some(gid) && self.stage.seats.iter().any(|seat| waiting.contains(seat.name()));
+                let is_lost =
+                    waiting.contains(seat.name()) && self.stage.cluster.blocklist().await?.contains(&gid);
+                let times = seen.entry(seat.name()).or_default();
+                *times =
+                    if (is_in_the_way || is_lost) && seat.awaits_nothing().await { *times + 1 } else { 0 };
+                if *times == STUCK_LOOKS {
+                    *times = 0;
+                    self.stuck.fetch_add(1, Ordering::Relaxed);
+                    self.stage.killed(seat.name(), "does nothing any more, and waits for nothing: SIGKILL");
+                    seat.kill().await?;
+                    replace(&self.stage, seat).await?;
+                }
+            }
+        }
     }
 
     /// Carries out `nemesis` as soon as somebody plays its role, at most `patience` from here on, and takes it back after `lasts`. What
@@ -73,9 +129,19 @@ impl Striker {
             }
         };
         let Some((seat, _claim)) = self.find(role, patience).await? else { return Ok(Strike::Missed) };
+        let Some(lasts) = self.bearable(&seat, role, fault, lasts) else { return Ok(Strike::Missed) };
         let at_ms = self.stage.recorder.now_ms();
         befall(&self.stage, &seat, fault, lasts).await?;
         Ok(Strike::Done { at_ms })
+    }
+
+    /// How long it may last. A librbd without the lock that has lost its watch, and with it a HeaderUpdate, takes the lock and writes by the
+    /// header that it knows, over a flatten, into a snapshot (docs/hazards.md, 11): it is left its watch.
+    fn bearable(&self, seat: &Seat, role: Role, fault: Fault, lasts: Duration) -> Option<Duration> {
+        if !seat.is_librbd() || role == Role::Owner || fault == Fault::Kill {
+            return Some(lasts);
+        }
+        (fault != Fault::Reset).then(|| lasts.min(self.stage.constants.watch_timeout / 2))
     }
 
     /// Waits until somebody in the role takes the step.

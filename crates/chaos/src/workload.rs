@@ -142,13 +142,18 @@ pub enum Hand {
 
 impl Hand {
     /// What librbd does in steps of which each may be its last leaves something behind: a renaming the image's id under two names, or under
-    /// neither; a clone a child without an entry at its parent. It is asked for neither, also not by way of the lock's owner. Nor is it
-    /// to take the lock by hand: that call was seen never to return, beside others that need the lock.
+    /// neither; a clone a child without an entry at its parent. It is asked for neither, also not by way of the lock's owner. It keeps no
+    /// record of a request, and makes a snapshot once more when an owner has made it and a purge has taken it: nobody purges beside it. A
+    /// rollback that is interrupted lets a write go that has waited for it, when the lock has gone (docs/hazards.md, 12). Nor is it to take
+    /// the lock by hand: that call was seen never to return, beside others that need the lock.
     fn does(self, chore: Chore) -> bool {
         match self {
             Self::Alone => true,
-            Self::BesideLibrbd => chore != Chore::Rename,
-            Self::Librbd => !matches!(chore, Chore::Rename | Chore::Clone | Chore::HoldLock),
+            Self::BesideLibrbd => !matches!(chore, Chore::Rename | Chore::SnapPurge),
+            Self::Librbd => {
+                Self::BesideLibrbd.does(chore)
+                    && !matches!(chore, Chore::Clone | Chore::SnapRollback | Chore::HoldLock)
+            }
         }
     }
 }
@@ -224,12 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn nobody_renames_an_image_that_a_librbd_has_open() {
+    fn nobody_renames_or_purges_an_image_that_a_librbd_has_open() {
         for hand in [Hand::BesideLibrbd, Hand::Librbd] {
-            assert!(!Deck::chores(hand).all.contains(&Chore::Rename), "{hand:?}");
+            for chore in [Chore::Rename, Chore::SnapPurge] {
+                assert!(!Deck::chores(hand).all.contains(&chore), "{hand:?} {chore:?}");
+            }
         }
         assert!(Deck::chores(Hand::BesideLibrbd).all.contains(&Chore::Clone));
-        assert!(!Deck::chores(Hand::Librbd).all.contains(&Chore::Clone));
+        for chore in [Chore::Clone, Chore::SnapRollback] {
+            assert!(!Deck::chores(Hand::Librbd).all.contains(&chore), "{chore:?}");
+        }
     }
 
     #[test]

@@ -164,7 +164,9 @@ fn snap_ids(log: &EventLog, rest: &AtRest) -> Vec<Violation> {
             given.remove(&id);
         }
     }
-    let known: BTreeSet<u64> = rest.snap_ids.iter().copied().collect();
+    let mut known: BTreeSet<u64> = rest.snap_ids.iter().copied().collect();
+    // It stands in the header that somebody has to give it back; whether somebody should have is judged by the record.
+    known.extend(rest.reclaim_records.iter().filter_map(|record| reclaimed(&record.key)));
     let orphan = |(id, sequence): (&u64, &u64)| {
         let what = "it was given out and not given back, and no snapshot has it";
         Violation::new(Rule::Orphan, format!("snapshot id {id}"), [At::Event(*sequence)], what)
@@ -283,6 +285,11 @@ fn reclaim_records(rest: &AtRest, in_use: &BTreeSet<&str>) -> Vec<Violation> {
     };
     let in_use = |record: &&HeaderRecord| in_use.contains(record.object.as_str());
     rest.reclaim_records.iter().filter(in_use).map(unfinished).collect()
+}
+
+/// The snapshot id that an intent is about.
+fn reclaimed(key: &str) -> Option<u64> {
+    u64::from_str_radix(key.strip_prefix("reclaim_")?, 16).ok()
 }
 
 fn requester(key: &str) -> Option<u64> {
@@ -483,8 +490,15 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_id_without_a_snapshot_is_found() {
+    fn a_snapshot_id_without_a_snapshot_is_found_unless_an_intent_is_about_it() {
         assert_eq!(judged(&AtRest { snap_ids: vec![], ..explained() }), [Rule::Orphan]);
+        let about = |id: u64| {
+            let key = format!("reclaim_{id:016x}");
+            let intent = HeaderRecord { object: "rbd_header.2".into(), key };
+            judged(&AtRest { snap_ids: vec![], reclaim_records: vec![intent], ..explained() })
+        };
+        assert_eq!(about(2), []);
+        assert_eq!(about(3), [Rule::Orphan]);
     }
 
     #[test]

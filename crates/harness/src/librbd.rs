@@ -1,21 +1,24 @@
 //! Ceph's own librbd as a process: a small program of python3-rbd that opens an image and does what it is asked, line by line.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     process::Command,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use errno::Errno;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::unix::pipe,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixStream, unix::pipe},
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 
 use crate::{call::Failure, process::Process};
@@ -28,6 +31,10 @@ const PROGRAM: &str = include_str!("../../../tests/ceph/demo/client.py");
 const FILE: &str = "librbd_client.py";
 /// The errno by which the program says that its image could not be opened again.
 const NOT_OPEN: i64 = 9;
+/// How long it may take to say what it waits for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest that it may be.
+const SAID_BYTES_MAX: usize = 1 << 20;
 /// Ceph says by this number that a client is fenced; the host's name for it is ESHUTDOWN.
 const FENCED: i64 = 108;
 
@@ -38,6 +45,8 @@ pub struct Librbd {
     /// Its client instance when it started; one that was opened anew has another.
     pub gid: u64,
     remote: LibrbdRemote,
+    /// Where its admin socket lies: the name of a socket must be short.
+    socket: TempDir,
     /// They end with their pipes.
     writer: JoinHandle<()>,
     reader: JoinHandle<()>,
@@ -74,7 +83,10 @@ impl Librbd {
     ) -> Result<Self> {
         let program = directory.join(FILE);
         fs::write(&program, PROGRAM).with_context(|| format!("writing {}", program.display()))?;
-        let settings: BTreeMap<_, _> = settings.iter().cloned().collect();
+        let socket = tempfile::tempdir().context("a folder for its admin socket")?;
+        let mut settings: BTreeMap<_, _> = settings.iter().cloned().collect();
+        let path = admin_socket(&socket).to_str().context("its name is not UTF-8")?.to_owned();
+        settings.insert("admin_socket".to_owned(), path);
         let mut command = Command::new(PYTHON);
         command.arg("-B").arg(&program).args([&name.replace(' ', "-"), image]);
         command.arg(serde_json::to_string(&settings)?).env("CEPH_CONF", ceph_conf);
@@ -90,12 +102,26 @@ impl Librbd {
         let waiting = Arc::new(Waiting(Mutex::new(Some(BTreeMap::new()))));
         let writer = tokio::spawn(write(input, asked, waiting.clone()));
         let reader = tokio::spawn(read(output, waiting));
-        Ok(Self { process, gid, remote: LibrbdRemote { requests }, writer, reader })
+        Ok(Self { process, gid, remote: LibrbdRemote { requests }, socket, writer, reader })
     }
 
     /// Its calls alone, for tasks that outlive this borrow.
     pub fn remote(&self) -> LibrbdRemote {
         self.remote.clone()
+    }
+
+    /// What it has asked the cluster for and has no answer to, its watches aside, as its admin socket tells it.
+    pub async fn awaits(&self) -> Result<Vec<String>> {
+        let told = async {
+            let mut socket = UnixStream::connect(admin_socket(&self.socket)).await?;
+            socket.write_all(b"{\"prefix\":\"objecter_requests\"}\0").await?;
+            let length = usize::try_from(socket.read_u32().await?)?;
+            anyhow::ensure!(length <= SAID_BYTES_MAX, "it says {length} bytes");
+            let mut said = vec![0; length];
+            socket.read_exact(&mut said).await?;
+            awaited(&serde_json::from_slice(&said)?)
+        };
+        timeout(PATIENCE, told).await.context("its admin socket does not answer")?.context("its admin socket")
     }
 
     /// Closes its input: it ends what it does, closes its image and ends.
@@ -173,6 +199,30 @@ async fn read(mut output: BufReader<pipe::Receiver>, waiting: Arc<Waiting>) {
     *waiting.lock() = None;
 }
 
+fn admin_socket(folder: &TempDir) -> std::path::PathBuf {
+    folder.path().join("asok")
+}
+
+/// What `objecter_requests` lists of operations without an answer. A lasting one is a watch that is registered, one for each object;
+/// any other is a notify whose end has not been told, or a watch on its way.
+fn awaited(objecter: &Value) -> Result<Vec<String>> {
+    let list = |name: &str| {
+        objecter[name].as_array().with_context(|| format!("objecter_requests has no {name}: {objecter}"))
+    };
+    let mut awaited = Vec::new();
+    for kind in ["ops", "pool_ops", "pool_stat_ops", "statfs_ops", "command_ops"] {
+        awaited.extend(list(kind)?.iter().map(ToString::to_string));
+    }
+    let mut watched = BTreeSet::new();
+    for lasting in list("linger_ops")? {
+        let is_watch = lasting["registered"] == "1" && watched.insert(lasting["object_id"].to_string());
+        if !is_watch {
+            awaited.push(lasting.to_string());
+        }
+    }
+    Ok(awaited)
+}
+
 /// The number of a request and what it came to; an error for a line that is no answer.
 fn answered(line: &str) -> Result<(u64, Result<Value, Failure>)> {
     let (number, kind, value): (u64, String, Value) =
@@ -202,6 +252,18 @@ fn failure(errno: i64, text: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watch_is_not_awaited_and_a_notify_is() {
+        let lasting = |object: &str, registered: &str| json!({"object_id": object, "registered": registered});
+        let objecter = |ops: Value, lasting: Vec<Value>| json!({"ops": ops, "linger_ops": lasting, "pool_ops": [], "pool_stat_ops": [], "statfs_ops": [], "command_ops": []});
+        let count = |told: Value| awaited(&told).unwrap().len();
+        assert_eq!(count(objecter(json!([]), vec![lasting("header", "1"), lasting("other", "1")])), 0);
+        assert_eq!(count(objecter(json!([]), vec![lasting("header", "1"), lasting("header", "1")])), 1);
+        assert_eq!(count(objecter(json!([]), vec![lasting("header", "0")])), 1);
+        assert_eq!(count(objecter(json!([{"tid": 4}]), vec![])), 1);
+        assert!(awaited(&json!({})).is_err());
+    }
 
     #[test]
     fn an_answer_is_a_result_or_an_error_by_its_name() {

@@ -142,3 +142,25 @@ class DataTest(Hazard):
                 client.call("write", 0, "b1")
 
         self.play(story, "object-map-invalid")
+
+    def test_who_has_lost_its_watch_writes_into_the_snapshot_that_it_has_not_heard_of(self):
+        def story(session: Session, _version: int) -> None:
+            self.image(session, "i")
+            session("hold --id late i & LATE=$!")
+            session.until("rbd status i", "watcher=")
+            session("rbd-client fault add request disconnect --client late")
+            session.until("rbd status i", "Watchers: none")
+            session("rbd snap create --no-progress i@s")
+            session("rbd export --no-progress i@s before")
+            session("rbd-client fault add reply hold --client late --op reconnect")
+            session("rbd-client fault rm 1")
+            session.until("rbd-client fault ls", r"(?m)^2 .* [1-9] +[1-9] +[1-9] ")
+            session("kill -USR2 $LATE")
+            session.until("rm -f now; rbd export --no-progress i now; cmp raw now; echo $?", "1$")
+            session("rbd export --no-progress i@s after")
+            session("cmp before after; echo $?")
+            before, after = session.bytes("before"), session.bytes("after")
+            self.assert_equal_bytes(before, session.bytes("raw"), "it was taken of what was there")
+            self.assert_equal_bytes(after, b"\x5a" * 4096 + before[4096:], "and holds what was written after it")
+
+        self.play(story, "write-without-a-watch")

@@ -128,3 +128,27 @@ class LockTest(Hazard):
             self.assertIn(" 1     0 ", session("rbd-client fault ls"))
 
         self.play(story)
+
+    def test_an_owner_whose_release_meets_the_refresh_after_a_snapshot_does_nothing_more(self):
+        def story(session: Session, _version: int) -> None:
+            session("rbd create --size 16M i")
+            self.own(session, "i")
+            session("rbd-client fault add request hold --client own --op allocate_snap_id")
+            session("rbd --id req snap create --no-progress i@s & REQ=$!")
+            session.until("rbd-client fault ls", r"(?m)^1 .* 1 +1 +1 ")
+            session("rbd image-meta set i k v")
+            session("rbd-client fault add reply hold --client own --op rbd.get_snapcontext")
+            session("kill -USR1 $OWN")
+            session.until("rbd-client fault ls", r"(?m)^2 .* 1 +1 +1 ")
+            session("rbd-client fault rm 1")
+            self.assertEqual(session("wait $REQ; echo $?"), "0")
+            session("rbd-client fault rm 2")
+            session("rbd-client fault add request delay=1ms --client b --op notify --notify request-lock")
+            session(f"rbd --id b {WRITE} i > b.log & B=$!")
+            session.until("rbd-client fault ls", r"(?m)^3 .* [2-9] +[2-9] +0 ")
+            self.assertIn(" auto ", session("rbd lock ls i"))
+            self.assertEqual(session("kill -0 $B; echo $?"), "0")
+            session("kill -9 $OWN")
+            self.assertEqual(session("wait $B; echo $?"), "0")
+
+        self.play(story, "release-meets-refresh")

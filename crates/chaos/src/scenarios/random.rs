@@ -86,36 +86,47 @@ pub fn schedule(rng: &mut Rng, nemeses: &[Nemesis], chaos: Duration, watch_timeo
 
 /// Plays one round of this seed and judges.
 pub async fn round(options: &Random, seed: u64, place: &Place) -> Result<Report> {
-    let common = &options.mixed.common;
+    let common = &options.common;
     let nemeses = if options.nemesis.is_empty() { Nemesis::all() } else { options.nemesis.clone() };
-    let librbd = usize::from(options.mixed.librbd);
+    let librbd = usize::from(options.librbd);
     let setting = Setting { librbd, ..setting(common, Preset::Ci, &FEW_AT_A_TIME) };
     let mut rng = Rng::with_seed(seed);
     let (mut stage, parent) = setup::set_family(place.path(), setting, &mut rng).await?;
     let mut parent = parent.to_owned();
     let begin = stage.cluster.log.catch_up().await?;
-    let mut struck = Vec::new();
+    let (mut struck, mut stuck) = (Vec::new(), 0);
     for number in 1..=SCENES {
         let clone = format!("child-{number}");
         setup::open_clone(&mut stage, &parent, &clone).await?;
         let plan = schedule(&mut rng, &nemeses, options.chaos / SCENES, stage.constants.watch_timeout);
         let is_last = number == SCENES;
         let scene = Scene { number, plan, is_last };
-        (stage, struck) = play(stage, common, scene, &mut rng, struck).await?;
+        let ended = play(stage, common, scene, &mut rng, struck).await?;
+        (stage, struck) = (ended.stage, ended.struck);
+        stuck += ended.stuck;
         parent = stage.image_name().await?;
     }
     let events = stage.cluster.log.catch_up().await?;
+    let mut shown = vec![
+        Check {
+            what: "something was broken".to_owned(),
+            passed: struck.iter().any(|struck| matches!(struck.strike, Strike::Done { .. })),
+            found: words(&struck),
+        },
+        ran::enough(&stage.recorder.succeeded(), &log_of(&stage.cluster.log)?),
+    ];
+    if stage.is_across() {
+        shown.push(Check {
+            what: "each librbd that did nothing any more by itself was replaced (docs/hazards.md, 10)"
+                .to_owned(),
+            passed: true,
+            found: format!("{stuck} of them"),
+        });
+    }
     let told = Told {
         measured: vec![times_to_the_next_write(&stage, &struck)?],
         statements: Vec::new(),
-        shown: vec![
-            Check {
-                what: "something was broken".to_owned(),
-                passed: struck.iter().any(|struck| matches!(struck.strike, Strike::Done { .. })),
-                found: words(&struck),
-            },
-            ran::enough(&stage.recorder.succeeded(), &log_of(&stage.cluster.log)?),
-        ],
+        shown,
         part: (begin, events),
         part_name: "the round, in brief".to_owned(),
         is_brief: true,
@@ -131,6 +142,14 @@ struct Scene {
     is_last: bool,
 }
 
+/// How it ended.
+struct Ended {
+    stage: Stage,
+    struck: Vec<Struck>,
+    /// How many librbd clients were replaced because they did nothing any more.
+    stuck: usize,
+}
+
 /// The clients work on one image while the schedule is carried out. In the end everybody works again; the last one ends when enough
 /// has run, or could have.
 async fn play(
@@ -139,29 +158,39 @@ async fn play(
     Scene { number, plan, is_last }: Scene,
     rng: &mut Rng,
     mut struck: Vec<Struck>,
-) -> Result<(Stage, Vec<Struck>)> {
+) -> Result<Ended> {
     let stage = Arc::new(stage);
+    let striker = Arc::new(Striker::new(stage.clone()));
     let stop = CancellationToken::new();
     let mut workers = set_to_work(&stage, number, rng, &stop);
     let progress = bar(common, plan.len() as u64, "random: faults");
-    struck.extend(unleash(&stage, plan, &mut workers, &progress).await?);
-    progress.finish_and_clear();
-    sleep(CALM).await;
-    let deadline = Instant::now() + stage.constants.call_max();
-    while is_last && Instant::now() < deadline && !ran::lacking(&stage.recorder.succeeded()).is_empty() {
-        sleep(LOOK_INTERVAL).await;
+    let playing = async {
+        struck.extend(unleash(&striker, plan, &mut workers, &progress).await?);
+        progress.finish_and_clear();
+        sleep(CALM).await;
+        let deadline = Instant::now() + stage.constants.call_max();
+        while is_last && Instant::now() < deadline && !ran::lacking(&stage.recorder.succeeded()).is_empty() {
+            sleep(LOOK_INTERVAL).await;
+        }
+        stop.cancel();
+        join(&mut workers).await?;
+        rest::recovered(&stage).await
+    };
+    tokio::select! {
+        biased;
+        played = playing => played?,
+        failed = striker.replace_stuck() => failed?,
     }
-    stop.cancel();
-    join(&mut workers).await?;
-    rest::recovered(&stage).await?;
     if stage.is_across() {
         rest::finish_flattens(&stage).await?;
     }
-    Ok((alone(stage)?, struck))
+    let stuck = striker.stuck();
+    drop(striker);
+    Ok(Ended { stage: alone(stage)?, struck, stuck })
 }
 
-fn described(Random { mixed, chaos, .. }: &Random) -> String {
-    let (clients, across) = (mixed.common.clients, beside(usize::from(mixed.librbd)));
+fn described(Random { common, librbd, chaos, .. }: &Random) -> String {
+    let (clients, across) = (common.clients, beside(usize::from(*librbd)));
     format!("{clients} clients{across}, {} of faults", humantime::format_duration(*chaos))
 }
 
@@ -197,12 +226,11 @@ struct Struck {
 
 /// Carries out the schedule. A worker that fails ends it.
 async fn unleash(
-    stage: &Arc<Stage>,
+    striker: &Arc<Striker>,
     plan: Vec<Due>,
     workers: &mut JoinSet<Result<()>>,
     progress: &ProgressBar,
 ) -> Result<Vec<Struck>> {
-    let striker = Arc::new(Striker::new(stage.clone()));
     let began = Instant::now();
     let struck: Arc<Mutex<Vec<Struck>>> = Arc::default();
     let mut strikes = JoinSet::new();

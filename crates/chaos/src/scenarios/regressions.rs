@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     nemesis::Nemesis,
-    options::{Common, Mixed, Output, Random},
+    options::{Common, Output, Random},
 };
 
 /// The list that the gate plays.
@@ -68,7 +68,6 @@ impl Regression {
             "seed {seed}: chaos_seconds {chaos_seconds}: 1 to 86400"
         );
         let common = Common { seed: Some(seed), preset: None, rounds: 1, clients, output: output.clone() };
-        let mixed = Mixed { librbd: 0, common };
-        Ok(Random { minutes: None, nemesis, chaos: Duration::from_secs(chaos_seconds), mixed })
+        Ok(Random { minutes: None, nemesis, chaos: Duration::from_secs(chaos_seconds), librbd: 0, common })
     }
 }

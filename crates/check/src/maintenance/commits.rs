@@ -10,6 +10,8 @@ use crate::sizes;
 use crate::violation::{At, Rule, Violation};
 
 const SNAPSHOT_ADD: &str = "rbd.snapshot_add";
+const SNAPSHOT_REMOVE: &str = "rbd.snapshot_remove";
+const SNAPSHOT_TRASH_ADD: &str = "rbd.snapshot_trash_add";
 
 /// A commit in the event log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +47,53 @@ pub fn maintenance_happened_once(
         let image = history.first_name(name);
         let names = snapshot_names(log, objects);
         for entry in Operation::TABLE {
-            let commits = log.events().iter().filter(|event| objects.is_commit(event, entry.commit));
-            let commits: Vec<Commit> = commits.map(|event| commit(event, objects, entry, &names)).collect();
+            let mut commits: Vec<Commit> = commits_by(log, objects, entry.commit)
+                .map(|event| commit(event, objects, entry, entry.commit, &names))
+                .collect();
+            if entry.commit == SNAPSHOT_REMOVE {
+                to_the_trash_first(&mut commits, log, objects, entry, &names);
+            }
             let judged = Judged { history, image, entry, commits };
             found.extend(judged.without_commit());
             found.extend(judged.without_call());
         }
     }
     found
+}
+
+fn commits_by<'a>(
+    log: &'a EventLog,
+    objects: &'a ImageObjects,
+    op: &'a str,
+) -> impl Iterator<Item = &'a Event> {
+    log.events().iter().filter(move |event| objects.is_commit(event, op))
+}
+
+/// Ceph's librbd puts a snapshot into the trash before it removes it, and leaves it there as long as clones need it: from then on it is
+/// removed for whoever asked, and its going from the trash, with the last of the clones, is nobody's commit.
+fn to_the_trash_first(
+    commits: &mut Vec<Commit>,
+    log: &EventLog,
+    objects: &ImageObjects,
+    entry: &Entry,
+    names: &BTreeMap<String, String>,
+) {
+    let trashed: Vec<(&str, Commit)> = commits_by(log, objects, SNAPSHOT_TRASH_ADD)
+        .filter_map(|event| {
+            Some((
+                event.argument(SNAPSHOT_TRASH_ADD)?,
+                commit(event, objects, entry, SNAPSHOT_TRASH_ADD, names),
+            ))
+        })
+        .collect();
+    let ids: BTreeSet<&str> = trashed.iter().map(|(id, _)| *id).collect();
+    let from_the_trash: BTreeSet<u64> = commits_by(log, objects, SNAPSHOT_REMOVE)
+        .filter(|event| event.argument(SNAPSHOT_REMOVE).is_some_and(|id| ids.contains(id)))
+        .map(|event| event.sequence)
+        .collect();
+    commits.retain(|commit| !from_the_trash.contains(&commit.sequence));
+    commits.extend(trashed.into_iter().map(|(_, commit)| commit));
+    commits.sort_by_key(|commit| commit.sequence);
 }
 
 /// Names of an image's snapshots by id.
@@ -71,8 +112,15 @@ fn snapshot_names(log: &EventLog, objects: &ImageObjects) -> BTreeMap<String, St
     events.filter(|(_, event)| objects.is_commit(event, SNAPSHOT_ADD)).filter_map(named).collect()
 }
 
-fn commit(event: &Event, objects: &ImageObjects, entry: &Entry, names: &BTreeMap<String, String>) -> Commit {
-    let told = event.argument(entry.commit);
+/// `op`: the one of its ops that commits `entry`.
+fn commit(
+    event: &Event,
+    objects: &ImageObjects,
+    entry: &Entry,
+    op: &str,
+    names: &BTreeMap<String, String>,
+) -> Commit {
+    let told = event.argument(op);
     let second = |told: &str| told.split_once(' ').map(|(_, name)| name.to_owned());
     let argument = match entry.name {
         "snap_create" => told.and_then(second),
@@ -362,6 +410,22 @@ mod tests {
             found,
             [(Rule::NotCommitted, vec![At::Call(other)]), (Rule::Unexplained, vec![At::Event(3)])]
         );
+    }
+
+    #[test]
+    fn a_snapshot_is_removed_when_librbd_has_put_it_into_the_trash() {
+        let trashed = [("rbd.snapshot_add", "7 s"), ("rbd.snapshot_trash_add", "7")];
+        let gone = [&trashed[..], &[("rbd.snapshot_remove", "7")]].concat();
+        let twice = [&trashed[..], &[("rbd.snapshot_trash_add", "7")]].concat();
+        let mut script = Script::new();
+        script.ok("i", snap_create("s"));
+        script.ok("i", snap_remove("s"));
+        assert_eq!(judged_with_arguments(&script, &trashed), []);
+        assert_eq!(judged_with_arguments(&script, &gone), []);
+        assert_eq!(judged_with_arguments(&script, &twice), [(Rule::Unexplained, vec![At::Event(3)])]);
+        let mut script = Script::new();
+        script.ok("i", snap_create("s"));
+        assert_eq!(judged_with_arguments(&script, &gone), [(Rule::Unexplained, vec![At::Event(2)])]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::names;
 use crate::opened::check_maintained;
 use crate::progress::{OperationEvent, ProgressSink};
 use crate::reclaim;
+use crate::state::Snapshot;
 
 /// Removes an image with its data. ENOTEMPTY if it has snapshots; EBUSY if somebody has it open or is making it, or if it is
 /// locked by hand; ENOENT if there is no such image. It is whole until its header goes, and then it is gone: what an interrupted removal
@@ -120,10 +121,24 @@ impl Removal<'_> {
         }
     }
 
-    /// Snapshots there whose children a crash left in the list go when somebody looks.
+    /// Snapshots there whose children a crash left in the list go when somebody looks; and those without children, which Ceph's librbd puts
+    /// there too before it removes them: it died in between, unless it has the image open.
     async fn look_at_the_trash(&self, header: &Header) -> Result<()> {
-        for snapshot in header.snapshots.iter().filter(|snapshot| snapshot.in_trash) {
-            children_of(self.io, self.id, snapshot.id).await?;
+        for &Snapshot { id, .. } in header.snapshots.iter().filter(|snapshot| snapshot.in_trash) {
+            if !children_of(self.io, self.id, id).await?.is_empty() {
+                continue;
+            }
+            self.check_no_watchers().await?;
+            let op =
+                ObjectOp::new().exec("rbd", "snapshot_remove", &wire::SnapshotRemove { id, to_trash: true });
+            match self.io.operate(&names::header(self.id), op).await {
+                Err(error) if error.errno() != Errno::ENOENT => {
+                    return Err(self.failed(&format!("remove snapshot id {id}, which is in the trash"))(
+                        error,
+                    ));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
