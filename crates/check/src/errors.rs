@@ -112,6 +112,16 @@ impl Evidence<'_> {
             (Errno::ENOTEMPTY, Operation::Remove) => self.may_have_snapshots(call),
             // Somebody works on it or on a clone of it, or was killed while he did.
             (Errno::EBUSY, Operation::Remove) => self.begun(call).any(|other| self.has_it_open(other, call)),
+            // Nobody gave it the name by which it was called.
+            (Errno::ENOENT, operation)
+                if self.history.later_name(call.id).is_some_and(|name| {
+                    let image =
+                        if let Operation::Clone { parent, .. } = operation { parent } else { &call.image };
+                    !self.was_surely_renamed(call, image, name)
+                }) =>
+            {
+                true
+            }
             (Errno::ENOENT, Operation::Clone { parent, snap }) => {
                 self.perhaps_on(parent, call, |other| takes_away(other, snap) || removes_the_image(other))
                     || !self.was_surely_taken(call, parent, snap)
@@ -256,6 +266,11 @@ impl Evidence<'_> {
         !of_image.any(|other| takes(&other.operation)) || self.surely(call, image, &takes)
     }
 
+    fn was_surely_renamed(&self, call: &Call, image: &str, name: &str) -> bool {
+        let renames = |other: &Operation| matches!(other, Operation::SnapRename { to, .. } if to == name);
+        self.surely(call, image, &renames)
+    }
+
     fn was_surely_made(&self, call: &Call, image: &str) -> bool {
         let makers = self.history.calls.iter().filter(|other| other.image == image);
         let mut makers = makers.filter(|other| other.operation.makes_an_image()).peekable();
@@ -355,11 +370,12 @@ fn protects_or_not(snap: &str) -> impl Fn(&Operation) -> bool {
     move |other| matches!(other, Operation::SnapProtect { snap: of } | Operation::SnapUnprotect { snap: of } if of == snap)
 }
 
-/// It was told that there is nothing to do it to: it has changed nothing.
+/// It was told that there is nothing to do it to: it has changed nothing. A purge was told so of one snapshot, and has removed others.
 fn is_refused(call: &Call) -> bool {
     use Errno as E;
     let says_so = |errno: &Errno| matches!(errno, E::ENOENT | E::EEXIST | E::EINVAL | E::ENOTEMPTY);
-    matches!(&call.completed, Some((_, Outcome::Error { errno })) if says_so(errno))
+    let is_one = !matches!(call.operation, Operation::SnapPurge);
+    is_one && matches!(&call.completed, Some((_, Outcome::Error { errno })) if says_so(errno))
 }
 
 fn effect_end(call: &Call) -> u64 {

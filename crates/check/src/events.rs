@@ -122,7 +122,8 @@ impl EventLog {
             let text = text.map_err(|error| refuse(line, error.to_string(), String::new()))?;
             let parsed: Line =
                 serde_json::from_str(&text).map_err(|error| refuse(line, error.to_string(), text.clone()))?;
-            log.push(parsed).map_err(|rule| refuse(line, rule, text))?;
+            let fact = log.fact(&parsed).map_err(|rule| refuse(line, rule, text))?;
+            log.push(parsed, fact);
         }
         Ok(log)
     }
@@ -131,11 +132,11 @@ impl EventLog {
     pub fn from_wire(events: impl IntoIterator<Item = proto::osd::v1::Event>) -> Result<Self, EventLogError> {
         let mut log = Self::default();
         for (line, event) in (1..).zip(events) {
-            let input = format!("{event:?}");
             let proto::osd::v1::Event { sequence, kind, gid, pool, object, error, detail, arguments, .. } =
                 event;
             let parsed = Line { sequence, kind, gid, pool, object, error, detail, arguments };
-            log.push(parsed).map_err(|rule| refuse(line, rule, input))?;
+            let fact = log.fact(&parsed).map_err(|rule| refuse(line, rule, format!("{parsed:?}")))?;
+            log.push(parsed, fact);
         }
         Ok(log)
     }
@@ -156,16 +157,19 @@ impl EventLog {
         self.events.last().map_or(0, |event| event.sequence)
     }
 
-    fn push(&mut self, line: Line) -> Result<(), String> {
+    /// What a line says, if it can be the next.
+    fn fact(&self, line: &Line) -> Result<Fact, String> {
         if let Some(last) = self.events.last()
             && line.sequence != last.sequence + 1
         {
             return Err(format!("sequence {} must follow {}", line.sequence, last.sequence));
         }
-        let fact = fact(&line)?;
+        fact(line)
+    }
+
+    fn push(&mut self, line: Line, fact: Fact) {
         let Line { sequence, gid, pool, object, arguments, .. } = line;
         self.events.push(Event { sequence, gid, pool, object, fact, arguments });
-        Ok(())
     }
 }
 

@@ -28,6 +28,8 @@ pub struct History {
     first_names: BTreeMap<String, String>,
     /// The same of snapshots, by image and later name.
     first_snapshot_names: BTreeMap<(String, String), String>,
+    /// By call: the later name that it called its snapshot by.
+    later_names: BTreeMap<u64, String>,
 }
 
 /// A call from its invocation to its completion.
@@ -161,6 +163,11 @@ impl History {
     /// The name that an image had first: calls are about it, whatever it was called when they were made.
     pub fn first_name<'a>(&'a self, image: &'a str) -> &'a str {
         self.first_names.get(image).map_or(image, String::as_str)
+    }
+
+    /// The name that this call used for its snapshot, if another call was to give it that name.
+    pub(crate) fn later_name(&self, call: u64) -> Option<&str> {
+        self.later_names.get(&call).map(String::as_str)
     }
 
     /// The name that a snapshot of an image had first; the image by its first name.

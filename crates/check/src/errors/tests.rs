@@ -348,3 +348,28 @@ fn a_librbd_whose_lock_another_wants_does_not_begin_a_rollback_anew() {
     assert_eq!(quietly_as_librbd(&script), alone);
     assert_eq!(quietly(&script).len(), alone.len() + interrupted.len());
 }
+
+#[test]
+fn a_purge_that_misses_one_snapshot_has_removed_others() {
+    let mut script = created();
+    script.ok("i", snap_create("s"));
+    let removal = script.invoke("i", snap_remove("t"));
+    script.call("i", Operation::SnapPurge, refused(Errno::ENOENT));
+    script.complete(removal, crate::testing::done());
+    script.call("i", snap_remove("s"), refused(Errno::ENOENT));
+    assert_eq!(quietly(&script), []);
+}
+
+#[test]
+fn a_snapshot_is_not_found_by_a_name_that_a_rename_did_not_give_it() {
+    let rename = || Operation::SnapRename { snap: "s".to_owned(), to: "t".to_owned() };
+    for name in ["s", "t"] {
+        let mut script = created();
+        let creation = script.invoke("i", snap_create("s"));
+        script.call("i", rename(), refused(Errno::ENOENT));
+        script.complete(creation, crate::testing::done());
+        let removal = script.call("i", snap_remove(name), refused(Errno::ENOENT));
+        let expected = if name == "s" { at(removal) } else { Vec::new() };
+        assert_eq!(quietly(&script), expected, "{name}");
+    }
+}

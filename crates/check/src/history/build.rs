@@ -71,7 +71,7 @@ fn check_block_bytes(block_bytes: u64) -> Result<u64, String> {
 }
 
 /// Builds a history record by record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HistoryBuilder {
     history: History,
     /// Place of each call that was invoked.
@@ -100,6 +100,7 @@ impl HistoryBuilder {
                 calls: Vec::new(),
                 first_names: BTreeMap::new(),
                 first_snapshot_names: BTreeMap::new(),
+                later_names: BTreeMap::new(),
             },
             places: BTreeMap::new(),
             tags: BTreeSet::new(),
@@ -152,7 +153,7 @@ impl HistoryBuilder {
             *parent = self.history.first_name(parent).to_owned();
         }
         self.check_names(&call.image, &call.operation)?;
-        self.call_by_first_name(&call.image, &mut call.operation);
+        self.call_by_first_name(call.id, &call.image, &mut call.operation);
         self.places.insert(call.id, self.history.calls.len());
         self.history.calls.push(call);
         Ok(())
@@ -218,13 +219,16 @@ impl HistoryBuilder {
         Ok(())
     }
 
-    fn call_by_first_name(&self, image: &str, operation: &mut Operation) {
+    fn call_by_first_name(&mut self, id: u64, image: &str, operation: &mut Operation) {
         let image = match operation {
             Operation::Clone { parent, .. } => parent.clone(),
             _ => image.to_owned(),
         };
         if let Some(snap) = operation.snapshot_mut() {
-            *snap = self.history.first_snapshot_name(&image, snap).to_owned();
+            let first = self.history.first_snapshot_name(&image, snap).to_owned();
+            if first != *snap {
+                self.history.later_names.insert(id, std::mem::replace(snap, first));
+            }
         }
     }
 
