@@ -52,25 +52,44 @@ pub(crate) struct Host {
 impl Host {
     /// `is_late`: what it does is durable when [`Host::reach`] says so.
     pub(crate) fn new(config: osd::Config, is_late: bool) -> Self {
-        let (store, handle) = Shaky::new();
-        let mut osd = Osd::open(store, config, 0, Millis(0)).expect("an empty store is in order");
-        osd.create_pool(Millis(0), POOL).0.expect("it is the first pool");
-        if is_late {
-            handle.be_late();
-        }
-        Self {
+        let mut host = Self::on(Shaky::new(), config, Vec::new(), Millis(0), false);
+        host.osd.create_pool(Millis(0), POOL).0.expect("it is the first pool");
+        host.be_late(is_late);
+        host
+    }
+
+    /// On a store that is in order, where this happened before.
+    pub(crate) fn on(
+        (store, handle): (Shaky, Handle),
+        config: osd::Config,
+        past: Vec<wire::Event>,
+        now: Millis,
+        is_late: bool,
+    ) -> Self {
+        let osd = Osd::open(store, config, 0, now).expect("the store is in order");
+        let mut host = Self {
             stepped_to: osd.seen(),
             osd,
             op_streams: BTreeMap::new(),
             watch_streams: BTreeMap::new(),
             notifies: BTreeMap::new(),
             store: handle,
-            is_late,
+            is_late: false,
             left: None,
             held: VecDeque::new(),
             stepped: VecDeque::new(),
-            past: Vec::new(),
+            past,
             broken: Vec::new(),
+        };
+        host.be_late(is_late);
+        host
+    }
+
+    fn be_late(&mut self, is_late: bool) {
+        self.is_late = is_late;
+        self.stepped_to = self.osd.seen();
+        if is_late {
+            self.store.be_late();
         }
     }
 

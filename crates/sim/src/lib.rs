@@ -9,6 +9,7 @@ mod client;
 mod host;
 mod mail;
 mod maker;
+mod many;
 mod minimise;
 mod plan;
 mod pool;
@@ -23,6 +24,7 @@ mod trace;
 mod transport;
 mod world;
 
+pub use many::play_seeds;
 pub use minimise::minimise;
 pub use plan::{BLOCK, Fault, ORDER, Plan, Step, What, When};
-pub use run::{Report, play};
+pub use run::{Player, Report, play};

@@ -1,7 +1,7 @@
 //! Makes a plan that fails smaller, so that a person can read it.
 
 use crate::plan::Plan;
-use crate::run::play;
+use crate::run::Player;
 
 /// Schedules that are tried with each smaller plan, the plan's own first: what is left out shifts everything after it.
 const SCHEDULES: u64 = 12;
@@ -12,7 +12,8 @@ const PLAYS_MAX: u64 = 3_000;
 /// peculiarities of the world are left out one after the other until nothing more can be, or as many plans were played as may be. `tried` hears of each plan that was played.
 /// `None`: the plan breaks none.
 pub fn minimise(plan: &Plan, mut tried: impl FnMut()) -> Option<Plan> {
-    let rule = broken_first(plan)?;
+    let mut player = Player::default();
+    let rule = broken_first(&mut player, plan)?;
     let mut smallest = plan.clone();
     let mut place = 0;
     let mut plays = 0;
@@ -23,7 +24,7 @@ pub fn minimise(plan: &Plan, mut tried: impl FnMut()) -> Option<Plan> {
     };
     // One that was left out shifts the next to its place.
     while let Some(smaller) = without(&smallest, place) {
-        match still_breaks(&smaller, &rule, &mut tried) {
+        match still_breaks(&mut player, &smaller, &rule, &mut tried) {
             Some(found) => smallest = found,
             None => place += 1,
         }
@@ -31,16 +32,21 @@ pub fn minimise(plan: &Plan, mut tried: impl FnMut()) -> Option<Plan> {
     Some(smallest)
 }
 
-fn still_breaks(plan: &Plan, rule: &str, may_play: &mut impl FnMut() -> bool) -> Option<Plan> {
+fn still_breaks(
+    player: &mut Player,
+    plan: &Plan,
+    rule: &str,
+    may_play: &mut impl FnMut() -> bool,
+) -> Option<Plan> {
     (0..SCHEDULES).take_while(|_| may_play()).find_map(|shift| {
         let plan = Plan { schedule: plan.schedule.wrapping_add(shift), ..plan.clone() };
-        (broken_first(&plan).as_deref() == Some(rule)).then_some(plan)
+        (broken_first(player, &plan).as_deref() == Some(rule)).then_some(plan)
     })
 }
 
 /// What comes before the details of a violation: the rule's name.
-fn broken_first(plan: &Plan) -> Option<String> {
-    let violations = play(plan, false).violations;
+fn broken_first(player: &mut Player, plan: &Plan) -> Option<String> {
+    let violations = player.play(plan, false).violations;
     violations.first().map(|violation| violation.split(':').next().unwrap_or(violation).to_owned())
 }
 

@@ -1,11 +1,12 @@
 //! The proof that the proof works: each mistake of crate `planted` is made, and seeds are played until one fails.
 
 use std::io::{self, Write};
+use std::ops::{ControlFlow, Range};
 
 use anyhow::Result;
 use indicatif::ProgressBar;
 use planted::{Mistake, plant};
-use sim::{Plan, play};
+use sim::{Plan, play, play_seeds};
 
 /// Widths of the table's columns.
 const NAME: usize = 24;
@@ -18,13 +19,7 @@ pub(crate) fn find(seed: u64, count: u64, out: &mut impl Write) -> Result<usize>
     let bar = ProgressBar::new(Mistake::ALL.len() as u64);
     let (mut missed, mut seconds) = (0, 0.0);
     for &mistake in Mistake::ALL {
-        let mut played = 0;
-        let found = (seed..).take(usize::try_from(count)?).find_map(|seed| {
-            played += 1;
-            let plan = Plan::draw(seed);
-            let broken = broken_first(&plan, Some(mistake))?;
-            broken_first(&plan, None).is_none().then_some(broken)
-        });
+        let (found, played) = first_found(mistake, seed..seed + count);
         missed += usize::from(found.is_none());
         let rule = found.unwrap_or_else(|| "-".to_owned());
         let rule = rule.split(':').next().unwrap_or("-");
@@ -39,10 +34,22 @@ pub(crate) fn find(seed: u64, count: u64, out: &mut impl Write) -> Result<usize>
     Ok(missed)
 }
 
-/// The first rule that the plan breaks when this mistake is made.
-fn broken_first(plan: &Plan, mistake: Option<Mistake>) -> Option<String> {
-    plant(mistake);
-    let violations = play(plan, false).violations;
-    plant(None);
-    violations.into_iter().next()
+/// The first rule that one of these seeds breaks only when this mistake is made, and how many seeds were played for it.
+fn first_found(mistake: Mistake, mut seeds: Range<u64>) -> (Option<String>, u64) {
+    let start = seeds.start;
+    while !seeds.is_empty() {
+        let mut broken = None;
+        plant(Some(mistake));
+        play_seeds(seeds.clone(), Plan::draw, |seed, report| {
+            broken = report.violations.first().map(|rule| (seed, rule.clone()));
+            if broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        plant(None);
+        let Some((seed, rule)) = broken else { break };
+        seeds.start = seed + 1;
+        if play(&Plan::draw(seed), false).violations.is_empty() {
+            return (Some(rule), seeds.start - start);
+        }
+    }
+    (None, seeds.end - start)
 }

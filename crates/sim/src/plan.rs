@@ -16,6 +16,45 @@ pub const BLOCK: u64 = 1024;
 pub const ORDER: u8 = 12;
 const BLOCKS_PER_OBJECT: u64 = (1 << ORDER) / BLOCK;
 
+/// The most of everything that a universe has.
+#[derive(Clone, Copy)]
+struct Extent {
+    objects: u64,
+    /// One of them.
+    depths: &'static [usize],
+    latency_ms: u64,
+    has_striping: bool,
+    clients: usize,
+    steps: usize,
+    faults: usize,
+    /// In one of so many everything is removed at the end.
+    is_cleared: u8,
+}
+
+impl Extent {
+    /// Small ones find most per second.
+    const SMALL: Self = Self {
+        objects: 2,
+        depths: &[1, 1, 2],
+        latency_ms: 1,
+        has_striping: false,
+        clients: 2,
+        steps: 3,
+        faults: 2,
+        is_cleared: 8,
+    };
+    const LARGE: Self = Self {
+        objects: 4,
+        depths: &[1, 2, 2, 2, 3],
+        latency_ms: 20,
+        has_striping: true,
+        clients: 4,
+        steps: 8,
+        faults: 6,
+        is_cleared: 1,
+    };
+}
+
 /// One universe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +79,9 @@ pub struct Plan {
     /// Striping of the images: (blocks of a stripe unit, objects in a set); absent = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub striping: Option<(u64, u64)>,
+    /// Whether at the end everything is removed, and nothing remains.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub is_cleared: bool,
     /// What each client does, one after the other.
     pub clients: Vec<Vec<Step>>,
     /// What befalls them.
@@ -50,6 +92,15 @@ pub struct Plan {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_none(ms: &u64) -> bool {
     *ms == 0
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_yes(is: &bool) -> bool {
+    *is
 }
 
 /// What a client does next.
@@ -181,15 +232,27 @@ impl Plan {
         (0..self.clients.len()).map(|number| format!("client{number}")).collect()
     }
 
-    /// The universe of a seed. Each seed draws which kinds of calls and of faults there are in it at all.
+    /// The universe of a seed. Each seed draws which kinds of calls and of faults there are in it at all, and, before all else, whether it
+    /// is small, as two of three are.
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let objects = rng.u64(1..=4);
-        let depth = [1, 2, 2, 2, 3][rng.usize(0..5)];
-        let latency_ms_max = [0, 1, 3, 20][rng.usize(0..4)];
-        let striping = (rng.u8(0..4) == 0).then(|| (rng.u64(1..=2), rng.u64(2..=3)));
+        let extent = if rng.u8(0..3) > 0 { Extent::SMALL } else { Extent::LARGE };
+        Self::draw_within(extent, &mut rng)
+    }
+
+    /// The small universe of a seed.
+    pub fn draw_small(seed: u64) -> Self {
+        Self::draw_within(Extent::SMALL, &mut Rng::with_seed(seed))
+    }
+
+    fn draw_within(extent: Extent, rng: &mut Rng) -> Self {
+        let objects = rng.u64(1..=extent.objects);
+        let depth = extent.depths[rng.usize(0..extent.depths.len())];
+        let latency_ms_max = [0, 1, 3, 20][rng.usize(0..4)].min(extent.latency_ms);
+        let is_striped = rng.u8(0..4) == 0 && extent.has_striping;
+        let striping = is_striped.then(|| (rng.u64(1..=2), rng.u64(2..=3)));
         let durable_ms_max = if rng.u8(0..4) == 0 { latency_ms_max.max(1) } else { 0 };
-        let mut drawer = Drawer::new(&mut rng, objects * BLOCKS_PER_OBJECT, depth);
+        let mut drawer = Drawer::new(rng, extent, objects * BLOCKS_PER_OBJECT, depth);
         let clients = drawer.clients();
         let faults = drawer.faults(clients.len());
         Self {
@@ -202,16 +265,18 @@ impl Plan {
             deep_flatten: rng.bool(),
             copy_on_read: rng.u8(0..4) == 0,
             striping,
+            is_cleared: rng.u8(0..extent.is_cleared) == 0,
             clients,
             faults,
         }
     }
 
     /// How long a call may take when nothing broke, in ms. Where latencies are small it is below every timeout: one who was to be woken
-    /// and had to wait for a timeout is seen. Twice as many opens take turns with the lock.
+    /// and had to wait for a timeout is seen. Four clients, or twice as many opens, take turns with the lock.
     pub(crate) fn calm_ms_max(&self) -> u64 {
         let is_beside = |step: &Step| matches!(step, Step::Beside(_));
-        let turns = if self.clients.iter().flatten().any(is_beside) { 2 } else { 1 };
+        let is_crowded = self.clients.len() > 3 || self.clients.iter().flatten().any(is_beside);
+        let turns = if is_crowded { 2 } else { 1 };
         500 + 100 * turns * (self.latency_ms_max + self.durable_ms_max)
     }
 

@@ -18,17 +18,23 @@ pub(crate) struct TaskPool(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     tasks: Mutex<Tasks>,
-    /// Who was woken and not polled since.
-    ready: Mutex<BTreeSet<u64>>,
 }
 
 #[derive(Default)]
 struct Tasks {
-    /// Without its future while it is polled.
-    by_number: BTreeMap<u64, (Life, Option<BoxFuture<'static, ()>>)>,
+    by_number: BTreeMap<u64, Task>,
+    /// Who was woken and not polled since; all of them are there.
+    ready: BTreeSet<u64>,
     newest: u64,
     /// Lives that are over: what they start never runs.
     over: BTreeSet<Life>,
+}
+
+struct Task {
+    life: Life,
+    /// Absent while it is polled.
+    future: Option<BoxFuture<'static, ()>>,
+    waker: Waker,
 }
 
 /// Where one life starts its tasks.
@@ -57,41 +63,38 @@ impl TaskPool {
         }
         tasks.newest += 1;
         let number = tasks.newest;
-        tasks.by_number.insert(number, (life, Some(task)));
-        drop(tasks);
-        lock(&self.0.ready).insert(number);
+        let waker = Waker::from(Arc::new(Alarm { pool: self.0.clone(), task: number }));
+        tasks.by_number.insert(number, Task { life, future: Some(task), waker });
+        tasks.ready.insert(number);
     }
 
-    /// The tasks that have something to do, of lives that may run.
-    pub(crate) fn ready(&self, may_run: impl Fn(Life) -> bool) -> Vec<u64> {
+    /// Adds to `found` the tasks that have something to do, of lives that may run.
+    pub(crate) fn ready(&self, may_run: impl Fn(Life) -> bool, found: &mut Vec<u64>) {
         let tasks = self.tasks();
-        let mut ready = lock(&self.0.ready);
-        ready.retain(|number| tasks.by_number.contains_key(number));
-        let may = |number: &&u64| tasks.by_number.get(number).is_some_and(|(life, _)| may_run(*life));
-        ready.iter().filter(may).copied().collect()
+        let may = |number: &&u64| tasks.by_number.get(number).is_some_and(|task| may_run(task.life));
+        found.extend(tasks.ready.iter().filter(may));
     }
 
     /// Polls a task once; whose it is.
     pub(crate) fn poll(&self, number: u64) -> Option<Life> {
-        lock(&self.0.ready).remove(&number);
-        let (life, mut task) = {
+        let (life, mut future, waker) = {
             let mut tasks = self.tasks();
-            let (life, task) = tasks.by_number.get_mut(&number)?;
-            (*life, task.take()?)
+            tasks.ready.remove(&number);
+            let task = tasks.by_number.get_mut(&number)?;
+            (task.life, task.future.take()?, task.waker.clone())
         };
-        let waker = Waker::from(Arc::new(Alarm { pool: self.0.clone(), task: number }));
-        let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         let mut tasks = self.tasks();
         let is_over = tasks.over.contains(&life);
         if polled.is_ready() || is_over {
-            tasks.by_number.remove(&number);
-        } else if let Some((_, place)) = tasks.by_number.get_mut(&number) {
-            *place = Some(task);
+            tasks.remove(number);
+        } else if let Some(task) = tasks.by_number.get_mut(&number) {
+            task.future = Some(future);
             return Some(life);
         }
         // What a future does when it goes may start others.
         drop(tasks);
-        drop(task);
+        drop(future);
         Some(life)
     }
 
@@ -103,27 +106,34 @@ impl TaskPool {
             let of_life: Vec<u64> = tasks
                 .by_number
                 .iter()
-                .filter(|(_, (of, _))| *of == life)
+                .filter(|(_, task)| task.life == life)
                 .map(|(&number, _)| number)
                 .collect();
-            of_life.iter().filter_map(|number| tasks.by_number.remove(number)).collect()
+            of_life.into_iter().filter_map(|number| tasks.remove(number)).collect()
         };
         drop(ended);
     }
 
     /// Ends everything.
     pub(crate) fn end_all(&self) {
-        let lives: BTreeSet<Life> = self.tasks().by_number.values().map(|(life, _)| *life).collect();
+        let lives: BTreeSet<Life> = self.tasks().by_number.values().map(|task| task.life).collect();
         lives.into_iter().for_each(|life| self.end(life));
     }
 
     /// Whether a life has tasks.
     pub(crate) fn is_alive(&self, life: Life) -> bool {
-        self.tasks().by_number.values().any(|(of, _)| *of == life)
+        self.tasks().by_number.values().any(|task| task.life == life)
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         lock(&self.0.tasks)
+    }
+}
+
+impl Tasks {
+    fn remove(&mut self, number: u64) -> Option<Task> {
+        self.ready.remove(&number);
+        self.by_number.remove(&number)
     }
 }
 
@@ -139,7 +149,10 @@ impl Wake for Alarm {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        lock(&self.pool.ready).insert(self.task);
+        let mut tasks = lock(&self.pool.tasks);
+        if tasks.by_number.contains_key(&self.task) {
+            tasks.ready.insert(self.task);
+        }
     }
 }
 
@@ -151,18 +164,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn ready(pool: &TaskPool, may_run: impl Fn(Life) -> bool) -> Vec<u64> {
+        let mut found = Vec::new();
+        pool.ready(may_run, &mut found);
+        found
+    }
+
     #[test]
     fn a_task_is_ready_when_it_was_woken_and_not_before() {
         let pool = TaskPool::default();
         let (send, receive) = tokio::sync::oneshot::channel::<()>();
         pool.executor(Life(1)).spawn(async { drop(receive.await) });
         let all = |_: Life| true;
-        assert_eq!(pool.ready(all), [1]);
-        assert!(pool.ready(|life| life != Life(1)).is_empty());
+        assert_eq!(ready(&pool, all), [1]);
+        assert!(ready(&pool, |life| life != Life(1)).is_empty());
         pool.poll(1);
-        assert!(pool.ready(all).is_empty());
+        assert!(ready(&pool, all).is_empty());
         drop(send);
-        assert_eq!(pool.ready(all), [1]);
+        assert_eq!(ready(&pool, all), [1]);
         pool.poll(1);
         assert!(!pool.is_alive(Life(1)));
     }
@@ -186,6 +205,6 @@ mod tests {
         pool.poll(1);
         pool.end(Life(1));
         assert!(!pool.is_alive(Life(1)));
-        assert!(pool.ready(|_| true).is_empty());
+        assert!(ready(&pool, |_| true).is_empty());
     }
 }

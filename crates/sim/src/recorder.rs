@@ -12,6 +12,7 @@ use crate::pool::lock;
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Taken>>);
 
+#[derive(Clone)]
 pub(crate) struct Taken {
     history: HistoryBuilder,
     newest: u64,
@@ -48,6 +49,11 @@ impl Default for Taken {
 }
 
 impl Recorder {
+    /// Goes on behind what was taken down before.
+    pub(crate) fn after(taken: Taken) -> Self {
+        Self(Arc::new(Mutex::new(taken)))
+    }
+
     /// Number of the call; `None` when a history cannot have it: by its own rules, or because nobody has begun to make the image or
     /// the snapshot that it is about.
     pub(crate) fn invoke(

@@ -8,7 +8,7 @@ use check::{
     Operation, Watch,
 };
 use errno::Errno;
-use librbd::{Header, OpenOptions, Protection, names};
+use librbd::{Header, Image, OpenOptions, Protection, Snapshot, names};
 use proto::cls::rbd::v1::{ChildrenList, ChildrenListReply};
 use proto::osd::v1 as wire;
 use rados::ObjectOp;
@@ -37,32 +37,38 @@ pub(crate) struct Left {
 }
 
 /// Removes what nobody finished making, takes every lock once, which finishes what its last owners left, looks at everything and reads
-/// everything. Then it removes what nothing needs, reads everything again, and removes the rest: nothing remains.
-pub(crate) async fn look(maker: Maker) -> Result<Left, Errno> {
+/// everything. Then, if all is to go, it removes what nothing needs, reads everything again if there was something, and removes the rest: nothing remains.
+pub(crate) async fn look(maker: Maker, is_cleared: bool) -> Result<Left, Errno> {
     let mut left = Left::default();
     // Until the OSD has forgotten those who did not say that they leave.
     maker.world.clock().sleep(Duration::from_millis(FORGOTTEN_MS)).await;
     maker.finish(&mut left).await?;
-    for (name, id, header) in maker.headers().await? {
-        let found = maker.image(&name, &id, &header, &mut left).await?;
-        left.state.images.insert(spec(&name), found);
+    let headers = maker.headers().await?;
+    for (name, id, header) in &headers {
+        let found = maker.image(name, id, header, &mut left).await?;
+        left.state.images.insert(spec(name), found);
         let objects = ImageObjects {
             pool: POOL.to_owned(),
-            header: names::header(&id),
+            header: names::header(id),
             object_prefix: header.object_prefix.clone(),
         };
-        left.objects.insert(spec(&name), objects);
+        left.objects.insert(spec(name), objects);
         left.rest.directory.push(Entry { name: name.clone(), id: id.clone() });
         left.rest.snap_ids.extend(header.snapshots.iter().map(|snapshot| snapshot.id));
-        maker.read(&name, &header, &mut left).await?;
+        maker.read_snapshots(name, header, &mut left).await;
     }
     maker.at_rest(&mut left).await?;
     left.events = lock(&maker.world.state).host.events();
-    maker.clear(&mut left).await?;
-    for (name, _, header) in maker.headers().await? {
-        maker.read(&name, &header, &mut left).await?;
+    if is_cleared {
+        if maker.clear(&headers, &mut left).await? {
+            for (name, _, header) in maker.headers().await? {
+                let open = maker.open(&name, OpenOptions { read_only: true, snapshot: None }).await;
+                maker.read(open, &name, None, header.size, &mut left).await;
+                maker.read_snapshots(&name, &header, &mut left).await;
+            }
+        }
+        maker.remove_everything(&mut left).await?;
     }
-    maker.remove_everything(&mut left).await?;
     maker.leave().await;
     Ok(left)
 }
@@ -114,7 +120,7 @@ impl Maker {
     ) -> Result<FinalImage, Errno> {
         let open = self.open(name, OpenOptions { read_only: true, snapshot: None }).await?;
         let info = open.info().await.map_err(|error| error.errno())?;
-        open.close().await;
+        self.read(Ok(open), name, None, header.size, left).await;
         let mut snapshots = Vec::new();
         for snapshot in &header.snapshots {
             snapshots.push(FinalSnapshot {
@@ -147,42 +153,49 @@ impl Maker {
         Ok(clones)
     }
 
-    /// HEAD and every snapshot.
-    async fn read(&self, name: &str, header: &Header, left: &mut Left) -> Result<(), Errno> {
-        let of_snapshots = header.snapshots.iter().filter(|snapshot| !snapshot.in_trash);
-        let snapshots = of_snapshots.map(|snapshot| (Some(snapshot.name.clone()), snapshot.size));
-        for (snap, length) in [(None, header.size)].into_iter().chain(snapshots) {
-            if length == 0 {
-                continue;
-            }
+    async fn read_snapshots(&self, name: &str, header: &Header, left: &mut Left) {
+        for snapshot in header.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
+            let snap = Some(snapshot.name.clone());
             let open = self.open(name, OpenOptions { read_only: true, snapshot: snap.clone() }).await;
-            let read = Operation::Read { offset: 0, length, snap: snap.clone() };
-            let outcome = match open {
-                Ok(open) => {
-                    let outcome = self.performed(&open, name, read).await;
-                    open.close().await;
-                    outcome
-                }
-                Err(errno) => Err(errno),
-            };
-            if let Err(errno) = outcome {
-                left.failed.push(format!("reading {name} at {snap:?}: {errno}"));
-            }
+            self.read(open, name, snap, snapshot.size, left).await;
         }
-        Ok(())
+    }
+
+    /// All of HEAD or of a snapshot, which is open for it and closed after it.
+    async fn read(
+        &self,
+        open: Result<Image, Errno>,
+        name: &str,
+        snap: Option<String>,
+        length: u64,
+        left: &mut Left,
+    ) {
+        let read = Operation::Read { offset: 0, length, snap: snap.clone() };
+        let outcome = match open {
+            Ok(open) => {
+                let outcome = match length {
+                    0 => Ok(()),
+                    _ => self.performed(&open, name, read).await,
+                };
+                open.close().await;
+                outcome
+            }
+            Err(errno) => Err(errno),
+        };
+        if let Err(errno) = outcome {
+            left.failed.push(format!("reading {name} at {snap:?}: {errno}"));
+        }
     }
 
     /// What a header says beside the image.
     async fn records(&self, header: &str, left: &mut Left) -> Result<(), Errno> {
         let rest = &mut left.rest;
-        let places = [
-            ("done_", &mut rest.done_records),
-            ("low_", &mut rest.low_records),
-            ("reclaim_", &mut rest.reclaim_records),
-        ];
-        for (prefix, records) in places {
-            let reply = self.io.operate(header, ObjectOp::new().omap_list("", prefix, KEYS_MAX)).await;
-            let keys = reply.and_then(|reply| reply.omap(0)).map_err(|error| error.errno())?;
+        let prefixes = ["done_", "low_", "reclaim_"];
+        let list = prefixes.iter().fold(ObjectOp::new(), |op, &prefix| op.omap_list("", prefix, KEYS_MAX));
+        let reply = self.io.operate(header, list).await.map_err(|error| error.errno())?;
+        let places = [&mut rest.done_records, &mut rest.low_records, &mut rest.reclaim_records];
+        for (place, records) in places.into_iter().enumerate() {
+            let keys = reply.omap(place).map_err(|error| error.errno())?;
             records
                 .extend(keys.entries.into_keys().map(|key| HeaderRecord { object: header.to_owned(), key }));
         }
@@ -215,28 +228,41 @@ impl Maker {
         Ok(())
     }
 
-    /// Removes every snapshot that no clone needs.
-    async fn clear(&self, left: &mut Left) -> Result<(), Errno> {
-        for (name, _, header) in self.headers().await? {
-            let open = self.open(&name, OpenOptions::default()).await?;
+    /// Removes every snapshot that no clone needs; whether there was one.
+    async fn clear(&self, headers: &[(String, String, Header)], left: &mut Left) -> Result<bool, Errno> {
+        let mut has_removed = false;
+        for (name, _, header) in headers {
+            let mut unneeded = Vec::new();
             for snapshot in header.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
-                let children = librbd::children(&self.io, &name, Some(&snapshot.name)).await;
+                let children = librbd::children(&self.io, name, Some(&snapshot.name)).await;
                 if children.map_err(|error| error.errno())?.is_empty() {
-                    self.remove_snapshot(&open, &name, snapshot, left).await;
+                    unneeded.push(snapshot);
                 }
             }
-            open.close().await;
+            has_removed |= !unneeded.is_empty();
+            self.remove_snapshots(name, unneeded, left).await?;
         }
+        Ok(has_removed)
+    }
+
+    async fn remove_snapshots(
+        &self,
+        image: &str,
+        snapshots: Vec<&Snapshot>,
+        left: &mut Left,
+    ) -> Result<(), Errno> {
+        if snapshots.is_empty() {
+            return Ok(());
+        }
+        let open = self.open(image, OpenOptions::default()).await?;
+        for snapshot in snapshots {
+            self.remove_snapshot(&open, image, snapshot, left).await;
+        }
+        open.close().await;
         Ok(())
     }
 
-    async fn remove_snapshot(
-        &self,
-        open: &librbd::Image,
-        image: &str,
-        snapshot: &librbd::Snapshot,
-        left: &mut Left,
-    ) {
+    async fn remove_snapshot(&self, open: &Image, image: &str, snapshot: &Snapshot, left: &mut Left) {
         let mut done = Ok(());
         if snapshot.protection != Protection::Unprotected {
             done = open.snap_unprotect(&snapshot.name).await;
@@ -255,11 +281,8 @@ impl Maker {
             let headers = self.headers().await?;
             let mut refusals = Vec::new();
             for (name, _, header) in &headers {
-                let open = self.open(name, OpenOptions::default()).await?;
-                for snapshot in header.snapshots.iter().filter(|snapshot| !snapshot.in_trash) {
-                    self.remove_snapshot(&open, name, snapshot, left).await;
-                }
-                open.close().await;
+                let snapshots = header.snapshots.iter().filter(|snapshot| !snapshot.in_trash).collect();
+                self.remove_snapshots(name, snapshots, left).await?;
                 if let Err(error) = self.remove(name).await {
                     refusals.push(format!("removing {name}: {error}"));
                 }

@@ -1,12 +1,12 @@
 //! Plays a plan from its begin to its verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use check::{Bounds, BreakRule, Clients, EventLog, Violation};
 use futures_util::FutureExt;
 
-use crate::begin::{self, features, image_name};
+use crate::begin::{self, Begun, Shape, features, image_name};
 use crate::client::Seat;
 use crate::maker::{MAKER, Maker};
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ use crate::rest::{self, Left};
 use crate::world::{Turn, World};
 
 /// What came of a universe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// What is wrong; empty = nothing.
     pub violations: Vec<String>,
@@ -31,11 +31,38 @@ pub struct Report {
     pub lines: Vec<String>,
 }
 
-/// Plays it.
+/// Plays one.
 pub fn play(plan: &Plan, keeps_lines: bool) -> Report {
-    let world = World::new(plan, keeps_lines);
+    Player::default().play(plan, keeps_lines)
+}
+
+/// Beginnings that are kept at most.
+const BEGUN_MAX: usize = 512;
+
+/// Plays plans, one after the other. What universes begin with is made once for all of one shape.
+#[derive(Default)]
+pub struct Player {
+    begun: BTreeMap<Shape, Result<Begun, String>>,
+}
+
+impl Player {
+    /// Plays it. `keeps_lines`: the report has every step.
+    pub fn play(&mut self, plan: &Plan, keeps_lines: bool) -> Report {
+        let shape = begin::shape(plan);
+        if self.begun.len() == BEGUN_MAX && !self.begun.contains_key(&shape) {
+            self.begun.clear();
+        }
+        match self.begun.entry(shape).or_insert_with(|| begin::begin(plan)) {
+            Ok(begun) => go_on(begun, plan, keeps_lines),
+            Err(why) => Report { violations: vec![why.clone()], ..Report::default() },
+        }
+    }
+}
+
+fn go_on(begun: &Begun, plan: &Plan, keeps_lines: bool) -> Report {
+    let world = World::new(plan, begun, keeps_lines);
     let mut violations = Vec::new();
-    let left = story(&world, plan, &mut violations);
+    let left = story(&world, plan, &begun.image_id, &mut violations);
     let (calls, mut told) = judge(&world, plan, &left.unwrap_or_default(), &mut violations, keeps_lines);
     // What still sleeps goes with the world; its tasks hold parts of it.
     let mut state = lock(&world.state);
@@ -58,20 +85,8 @@ pub fn play(plan: &Plan, keeps_lines: bool) -> Report {
 }
 
 /// `None` when it did not come to its end; why is among the violations.
-fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Left> {
+fn story(world: &World, plan: &Plan, image_id: &str, violations: &mut Vec<String>) -> Option<Left> {
     let config = librbd::Config { rbd_clone_copy_on_read: plan.copy_on_read, ..librbd::Config::ci() };
-    let life = world.begin_life(MAKER, None);
-    let making = {
-        let (world, plan, config) = (world.clone(), plan.clone(), config.clone());
-        async move { begin::make(Maker::arrive(world, life, config).await?, plan).await }
-    };
-    let image_id = match alone(world, life, making)? {
-        Ok(id) => id,
-        Err(why) => {
-            violations.push(format!("the images could not be made: {why}"));
-            return None;
-        }
-    };
     let image = image_name(plan.depth - 1);
     let seats: Vec<Arc<Seat>> = plan
         .clients
@@ -84,7 +99,7 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
                 number,
                 name,
                 image: image.clone(),
-                image_id: image_id.clone(),
+                image_id: image_id.to_owned(),
                 config: config.clone(),
                 features: features(plan),
                 steps: Mutex::new(steps.iter().cloned().collect()),
@@ -107,10 +122,12 @@ fn story(world: &World, plan: &Plan, violations: &mut Vec<String>) -> Option<Lef
         return None;
     }
     world.disarm();
+    // One that crashed last is opened again.
+    world.run(|| !lock(&world.state).host.is_down());
     let life = world.begin_life(MAKER, None);
     let looking = {
-        let world = world.clone();
-        async move { rest::look(Maker::arrive(world, life, config).await?).await }
+        let (world, is_cleared) = (world.clone(), plan.is_cleared);
+        async move { rest::look(Maker::arrive(world, life, config).await?, is_cleared).await }
     };
     match alone(world, life, looking)? {
         Ok(left) => {
@@ -131,7 +148,7 @@ fn sit_down(world: &World, seat: &Arc<Seat>) {
 }
 
 /// Runs one thing to its end. `None` when it never comes.
-fn alone<T: Send + 'static>(
+pub(crate) fn alone<T: Send + 'static>(
     world: &World,
     life: Life,
     doing: impl Future<Output = T> + Send + 'static,

@@ -60,6 +60,8 @@ pub(crate) struct Connection {
 pub(crate) struct State {
     pub(crate) rng: Rng,
     pub(crate) manual: Manual,
+    /// What has passed by `manual`, in ms.
+    pub(crate) time_ms: u64,
     pub(crate) latency_ms_max: u64,
     pub(crate) durable_ms_max: u64,
     /// When more of what the OSD has done may be durable.
@@ -79,16 +81,20 @@ pub(crate) struct State {
     pub(crate) faults: Vec<Fault>,
     /// What happens at a time by itself.
     pub(crate) timers: BTreeMap<(u64, u64), Timed>,
-    /// Op vectors of each seat that have reached the OSD since the clients began.
+    /// Op vectors of each seat that have reached the OSD since the clients began, as long as faults are to come.
     pub(crate) vectors: BTreeMap<usize, u64>,
     /// The same, by the names of their ops.
     pub(crate) ops: BTreeMap<(usize, String), u64>,
+    /// Gid and tid of each of them.
+    pub(crate) arrived: BTreeSet<(u64, u64)>,
     /// Op vectors that wait at the OSD, by stream and object; those behind them wait too.
     pub(crate) delayed: BTreeMap<(Place, String), Vec<wire::OperateRequest>>,
     /// Notifies that each seat is to miss.
     pub(crate) missed: BTreeMap<usize, u32>,
     /// Seats whose life has ended and that are to be taken again.
     pub(crate) vacant: VecDeque<usize>,
+    /// Room for what a turn chooses from.
+    pub(crate) choices: (Vec<u64>, Vec<Lane>),
 }
 
 /// Something that happens at its time.
@@ -104,7 +110,7 @@ pub(crate) enum Timed {
 
 impl State {
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.manual.passed().as_millis()).unwrap_or(u64::MAX)
+        self.time_ms
     }
 
     pub(crate) fn moment(&self) -> Now {
@@ -143,8 +149,13 @@ impl State {
         ];
         let Some(next) = next.into_iter().flatten().min() else { return Turn::Stuck };
         self.trace.step(&[4, next], || format!("{next:>7} ----"));
-        self.manual.set_passed(Duration::from_millis(next));
+        self.set_time(next);
         Turn::Went
+    }
+
+    pub(crate) fn set_time(&mut self, ms: u64) {
+        self.manual.set_passed(Duration::from_millis(ms));
+        self.time_ms = ms;
     }
 
     fn arrival(&mut self) -> u64 {
@@ -198,6 +209,14 @@ impl State {
         self.durable_at = None;
         let rng = &mut self.rng;
         let leaves = self.host.reach(|most| rng.u64(1..=most));
+        self.post_down(leaves);
+    }
+
+    /// From here on messages take no time, and what the OSD does is durable at once.
+    pub(crate) fn calm(&mut self) {
+        self.latency_ms_max = 0;
+        self.durable_at = None;
+        let leaves = self.host.calm();
         self.post_down(leaves);
     }
 
@@ -294,7 +313,7 @@ impl State {
 
     fn arrive(&mut self, now: u64, place: Place, up: Up) -> Vec<Timed> {
         let Place { connection, stream } = place;
-        let of = self.connections.get(&connection).and_then(|of| self.lives.get(&of.life)).cloned();
+        let of = self.connections.get(&connection).and_then(|of| self.lives.get(&of.life));
         self.trace.step(&[5, now, connection, stream], || {
             let who = of.as_ref().map_or("-", |standing| standing.client.as_str());
             format!("{now:>7} up   {connection}/{stream} {who}: {}", told(&up))
@@ -304,33 +323,39 @@ impl State {
             return Vec::new();
         }
         let seat = of.and_then(|standing| standing.seat);
-        let (Up::Operate(request), Some(seat)) = (&up, seat) else {
-            let out = self.host.hear(Millis(now), place, up);
-            self.send(out);
-            return Vec::new();
+        let (request, seat) = match (up, seat) {
+            (Up::Operate(request), Some(seat)) => (request, seat),
+            (up, _) => {
+                let out = self.host.hear(Millis(now), place, up);
+                self.send(out);
+                return Vec::new();
+            }
         };
-        let (before, after) = self.faults_around(seat, request);
+        let (before, after) = self.faults_around(seat, &request);
         if let Some(errno) = before.iter().find_map(refusal) {
-            let request = request.clone();
             let out = self.host.refuse(Millis(now), place, &request, errno);
             self.send(out);
         } else if !before.iter().any(|what| matches!(what, What::Kill(_) | What::Crash(_))) {
-            self.operate(now, place, (**request).clone(), before.iter().find_map(delay));
+            self.operate(now, place, request, before.iter().find_map(delay));
         }
         let strikes = before.into_iter().chain(after).filter(|what| refusal(what).is_none());
         strikes.map(|what| Timed::Strike(seat, what)).collect()
     }
 
     /// At once, or when it and those before it have waited.
-    fn operate(&mut self, now: u64, place: Place, request: wire::OperateRequest, delay: Option<u64>) {
+    fn operate(&mut self, now: u64, place: Place, request: Box<wire::OperateRequest>, delay: Option<u64>) {
+        if delay.is_none() && self.delayed.is_empty() {
+            let out = self.host.hear(Millis(now), place, Up::Operate(request));
+            return self.send(out);
+        }
         let lane = (place, request.object.clone());
         if let Some(waiting) = self.delayed.get_mut(&lane) {
-            waiting.push(request);
+            waiting.push(*request);
         } else if let Some(span) = delay {
             self.timer(now + span, Timed::Late(place, request.object.clone()));
-            self.delayed.insert(lane, vec![request]);
+            self.delayed.insert(lane, vec![*request]);
         } else {
-            let out = self.host.hear(Millis(now), place, Up::Operate(Box::new(request)));
+            let out = self.host.hear(Millis(now), place, Up::Operate(request));
             self.send(out);
         }
     }
@@ -338,12 +363,16 @@ impl State {
     /// What has waited is carried out, in the order in which it came.
     pub(crate) fn late(&mut self, now: u64, place: Place, object: &str) {
         for request in self.delayed.remove(&(place, object.to_owned())).unwrap_or_default() {
-            self.operate(now, place, request, None);
+            self.operate(now, place, Box::new(request), None);
         }
     }
 
     /// What happens before this vector of a seat is carried out, and after it.
     fn faults_around(&mut self, seat: usize, request: &wire::OperateRequest) -> (Vec<What>, Vec<What>) {
+        // Nothing is counted for faults that do not come.
+        if self.faults.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
         let count = self.vectors.entry(seat).or_default();
         *count += 1;
         let number = *count;
@@ -374,6 +403,9 @@ impl State {
             place.push(fault.what);
             false
         });
+        // What was carried out is remembered by its tid: EIO, which says that nothing has happened, would be a lie.
+        let is_again = !self.arrived.insert((request.gid, request.tid));
+        before.retain(|what| !is_again || refusal(what).is_none());
         (before, after)
     }
 

@@ -1,6 +1,6 @@
 //! Everything that is, and the one scheduler that decides at every point what happens next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use check::Disturbance;
@@ -8,6 +8,7 @@ use clock::Clock;
 use fastrand::Rng;
 use osd::Millis;
 
+use crate::begin::Begun;
 use crate::host::Host;
 use crate::mail::Mail;
 use crate::plan::{Fault, Plan, What, When};
@@ -27,6 +28,19 @@ const TIME_MAX: u64 = 1_200_000;
 /// More steps than this are a loop.
 const STEPS_MAX: u64 = 20_000_000;
 
+fn osd_config() -> osd::Config {
+    osd::Config {
+        osd_client_watch_timeout: Millis(WATCH_MS),
+        osd_client_watch_grace: Millis(300),
+        osd_default_notify_timeout: Millis(3_000),
+        mon_osd_blocklist_default_expire: Millis(360_000),
+        osd_client_session_timeout: Millis(SESSION_MS),
+        events_kept_max: usize::MAX,
+        event_bytes_kept_max: usize::MAX,
+        ..osd::Config::default()
+    }
+}
+
 /// Shared by the scheduler and the clients' transports.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -39,26 +53,39 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Went,
+    /// A client did something, or something befell it: only then can one have come to its end.
+    Befell,
     /// Nothing will ever happen again.
     Stuck,
 }
 
 impl World {
-    pub(crate) fn new(plan: &Plan, keeps_lines: bool) -> Self {
+    /// Where nothing is yet.
+    pub(crate) fn empty(plan: &Plan) -> Self {
+        let is_late = plan.durable_ms_max > 0;
+        Self::with(plan, Host::new(osd_config(), is_late), Recorder::default(), false)
+    }
+
+    /// With what there is before the clients come.
+    pub(crate) fn new(plan: &Plan, begun: &Begun, keeps_lines: bool) -> Self {
+        let (store, handle) = begun.store.crash();
+        let is_late = plan.durable_ms_max > 0;
+        let now = Millis(begun.time_ms);
+        let host = Host::on((store, handle), osd_config(), begun.events.clone(), now, is_late);
+        let world = Self::with(plan, host, Recorder::after(begun.taken.clone()), keeps_lines);
+        let mut state = lock(&world.state);
+        state.newest = begun.newest;
+        state.set_time(begun.time_ms);
+        drop(state);
+        world
+    }
+
+    fn with(plan: &Plan, host: Host, recorder: Recorder, keeps_lines: bool) -> Self {
         let Clock::Manual(manual) = Clock::manual() else { unreachable!("it is manual") };
-        let config = osd::Config {
-            osd_client_watch_timeout: Millis(WATCH_MS),
-            osd_client_watch_grace: Millis(300),
-            osd_default_notify_timeout: Millis(3_000),
-            mon_osd_blocklist_default_expire: Millis(360_000),
-            osd_client_session_timeout: Millis(SESSION_MS),
-            events_kept_max: usize::MAX,
-            event_bytes_kept_max: usize::MAX,
-            ..osd::Config::default()
-        };
         let state = State {
             rng: Rng::with_seed(plan.schedule),
             manual,
+            time_ms: 0,
             latency_ms_max: plan.latency_ms_max,
             durable_ms_max: plan.durable_ms_max,
             durable_at: None,
@@ -69,17 +96,19 @@ impl World {
             connections: BTreeMap::new(),
             lives: BTreeMap::new(),
             newest: 0,
-            host: Host::new(config, plan.durable_ms_max > 0),
+            host,
             trace: Trace::new(keeps_lines),
             faults: Vec::new(),
             timers: BTreeMap::new(),
             vectors: BTreeMap::new(),
             ops: BTreeMap::new(),
+            arrived: BTreeSet::new(),
             delayed: BTreeMap::new(),
             missed: BTreeMap::new(),
             vacant: VecDeque::new(),
+            choices: (Vec::new(), Vec::new()),
         };
-        Self { state: Arc::new(Mutex::new(state)), pool: TaskPool::default(), recorder: Recorder::default() }
+        Self { state: Arc::new(Mutex::new(state)), pool: TaskPool::default(), recorder }
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -113,12 +142,13 @@ impl World {
         }
     }
 
-    /// From here on nothing new breaks.
+    /// From here on nothing new breaks, and nothing is late.
     pub(crate) fn disarm(&self) {
         let mut state = lock(&self.state);
         state.faults.clear();
         state.missed.clear();
         state.timers.retain(|_, timed| !matches!(timed, Timed::Strike(..)));
+        state.calm();
     }
 
     /// A seat to be taken again.
@@ -135,12 +165,12 @@ impl World {
     /// Lets happen what happens until `is_done`, or for ever is over.
     pub(crate) fn run(&self, mut is_done: impl FnMut() -> bool) -> Turn {
         while !is_done() {
-            let (time, steps) = {
-                let state = lock(&self.state);
-                (state.now(), state.trace.steps())
-            };
-            if time > TIME_MAX || steps > STEPS_MAX || self.turn() == Turn::Stuck {
-                return Turn::Stuck;
+            loop {
+                match self.turn() {
+                    Turn::Went => {}
+                    Turn::Befell => break,
+                    Turn::Stuck => return Turn::Stuck,
+                }
             }
         }
         Turn::Went
@@ -150,6 +180,9 @@ impl World {
         let task = {
             let mut state = lock(&self.state);
             let now = state.now();
+            if now > TIME_MAX || state.trace.steps() > STEPS_MAX {
+                return Turn::Stuck;
+            }
             if state.host.is_due(Millis(now)) {
                 state.trace.step(&[1, now], || format!("{now:>7} osd works"));
                 let out = state.host.work(Millis(now));
@@ -159,43 +192,43 @@ impl World {
             if let Some(timed) = state.due_timer(now) {
                 drop(state);
                 self.happen(&timed);
-                return Turn::Went;
+                return Turn::Befell;
             }
-            let ready = self.pool.ready(|life| state.may_run(life, now));
-            let lanes = state.mail.due(now, |connection| state.opens(connection));
+            let (mut ready, mut lanes) = std::mem::take(&mut state.choices);
+            ready.clear();
+            lanes.clear();
+            self.pool.ready(|life| state.may_run(life, now), &mut ready);
+            state.mail.due(now, |connection| state.opens(connection), &mut lanes);
             let goes_durable = state.durable_at.is_some_and(|at| at <= now);
             let choices = ready.len() + lanes.len() + usize::from(goes_durable);
             if choices == 0 {
+                state.choices = (ready, lanes);
                 return state.pass_time(now);
             }
             let choice = state.rng.usize(0..choices);
-            match ready.get(choice) {
-                Some(task) => *task,
-                None if choice == ready.len() + lanes.len() => {
+            let (task, lane) =
+                (ready.get(choice).copied(), lanes.get(choice.wrapping_sub(ready.len())).copied());
+            state.choices = (ready, lanes);
+            match (task, lane) {
+                (Some(task), _) => {
+                    state.trace.step(&[2, now, task], || format!("{now:>7} task {task}"));
+                    task
+                }
+                (None, Some(lane)) => {
+                    let strikes = state.deliver(now, lane);
+                    drop(state);
+                    strikes.iter().for_each(|timed| self.happen(timed));
+                    return if strikes.is_empty() { Turn::Went } else { Turn::Befell };
+                }
+                (None, None) => {
                     state.trace.step(&[8, now], || format!("{now:>7} osd's store goes on"));
                     state.go_durable();
                     return Turn::Went;
                 }
-                None => {
-                    let lane = lanes[choice - ready.len()];
-                    let strikes = state.deliver(now, lane);
-                    drop(state);
-                    strikes.iter().for_each(|timed| self.happen(timed));
-                    return Turn::Went;
-                }
             }
         };
-        self.poll(task);
-        Turn::Went
-    }
-
-    fn poll(&self, task: u64) {
-        {
-            let mut state = lock(&self.state);
-            let now = state.now();
-            state.trace.step(&[2, now, task], || format!("{now:>7} task {task}"));
-        }
         self.pool.poll(task);
+        Turn::Befell
     }
 
     fn happen(&self, timed: &Timed) {

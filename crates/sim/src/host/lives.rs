@@ -9,6 +9,7 @@ use store::Seq;
 
 use super::{Host, Out};
 use crate::mail::{Down, Place};
+use crate::shaky::Handle;
 
 impl Host {
     /// Whether it has crashed and not been opened again.
@@ -68,6 +69,18 @@ impl Host {
         let durable = self.osd.durable();
         self.store.reach(Seq(durable.0 + more(self.osd.seen().0 - durable.0)));
         self.leave(Vec::new())
+    }
+
+    /// Everything is durable, from here on at once; what may leave by that.
+    pub(crate) fn calm(&mut self) -> Vec<(Place, Down)> {
+        self.is_late = false;
+        self.store.be_prompt();
+        self.leave(Vec::new())
+    }
+
+    /// What the store would leave if the OSD died now.
+    pub(crate) fn store(&self) -> Handle {
+        self.store.clone()
     }
 
     /// A step has ended with this; what may leave at once.

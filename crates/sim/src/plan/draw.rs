@@ -4,7 +4,7 @@ use check::Operation;
 use errno::Errno;
 use fastrand::Rng;
 
-use super::{AT_SNAPSHOT, BLOCK, BLOCKS_PER_OBJECT, Fault, Step, What, When};
+use super::{AT_SNAPSHOT, BLOCK, BLOCKS_PER_OBJECT, Extent, Fault, Step, What, When};
 use crate::begin::image_name;
 use crate::client::spec;
 
@@ -41,6 +41,7 @@ const SLOW_OPS: [&str; 6] =
 /// Draws them.
 pub(super) struct Drawer<'a> {
     rng: &'a mut Rng,
+    extent: Extent,
     /// Whether clients open the image twice in one session.
     opens_twice: bool,
     blocks: u64,
@@ -123,10 +124,11 @@ enum Kind {
 }
 
 impl<'a> Drawer<'a> {
-    pub(super) fn new(rng: &'a mut Rng, blocks: u64, depth: usize) -> Self {
+    pub(super) fn new(rng: &'a mut Rng, extent: Extent, blocks: u64, depth: usize) -> Self {
         Self {
             opens_twice: rng.u8(0..4) == 0,
             rng,
+            extent,
             blocks,
             names: 0,
             tag: 1_000,
@@ -148,8 +150,8 @@ impl<'a> Drawer<'a> {
             let weight = least.max([0, 0, 1, 1, 1, 6][self.rng.usize(0..6)]);
             kinds.extend(std::iter::repeat_n(kind, weight * share));
         }
-        let count = self.rng.usize(1..=4);
-        let steps_max = self.rng.usize(2..=8);
+        let count = self.rng.usize(1..=self.extent.clients);
+        let steps_max = self.rng.usize(2..=self.extent.steps);
         let steps = |drawer: &mut Self| {
             let steps = drawer.rng.usize(1..=steps_max);
             (0..steps).flat_map(|_| drawer.steps(&kinds)).collect()
@@ -353,7 +355,7 @@ impl<'a> Drawer<'a> {
         if kinds.is_empty() {
             return Vec::new();
         }
-        let count = self.rng.usize(1..=6);
+        let count = self.rng.usize(1..=self.extent.faults);
         let mut faults: Vec<Fault> = (0..count).map(|_| self.fault(clients, &kinds)).collect();
         // What is read while its snapshot is removed may wait until that has gone.
         for client in std::mem::take(&mut self.readers) {

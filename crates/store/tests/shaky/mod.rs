@@ -72,6 +72,12 @@ impl Handle {
         self.with(|behaviour| behaviour.is_prompt = false);
     }
 
+    /// Everything is durable, from here on at once.
+    pub(crate) fn be_prompt(&self) {
+        self.with(|behaviour| behaviour.is_prompt = true);
+        self.catch_up();
+    }
+
     /// Everything that was submitted is durable.
     pub(crate) fn catch_up(&self) {
         let newest = self.with(|behaviour| behaviour.newest);
