@@ -32,7 +32,7 @@ pub(crate) enum Due {
 }
 
 /// Times in order. Who renews something often leaves its entry where it is and looks again when it is due.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda(BTreeSet<(Millis, Due)>);
 
 impl Agenda {

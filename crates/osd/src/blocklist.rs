@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Millis;
 
 /// Entries expire and can be removed; that an instance was fenced is remembered beyond that.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Blocklist {
     entries: BTreeMap<u64, Millis>,
     fenced: BTreeSet<u64>,
@@ -23,6 +23,11 @@ impl Blocklist {
     pub(crate) fn restore(&mut self, gid: u64, expires: Option<Millis>) {
         self.fenced.insert(gid);
         self.entries.extend(expires.map(|expires| (gid, expires)));
+    }
+
+    /// Ascending.
+    pub(crate) fn fenced_gids(&self) -> impl Iterator<Item = u64> {
+        self.fenced.iter().copied()
     }
 
     pub(crate) fn fenced(&self) -> usize {

@@ -91,7 +91,7 @@ pub struct Notification {
 }
 
 /// What every part of the OSD needs within a step: the time, and where to put what comes of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) now: Millis,
     pub(crate) effects: Vec<Effect>,

@@ -176,7 +176,7 @@ impl Event {
 }
 
 /// The newest events.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct EventLog {
     kept: VecDeque<Arc<Event>>,
     /// Of `kept`.

@@ -26,6 +26,7 @@ mod osd;
 pub mod pool;
 mod pool_snaps;
 mod pools;
+mod projection;
 mod records;
 mod saving;
 mod session;

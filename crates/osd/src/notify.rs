@@ -1,6 +1,7 @@
 //! notify2: a message to every watch of an object, and the gathering of their acks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use errno::Errno;
@@ -53,7 +54,7 @@ fn waiting_bytes(watches: usize) -> usize {
 
 /// A notify that waits for acks. A watch that is removed meanwhile is in neither list of the reply, unless the notify was
 /// lost on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Notify {
     notifier_gid: u64,
     answered: Answered,
@@ -80,6 +81,20 @@ impl Notify {
     pub(crate) fn is_unheard_by(&mut self, id: WatchId) {
         if self.waiting.contains(&id) {
             self.unheard.insert(id);
+        }
+    }
+
+    /// Those that have not answered, ascending.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = WatchId> {
+        self.waiting.iter().copied()
+    }
+
+    /// Everything but moments, versions and sizes.
+    pub(crate) fn project(&self, into: &mut impl Hasher) {
+        let Self { notifier_gid, payload, waiting, unheard, replies, .. } = self;
+        (notifier_gid, payload, waiting, unheard).hash(into);
+        for (id, (_, payload)) in replies {
+            (id, payload).hash(into);
         }
     }
 

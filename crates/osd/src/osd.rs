@@ -32,7 +32,7 @@ use crate::{Config, Millis, OpError, PoolInfo};
 /// | -     | connect                                          | live  |                                  |
 /// | live  | disconnect; neither stream nor call for a while  | ended | ENOTCONN                         |
 /// | any   | blocklisted                                      | fenced| EBLOCKLISTED, for good           |
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Osd<S> {
     pub(crate) config: Config,
     pub(crate) store: S,

@@ -72,7 +72,7 @@ pub(crate) enum Admission {
     Ran(Stored),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) door: Door,
     pub(crate) name: String,
@@ -197,6 +197,21 @@ impl Session {
     pub(crate) fn restore(&mut self, reply: records::Reply) {
         self.keep(reply.tid, reply.stored);
         self.advance(reply.watermark);
+    }
+
+    /// What later answers to its client depend on; not the versions in its stored replies.
+    pub(crate) fn project(&self, into: &mut impl std::fmt::Write) {
+        // Whoever hashes does not fail.
+        let _hashed = write!(into, "{}", self.watermark);
+        for (tid, stored) in &self.stored {
+            let _hashed = match stored {
+                Stored::Reply(reply) => match reply.as_ref() {
+                    Ok(answer) => write!(into, "{tid}{:?}", answer.results),
+                    Err(refused) => write!(into, "{tid}{:?}", refused.error.errno),
+                },
+                Stored::SnapId(snap_id) => write!(into, "{tid}{snap_id}"),
+            };
+        }
     }
 
     /// Whether there may be records of its replies.

@@ -8,7 +8,7 @@ use store::{ObjectId, Seq};
 const LOOKED_THROUGH_MIN: usize = 64;
 
 /// What has happened on a store that is late. One that is durable at once leaves nothing here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Undurable {
     /// The newest change of each object by a vector that has changed nothing else; some of them are durable by now.
     objects: BTreeMap<ObjectId, Seq>,

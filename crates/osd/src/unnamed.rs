@@ -16,7 +16,7 @@ const UNNAMED_SNAP_IDS_MAX: usize = 4_096;
 
 /// By pool and id, the instance that it was given to. Each is a record, which comes with the id and goes in the transaction that names it or
 /// gives it up.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct UnnamedSnaps(BTreeMap<(PoolId, u64), u64>);
 
 impl UnnamedSnaps {

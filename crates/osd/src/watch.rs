@@ -1,6 +1,7 @@
 //! Watches: who wants to hear what is said on an object.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use errno::Errno;
@@ -74,7 +75,7 @@ pub(crate) type WatchId = (u64, u64);
 /// | any          | expired, object removed, fenced| gone; told so if its stream is there          |
 /// | any          | unwatch, session ended         | gone                                          |
 /// | any          | the OSD is opened anew         | disconnected, expires in `timeout`            |
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watch {
     pub(crate) timeout: Millis,
     /// `None` = disconnected.
@@ -85,7 +86,7 @@ pub(crate) struct Watch {
 }
 
 /// A watch stream that is open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) gid: u64,
     /// It was asked for a ping and none has come since.
@@ -93,7 +94,7 @@ pub(crate) struct Stream {
 }
 
 /// What is going on around one object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub(crate) place: Place,
     pub(crate) watches: BTreeMap<WatchId, Watch>,
@@ -101,7 +102,7 @@ pub(crate) struct Watched {
 }
 
 /// Every watch and every notify that waits.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct WatchTable {
     pub(crate) objects: BTreeMap<ObjectId, Watched>,
     by_gid: BTreeMap<u64, BTreeSet<(ObjectId, u64)>>,
@@ -349,6 +350,25 @@ impl WatchTable {
         for id in ids {
             self.end(step, object, id, End::expired(&error));
         }
+    }
+
+    /// Who watches what, and which notifies wait for whom; no moments.
+    pub(crate) fn project(&self, into: &mut impl Hasher) {
+        for (object, watched) in &self.objects {
+            object.name[..].hash(into);
+            for (id, watch) in &watched.watches {
+                (id, watch.stream.is_some()).hash(into);
+            }
+            for (notify_id, notify) in &watched.notifies {
+                into.write_u64(notify_id | 1 << 62);
+                notify.project(into);
+            }
+        }
+    }
+
+    pub(crate) fn pending(&self) -> Vec<(u64, Vec<WatchId>)> {
+        let notifies = self.objects.values().flat_map(|watched| &watched.notifies);
+        notifies.map(|(&notify_id, notify)| (notify_id, notify.waiting().collect())).collect()
     }
 
     /// Forgets an object around which nothing goes on.

@@ -7,7 +7,7 @@ use crate::ids::ClientId;
 use crate::locker::{LockInfo, encode_cookie, get_locker};
 
 /// What is done next for an acquire.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Two op vectors, sent together and applied in this order: `lock.get_info`; then `lock.lock` (exclusive,
     /// [`LOCK_NAME`](crate::locker::LOCK_NAME), [`LOCK_TAG`](crate::locker::LOCK_TAG), may_renew) with the reads of the
@@ -25,7 +25,7 @@ pub enum Step {
 }
 
 /// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// End of [`Step::Lock`].
     Locked {
@@ -39,7 +39,7 @@ pub enum Event {
 }
 
 /// How an acquire ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The lock is held.
     Locked,
@@ -71,7 +71,7 @@ pub enum Outcome {
 /// for itself.
 ///
 /// An owner within the own client instance lives by definition and is never fenced.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct AcquireRequest {
     options: break_lock::Options,
     handle: u64,
@@ -83,7 +83,7 @@ pub struct AcquireRequest {
 /// lock's back-off.
 const ROUNDS_MAX: u32 = 8;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     Start,
     Lock,

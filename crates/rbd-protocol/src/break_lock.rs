@@ -6,7 +6,7 @@ use crate::ids::ClientId;
 use crate::locker::{LockInfo, Locker, get_locker};
 
 /// What is done next for a break.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// List the header's watchers, at once: what is done next depends on who watches now. Answer with [`Event::Watchers`].
     GetWatchers,
@@ -31,7 +31,7 @@ pub enum Step {
 }
 
 /// How a break ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The lock is broken, or somebody was faster.
     Broken,
@@ -46,7 +46,7 @@ pub enum Outcome {
 }
 
 /// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// End of [`Step::GetWatchers`].
     Watchers(Result<Vec<ClientId>, Errno>),
@@ -59,7 +59,7 @@ pub enum Event {
 }
 
 /// Settings of a break.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct Options {
     /// Own client instance: never fenced.
     pub gid: u64,
@@ -101,14 +101,14 @@ pub struct Options {
 ///
 /// There is no WAIT_FOR_OSD_MAP: there is one OSD, and its answer to the blocklist request means that the entry is in
 /// force for every op that it applies from then on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct BreakRequest {
     options: Options,
     locker: Locker,
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     Start,
     Look,

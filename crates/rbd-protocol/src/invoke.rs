@@ -9,7 +9,7 @@ use crate::outcome::{Failure, OpOutcome, OpResult, RpcOutcome};
 use crate::retry::Backoff;
 
 /// What the loop does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// The operation is done: mark the own image stale, return success.
     Done,
@@ -22,7 +22,7 @@ pub enum Decision {
 }
 
 /// The rounds of one call: their pacing, and what only more than one of them can tell.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Rounds {
     backoff: Backoff,
     /// The last answer came from two owners.
@@ -89,7 +89,7 @@ impl Rounds {
 }
 
 /// An image, as its header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// HEAD has a parent.
     pub has_parent: bool,
@@ -120,7 +120,7 @@ pub const fn may_be_done(operation: &Operation, errno: Errno) -> bool {
 }
 
 /// Where the operation runs, after the lock was tried or asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Here, under the own lock.
     Local,

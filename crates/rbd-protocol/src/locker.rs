@@ -24,7 +24,7 @@ pub fn decode_cookie(cookie: &str) -> Option<u64> {
 }
 
 /// Kind of a lock at the OSD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKind {
     /// One locker.
     Exclusive,
@@ -35,7 +35,7 @@ pub enum LockKind {
 }
 
 /// Answer of `lock.get_info`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LockInfo {
     /// Of all lockers.
     pub kind: LockKind,
@@ -46,7 +46,7 @@ pub struct LockInfo {
 }
 
 /// One locker in the answer of `lock.get_info`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LockerInfo {
     /// Client instance.
     pub gid: u64,
@@ -57,7 +57,7 @@ pub struct LockerInfo {
 }
 
 /// An owner of the exclusive lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Locker {
     /// Instance and watch handle.
     pub client: ClientId,

@@ -5,7 +5,7 @@ use crate::operation::Operation;
 use crate::outcome::{Ended, ended_to_message};
 
 /// A notify's payload, decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// The sender owns the lock.
     AcquiredLock(ClientId),
@@ -88,7 +88,7 @@ impl Message {
 }
 
 /// A forwarded maintenance operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     /// Stays the same through all re-sends of one call.
     pub id: RequestId,

@@ -1,7 +1,7 @@
 //! The maintenance operations that whoever owns the lock runs for everybody: one table.
 
 /// What is known of an operation wherever it is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// As calls, events, histories and logs name it, e.g. "snap_create".
     pub name: &'static str,
@@ -59,7 +59,7 @@ macro_rules! define {
         = ($name:literal, $message:ident $payload:literal, commit $commit:literal, apart from $apart_from:expr),
     )+) => {
         /// The maintenance operations that can be forwarded.
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Operation {
             $(
                 $(#[doc = $what])+

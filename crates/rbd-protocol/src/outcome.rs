@@ -9,7 +9,7 @@ use crate::ids::ClientId;
 pub type OpResult = Result<(), Errno>;
 
 /// Why an operation failed, or was refused, as its owner says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Failure {
     /// What it means.
     pub errno: Errno,
@@ -60,7 +60,7 @@ pub fn op_result(result: i32) -> OpResult {
 }
 
 /// How asking the lock owner ended (facts 4.3, 9.3 item 1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RpcOutcome {
     /// The owner answered 0.
     Accepted {
@@ -87,7 +87,7 @@ pub enum RpcOutcome {
 }
 
 /// How one attempt of a forwarded request ended at the requester.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OpOutcome {
     /// The owner says it is done.
     Done,
@@ -110,7 +110,7 @@ pub enum OpOutcome {
 }
 
 /// What a notify brought back; valid also when it timed out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NotifyAnswers {
     /// Some watcher did not ack in time.
     pub timed_out: bool,
@@ -119,7 +119,7 @@ pub struct NotifyAnswers {
 }
 
 /// One watcher's ack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// (gid, cookie) of the watch that acked.
     pub from: ClientId,
@@ -128,7 +128,7 @@ pub struct Answer {
 }
 
 /// An ack's payload, decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// Not the owner.
     Empty,

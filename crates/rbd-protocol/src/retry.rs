@@ -12,6 +12,13 @@ pub struct Backoff {
     random: u64,
 }
 
+/// By its bounds: where it stands between them is no state of a protocol.
+impl std::hash::Hash for Backoff {
+    fn hash<H: std::hash::Hasher>(&self, into: &mut H) {
+        (self.min, self.max).hash(into);
+    }
+}
+
 impl Backoff {
     /// A minimum of 0 counts as 1 ms: no retry is ever a busy loop.
     pub fn new(min: Millis, max: Millis, seed: u64) -> Self {

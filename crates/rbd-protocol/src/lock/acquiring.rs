@@ -10,7 +10,7 @@ use crate::lock::{Effect, ExclusiveLock, Policy, Purpose, State};
 use crate::outcome::{Failure, OpResult, RpcOutcome};
 
 /// What a waiting state waits for, and how long at most.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Wait {
     pub(crate) deadline: Millis,
     foreign: bool,
@@ -137,9 +137,9 @@ impl ExclusiveLock {
         self.wait_or_stop(State::WaitingForLock, deadline, false, effects);
         let from = self.me();
         if let Some(wait) = &mut self.wait {
-            self.sends += 1;
-            wait.send = Some(Token(self.sends));
-            self.ask(Effect::SendRequestLock { send: Token(self.sends), from }, effects);
+            let send = Token(self.sends.count());
+            wait.send = Some(send);
+            self.ask(Effect::SendRequestLock { send, from }, effects);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::message::Message;
 use crate::outcome::{OpResult, RpcOutcome};
 
 /// Settings of one image's lock; names are Ceph's where Ceph has them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Config {
     /// Own client instance.
     pub gid: u64,
@@ -29,7 +29,7 @@ pub struct Config {
 }
 
 /// Who waits for an acquire; decides what a foreign (manual) lock and a refusal mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// Block I/O: waits as long as a foreign lock stands.
     Io,
@@ -40,7 +40,7 @@ pub enum Purpose {
 }
 
 /// Whether the lock is given away on request (facts 3.10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// Taken on demand, given away on request.
     Automatic,
@@ -49,7 +49,7 @@ pub enum Policy {
 }
 
 /// What the image watcher has to know about the lock to answer a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ownership {
     /// Not the owner: acks are empty.
     NotOwner,
@@ -60,7 +60,7 @@ pub enum Ownership {
 }
 
 /// What happens to the lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Once, first. Answered with [`Effect::CloseGate`].
     Init,
@@ -142,7 +142,7 @@ pub enum Event {
 }
 
 /// What the driver does for the lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Close the gate for block I/O (reason: not owner); then [`Event::Initialized`]. Nothing is in flight yet.
     CloseGate,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use errno::Errno;
 
-use crate::ids::{ClientId, Millis, Token};
+use crate::ids::{ClientId, Counter, Millis, Token};
 use crate::lock::acquiring::Wait;
 use crate::lock::queue::{Kind, Queue, Waiter};
 use crate::lock::{Config, Effect, Event, Ownership, Policy, Purpose, State};
@@ -77,7 +77,7 @@ use crate::retry::Backoff;
 /// A lock that was promised to a peer is left to it until something is heard of a new owner, but not longer than
 /// `retry_delay`: however many writes wait here, the peer is not overtaken by them. A Release that somebody asked for ends the
 /// standard policy, unless that was configured, and in every state the lock's own wish to be owner again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct ExclusiveLock {
     pub(super) config: Config,
     pub(super) state: State,
@@ -91,7 +91,7 @@ pub struct ExclusiveLock {
     pub(super) dead: Option<Errno>,
     pub(super) queue: Queue,
     pub(super) wait: Option<Wait>,
-    pub(super) sends: u64,
+    pub(super) sends: Counter,
     /// Answers "no owner" since something else was heard.
     pub(super) no_owner: u32,
     pub(super) backoff: Backoff,
@@ -127,7 +127,7 @@ impl ExclusiveLock {
             dead: None,
             queue: Queue::default(),
             wait: None,
-            sends: 0,
+            sends: Counter::default(),
             no_owner: 0,
             backoff,
             operations: BTreeMap::new(),
@@ -185,6 +185,13 @@ impl ExclusiveLock {
             None if self.state == State::Locked => self.promised,
             None => None,
         }
+    }
+
+    /// Moves time 0 to `origin`, which is not in the future: for whoever compares states at different moments.
+    pub fn move_origin(&mut self, origin: Millis) {
+        let moments = [&mut self.promised, &mut self.yielding].into_iter().flatten();
+        let deadline = self.wait.iter_mut().map(|wait| &mut wait.deadline);
+        moments.chain(deadline).for_each(|moment| *moment = moment.since_origin(origin));
     }
 
     /// Applies one event.

@@ -6,7 +6,7 @@ use crate::ids::Token;
 use crate::lock::Purpose;
 
 /// Ceph's actions. TRY_LOCK is an ACQUIRE_LOCK whose waiters have no purpose to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Acquire,
     Reacquire,
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
 }
 
 /// Whom an action completes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Waiter {
     pub(crate) token: Token,
     /// None: does not wait for a peer.
@@ -30,7 +30,7 @@ impl Waiter {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Action {
     pub(crate) kind: Kind,
     pub(crate) waiters: Vec<Waiter>,
@@ -39,7 +39,7 @@ pub(crate) struct Action {
 }
 
 /// FIFO of at most one action per kind. The front is the active one while the lock is in a transition state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Queue {
     actions: VecDeque<Action>,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Where the lock stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     /// Just made.
     Uninitialized,

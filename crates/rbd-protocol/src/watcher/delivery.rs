@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use errno::Errno;
 
-use crate::ids::{ClientId, Millis, RequestId, Token};
+use crate::ids::{ClientId, Counter, Millis, RequestId, Token};
 use crate::outcome::{Ended, NotifyAnswers};
 use crate::retry::Backoff;
 
 /// Sendings of one AsyncComplete. A requester that still waits after them sends its request again and gets a new round.
 const SENDS_MAX: u32 = 10;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Delivery {
     result: Ended,
     /// The requester's watch when it sent the request.
@@ -21,7 +21,7 @@ struct Delivery {
     step: Step,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Step {
     /// To be sent at this moment.
     Due(Millis),
@@ -32,26 +32,26 @@ enum Step {
 }
 
 /// The AsyncCompletes that are not through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Deliveries {
     retry_delay: Millis,
     seed: u64,
-    started: u64,
+    started: Counter,
     by_id: BTreeMap<RequestId, Delivery>,
 }
 
 impl Deliveries {
     pub(crate) fn new(retry_delay: Millis, seed: u64) -> Self {
-        Self { retry_delay, seed, started: 0, by_id: BTreeMap::new() }
+        Self { retry_delay, seed, started: Counter::default(), by_id: BTreeMap::new() }
     }
 
     /// Due at once. One that is under way may have come too early for this requester: it is sent once more.
     pub(crate) fn start(&mut self, now: Millis, id: RequestId, handle: u64, result: Ended) {
         let requester = ClientId { gid: id.gid, handle };
-        self.started += 1;
+        let started = self.started.count();
         let delivery = self.by_id.entry(id).or_insert_with(|| {
             let min = Millis(self.retry_delay.0 / 10);
-            let backoff = Backoff::new(min, self.retry_delay, self.seed.wrapping_add(self.started));
+            let backoff = Backoff::new(min, self.retry_delay, self.seed.wrapping_add(started));
             Delivery { result: result.clone(), requester, sends: 0, backoff, step: Step::Due(now) }
         });
         delivery.result = result;
@@ -120,6 +120,13 @@ impl Deliveries {
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&RequestId) -> bool) {
         self.by_id.retain(|id, _| keep(id));
+    }
+
+    pub(crate) fn moments(&mut self) -> impl Iterator<Item = &mut Millis> {
+        self.by_id.values_mut().filter_map(|delivery| match &mut delivery.step {
+            Step::Due(at) => Some(at),
+            Step::Behind(_) | Step::Sent { .. } => None,
+        })
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {

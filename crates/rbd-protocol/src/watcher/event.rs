@@ -9,7 +9,7 @@ use crate::message::{Message, Request};
 use crate::outcome::{Ended, NotifyAnswers, OpOutcome};
 
 /// Settings of one image's watcher; names are Ceph's where Ceph has them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Config {
     /// Own client instance.
     pub gid: u64,
@@ -26,7 +26,7 @@ pub struct Config {
 }
 
 /// What happens to the watcher.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The watch was registered under this handle, at first or anew. Anew: notifies may have been missed, so the image is
     /// stale and requests that are out end with [`OpOutcome::WatchRenewed`].
@@ -102,7 +102,7 @@ pub enum Event {
 }
 
 /// What the driver does for the watcher.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Ack a notify; None = empty.
     Ack {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use errno::Errno;
 
-use crate::ids::{ClientId, Millis, RequestId, Token};
+use crate::ids::{ClientId, Counter, Millis, RequestId, Token};
 use crate::lock::{self, Ownership};
 use crate::message::{Message, Request};
 use crate::outcome::{NotifyAnswers, OpOutcome, RpcOutcome, rpc_outcome};
@@ -53,7 +53,7 @@ use crate::watcher::{Config, Effect, Event};
 /// The owner sends it after the progress notify that is under way.
 ///
 /// Every message is acked exactly once. An owner believes itself: late announcements of others do not change that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct ImageWatcher {
     config: Config,
     /// 0: not registered.
@@ -64,14 +64,14 @@ pub struct ImageWatcher {
     lock_owner: Option<ClientId>,
     /// As this client last announced itself.
     announced: Option<ClientId>,
-    sends: u64,
+    sends: Counter,
     sending: BTreeMap<Token, Sending>,
     requester: Requester,
     served: Served,
 }
 
 /// What a notify under way carries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Sending {
     Announcement,
     Request(RequestId),
@@ -91,7 +91,7 @@ impl ImageWatcher {
             closing: false,
             lock_owner: None,
             announced: None,
-            sends: 0,
+            sends: Counter::default(),
             sending: BTreeMap::new(),
             requester,
             served,
@@ -106,6 +106,12 @@ impl ImageWatcher {
     /// When [`Event::Timer`] is wanted.
     pub fn next_deadline(&self) -> Option<Millis> {
         self.requester.next_deadline().into_iter().chain(self.served.next_deadline()).min()
+    }
+
+    /// Moves time 0 to `origin`, which is not in the future: for whoever compares states at different moments.
+    pub fn move_origin(&mut self, origin: Millis) {
+        let moments = self.requester.moments().chain(self.served.moments());
+        moments.for_each(|moment| *moment = moment.since_origin(origin));
     }
 
     /// Applies one event.
@@ -314,12 +320,11 @@ impl ImageWatcher {
 
     /// The token of the next notify.
     fn next_send(&self) -> Token {
-        Token(self.sends + 1)
+        Token(self.sends.next())
     }
 
     fn notify(&mut self, sending: Sending, message: Message, effects: &mut Vec<Effect>) {
-        self.sends += 1;
-        let send = Token(self.sends);
+        let send = Token(self.sends.count());
         self.sending.insert(send, sending);
         effects.push(Effect::Notify { send, message });
     }

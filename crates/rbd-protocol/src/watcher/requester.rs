@@ -8,7 +8,7 @@ use crate::ids::{ClientId, Millis, RequestId, Token};
 use crate::outcome::{Ended, Failure, OpOutcome, RpcOutcome};
 use crate::watcher::Effect;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Entry {
     /// The caller.
     token: Token,
@@ -32,7 +32,7 @@ impl Entry {
 }
 
 /// Who removes an entry completes it: a second completion is impossible.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Requester {
     timeout: Millis,
     entries: BTreeMap<RequestId, Entry>,
@@ -159,6 +159,10 @@ impl Requester {
             }
             !expired
         });
+    }
+
+    pub(crate) fn moments(&mut self) -> impl Iterator<Item = &mut Millis> {
+        self.entries.values_mut().map(|entry| &mut entry.deadline)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {

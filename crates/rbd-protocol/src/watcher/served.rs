@@ -20,14 +20,14 @@ const COMPLETED_MAX: usize = 4096;
 /// Opens of the image whose low-water mark is remembered.
 const OPENS_MAX: usize = 4096;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Arriving {
     request: Request,
     /// More than one when a notify is delivered twice.
     acks: Vec<Token>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Pending {
     handle: u64,
     /// The progress notify under way.
@@ -36,14 +36,14 @@ struct Pending {
     queued: Option<(u64, u64)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Completed {
     result: Ended,
     expires: Millis,
 }
 
 /// The tables of the owner's side.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Served {
     gid: u64,
     open: u64,
@@ -218,6 +218,11 @@ impl Served {
 
     pub(crate) fn expire(&mut self, now: Millis) {
         self.completed.retain(|_, completed| completed.expires > now);
+    }
+
+    pub(crate) fn moments(&mut self) -> impl Iterator<Item = &mut Millis> {
+        let expiries = self.completed.values_mut().map(|completed| &mut completed.expires);
+        expiries.chain(self.deliveries.moments())
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
