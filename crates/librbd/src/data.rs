@@ -159,7 +159,7 @@ impl DataIo {
         let mut outcome = ReadOutcome::default();
         for batch in state.layout.batches(extent) {
             let read = read_extent(source.clone(), batch, detail, window.clone()).await;
-            outcome.append(read.map_err(|error| snapshot_gone(state, view, error))?);
+            outcome.append(read.map_err(|error| snapshot_gone(state, view.snap, error))?);
         }
         if !outcome.missing.is_empty() {
             if self.is_superseded(state) {
@@ -326,7 +326,7 @@ impl DataIo {
         match self.objects.apply(state, object_no, &[Change::Rollback { snap_id }], Guard::None).await {
             // Neither HEAD nor the snapshot has it.
             Err(IoError::Failed(error)) if error.errno() == Errno::ENOENT => Ok(()),
-            result => result.map(drop),
+            result => result.map(drop).map_err(|error| snapshot_gone(state, Some(snap_id), error)),
         }
     }
 
@@ -379,12 +379,12 @@ async fn check_parent_attached(io: &IoCtx, state: &ImageState) -> Result<(), IoE
     if is_attached { Ok(()) } else { Err(gone()) }
 }
 
-/// The OSD answers ESTALE for a snapshot that was removed while it was read: to the reader it is gone, ENOENT.
-fn snapshot_gone(state: &ImageState, view: View, error: IoError) -> IoError {
-    match (error, view.snap) {
+/// The OSD answers ESTALE for a snapshot that was removed while it was read, or rolled back to, which librbd may do without the lock: to
+/// who does so it is gone, ENOENT.
+fn snapshot_gone(state: &ImageState, snap: Option<u64>, error: IoError) -> IoError {
+    match (error, snap) {
         (IoError::Failed(error), Some(id)) if error.errno() == Errno::ESTALE => {
-            let text =
-                format!("snapshot id {id} of image id {} was removed while it was read: {error}", state.id);
+            let text = format!("snapshot id {id} of image id {} was removed meanwhile: {error}", state.id);
             Error::refused(Errno::ENOENT, text).into()
         }
         (error, _) => error,

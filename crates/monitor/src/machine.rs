@@ -20,6 +20,9 @@ use crate::pool_ops;
 /// Bytes that the cluster says it has: none of them is kept from anybody.
 pub(crate) const CAPACITY_BYTES: u64 = 1 << 40;
 
+/// Bytes of OSD maps that are kept for who missed some; the newest and the one before it are kept whatever their size.
+const KEPT_BYTES_MAX: usize = 1 << 18;
+
 /// What the cluster is, for as long as it lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -87,10 +90,8 @@ pub struct Monitor {
     pub(crate) settings: Settings,
     pub(crate) log: Log,
     clients: Clients,
-    /// The newest OSD map, encoded.
-    osd_map: Bytes,
-    /// The one before it.
-    former_osd_map: Option<Bytes>,
+    /// The newest OSD maps by their epochs, encoded, without a gap.
+    osd_maps: BTreeMap<u32, Bytes>,
 }
 
 impl Monitor {
@@ -107,10 +108,9 @@ impl Monitor {
             require_min_compat_client: release::MIMIC,
         };
         let (settings, log, clients) = (Settings::default(), Log::default(), Clients::default());
-        let (osd_map, started) = (Bytes::new(), identity.started_unix_ms);
-        let former_osd_map = None;
-        let mut monitor =
-            Self { identity, addresses, shown, settings, log, clients, osd_map, former_osd_map };
+        let started = identity.started_unix_ms;
+        let osd_maps = BTreeMap::new();
+        let mut monitor = Self { identity, addresses, shown, settings, log, clients, osd_maps };
         monitor.look(started, cluster);
         monitor
     }
@@ -164,8 +164,11 @@ impl Monitor {
             }
             kind::MON_GET_VERSION => {
                 let GetVersion { handle, what } = message.read()?;
-                let version = if what == "osdmap" { self.shown.epoch.into() } else { u64::from(MON_EPOCH) };
-                Some(Message::of(tid, &GetVersionReply { handle, version, oldest: version }))
+                let kept = self.osd_maps.first_key_value().map_or(self.shown.epoch, |(epoch, _)| *epoch);
+                let (version, oldest) =
+                    if what == "osdmap" { (self.shown.epoch, kept) } else { (MON_EPOCH, MON_EPOCH) };
+                let (version, oldest) = (version.into(), oldest.into());
+                Some(Message::of(tid, &GetVersionReply { handle, version, oldest }))
             }
             kind::MON_COMMAND => {
                 let MonCommand { command, .. } = message.read()?;
@@ -222,8 +225,8 @@ impl Monitor {
             let managers = maps::mgr_map(&self.identity, &self.addresses);
             sends.push(sent(to, "mgrmap", Message::of(0, &managers)));
         }
-        for (to, _) in self.clients.take_due(Map::Osds, epoch) {
-            sends.push(sent(to, "osdmap", self.osd_map()));
+        for (to, start) in self.clients.take_due(Map::Osds, epoch) {
+            sends.push(sent(to, "osdmap", self.osd_maps_from(start)));
         }
         for &level in LogLevel::ALL {
             for (to, start) in self.clients.take_due(Map::Log(level), self.log.version()) {
@@ -243,32 +246,28 @@ impl Monitor {
     }
 
     pub(crate) fn osd_map_bytes(&self) -> Bytes {
-        self.osd_map.clone()
+        self.osd_maps.last_key_value().map(|(_, map)| map.clone()).unwrap_or_default()
     }
 
-    /// The newest map, whole: who missed some goes on from here.
-    fn osd_map(&self) -> Message {
-        self.whole(self.shown.epoch, &self.osd_map)
+    /// Every map from this epoch on, each whole, for who has the one before: a client that sees a gap takes everything that it has under way for
+    /// lost, and sends it again, its notifies too. Who has none, or is too far behind, is sent the newest alone.
+    fn osd_maps_from(&self, epoch: u64) -> Message {
+        let first = u32::try_from(epoch).ok().filter(|first| self.osd_maps.contains_key(first));
+        self.whole(self.osd_maps.range(first.unwrap_or(self.shown.epoch)..))
     }
 
     /// The map before the newest one, as a monitor that lags behind has it; `None` = there is none.
     pub fn former_osd_map(&self) -> Option<Message> {
-        let former = self.former_osd_map.as_ref();
-        former.map(|former| self.whole(self.shown.epoch - 1, former))
+        let former = self.osd_maps.range(..self.shown.epoch).next_back()?;
+        Some(self.whole(std::iter::once(former)))
     }
 
-    fn whole(&self, epoch: u32, map: &Bytes) -> Message {
-        Message::of(
-            0,
-            &OsdMapMessage {
-                fsid: self.identity.fsid,
-                incremental: BTreeMap::new(),
-                full: [(epoch, map.clone())].into(),
-                oldest: epoch,
-                newest: epoch,
-                gap_removed_snaps: 0,
-            },
-        )
+    fn whole<'a>(&self, maps: impl Iterator<Item = (&'a u32, &'a Bytes)>) -> Message {
+        let full: BTreeMap<u32, Bytes> = maps.map(|(epoch, map)| (*epoch, map.clone())).collect();
+        let [oldest, newest] = [full.first_key_value(), full.last_key_value()]
+            .map(|map| map.map_or(self.shown.epoch, |(epoch, _)| *epoch));
+        let (fsid, incremental) = (self.identity.fsid, BTreeMap::new());
+        Message::of(0, &OsdMapMessage { fsid, incremental, full, oldest, newest, gap_removed_snaps: 0 })
     }
 
     /// Looks whether the cluster has changed; then there is a new epoch.
@@ -311,8 +310,11 @@ impl Monitor {
         (self.shown.epoch, self.shown.modified_unix_ms) = (epoch, now_unix_ms);
         (self.shown.pools, self.shown.fences) = (pools, fences);
         let map = to_bytes(&maps::osd_map(&self.identity, &self.addresses, &self.shown));
-        let former = std::mem::replace(&mut self.osd_map, map);
-        self.former_osd_map = Some(former).filter(|former| !former.is_empty());
+        self.osd_maps.insert(epoch, map);
+        let mut bytes: usize = self.osd_maps.values().map(Bytes::len).sum();
+        while bytes > KEPT_BYTES_MAX && self.osd_maps.len() > 2 {
+            bytes -= self.osd_maps.pop_first().map_or(0, |(_, map)| map.len());
+        }
     }
 
     /// The notes of a pool, to be changed: the map shows them, so that there is a new epoch.

@@ -14,10 +14,16 @@ fn kinds(messages: &[Message]) -> Vec<u16> {
     messages.iter().map(|message| message.kind).collect()
 }
 
-fn osd_map(messages: &[Message]) -> OsdMap {
+fn osd_maps(messages: &[Message]) -> OsdMapMessage {
     let message = messages.iter().find(|message| message.kind == kind::OSD_MAP).expect("a map");
     let maps: OsdMapMessage = message.read().expect("it decodes");
-    assert_eq!((maps.fsid, maps.oldest), (FSID, maps.newest));
+    assert_eq!(maps.fsid, FSID);
+    assert!((maps.oldest..=maps.newest).eq(maps.full.keys().copied()), "no epoch is missing");
+    maps
+}
+
+fn osd_map(messages: &[Message]) -> OsdMap {
+    let maps = osd_maps(messages);
     from_bytes(&maps.full[&maps.newest]).expect("a map")
 }
 
@@ -65,6 +71,46 @@ fn a_subscriber_for_good_is_sent_every_epoch() {
         );
     }
     assert_eq!(lab.step(Event::Changed), [], "nothing has changed");
+}
+
+/// Objecter::handle_osd_map: a client that sees a gap sends again all that it has under way.
+#[test]
+fn who_has_missed_epochs_is_sent_each_of_them() {
+    let mut lab = Lab::new();
+    for name in ["b", "c", "d"] {
+        lab.cluster.create_pool(name).expect("there is room");
+        lab.step(Event::Changed);
+    }
+    let missed = osd_maps(&lab.subscribe("osdmap", 2, 1));
+    assert_eq!((missed.oldest, missed.newest), (2, 4));
+    for (epoch, map) in &missed.full {
+        let map: OsdMap = from_bytes(map).expect("a map");
+        assert_eq!((map.client.epoch, map.client.pool_names.len()), (*epoch, *epoch as usize));
+    }
+    let none = osd_maps(&lab.subscribe("osdmap", 0, 1));
+    assert_eq!((none.oldest, none.newest), (4, 4), "who has none needs the newest");
+}
+
+#[test]
+fn who_is_too_far_behind_is_sent_the_newest_map_alone() {
+    let mut lab = Lab::new();
+    let maps_max = (1 << 18) / 100;
+    for number in 0..maps_max {
+        lab.cluster.create_pool("b").expect("there is room");
+        lab.step(Event::Changed);
+        lab.cluster.remove_pool("b").unwrap_or_else(|error| panic!("{number}: {error:?}"));
+        lab.step(Event::Changed);
+    }
+    let behind = osd_maps(&lab.subscribe("osdmap", 2, 1));
+    assert_eq!(behind.oldest, behind.newest);
+    let close = osd_maps(&lab.subscribe("osdmap", u64::from(behind.newest) - 9, 1));
+    assert_eq!(close.full.len(), 10);
+    let kept: usize = osd_maps(&lab.subscribe("osdmap", u64::from(behind.newest) - 60, 1))
+        .full
+        .values()
+        .map(bytes::Bytes::len)
+        .sum();
+    assert!(kept <= 1 << 18, "{kept} bytes");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use errno::Errno;
 use librbd::{CallOptions, Image};
+use proto::cls::rbd::v1 as cls;
+use rados::ObjectOp;
 
 use crate::faults::{Requests, op};
 use crate::story::assert_in_order;
@@ -132,4 +134,26 @@ async fn no_snapshot_is_taken_of_an_image_that_is_rolled_back_in_part() {
     soon(creating).await.unwrap().unwrap();
     soon(image.set_snapshot(Some("t"))).await.unwrap();
     assert_eq!(content(&image).await, pattern(4));
+}
+
+/// Nobody who takes the lock for it removes a snapshot under a rollback; Ceph's librbd removes snapshots without the lock.
+#[tokio::test]
+async fn a_snapshot_that_is_removed_under_a_rollback_is_enoent() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("a").await, cluster.client("b").await);
+    let image = changed_since_snapshot(&io).await;
+    let id = soon(image.snapshots()).await.unwrap()[0].id;
+    let held = cluster.hold_next(op("rollback")).await;
+    let rolling = tokio::spawn({
+        let image = image.clone();
+        async move { roll_back(&image).await }
+    });
+    held.arrived().await;
+    let removal = cls::SnapshotRemove { id, to_trash: false };
+    let header = format!("rbd_header.{}", image.id());
+    other.operate(&header, ObjectOp::new().exec("rbd", "snapshot_remove", &removal)).await.unwrap();
+    other.remove_snap_id(id).await.unwrap();
+    held.let_go().await;
+    assert_eq!(errno_of(soon(rolling).await.unwrap()), Errno::ENOENT);
+    write(&image, 0, 1).await;
 }
