@@ -229,9 +229,9 @@ impl Image {
         unprotect(self.image(), name).await
     }
 
-    /// The snapshots, newest first, without those in the trash.
+    /// The snapshots that the header has, newest first, without those in the trash: a HeaderUpdate that was lost takes none away.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        self.refresh_if_stale().await?;
+        self.refresh().await?;
         Ok(self.image().state().named_snapshots().cloned().collect())
     }
 

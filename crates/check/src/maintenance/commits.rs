@@ -212,33 +212,33 @@ impl<'a> Judged<'a> {
         }
     }
 
-    /// Commits for which no call is left, or only one that was refused.
+    /// Commits for which no call is left, or only one that was refused. One that a purge or a rollback may have made needs no other call, and
+    /// takes it from nobody.
     fn without_call(&self) -> Vec<Violation> {
         let (calls, refused) =
             (self.windows(|window| !window.is_refused()), self.windows(Window::is_refused));
-        let given = assign(&self.commits, &calls);
+        let needs_a_call = |commit: &&Commit| !self.is_of_a_purge(commit) && !self.is_of_a_rollback(commit);
+        let needing: Vec<Commit> = self.commits.iter().filter(needs_a_call).cloned().collect();
+        let given = assign(&needing, &calls);
         let left: Vec<Commit> =
-            self.commits.iter().filter(|commit| !given.contains_key(&commit.sequence)).cloned().collect();
+            needing.into_iter().filter(|commit| !given.contains_key(&commit.sequence)).collect();
         let by_refused = assign(&left, &refused);
         let report = |commit: &Commit| {
-            // Beside a removal that is refused because the purge was faster, too.
-            if self.is_of_a_purge(commit) {
-                return None;
-            }
             let (who, op, event) =
                 (format!("image {}", self.image), self.entry.commit, At::Event(commit.sequence));
-            if let Some(index) = by_refused.get(&commit.sequence) {
-                let call = refused[*index].call;
-                let what = format!("client {} was refused, but {op} was applied for it", call.client);
-                return Some(Violation::new(Rule::ErrorAfterCommit, who, [event, At::Call(call.id)], what));
+            match by_refused.get(&commit.sequence) {
+                Some(index) => {
+                    let call = refused[*index].call;
+                    let what = format!("client {} was refused, but {op} was applied for it", call.client);
+                    Violation::new(Rule::ErrorAfterCommit, who, [event, At::Call(call.id)], what)
+                }
+                None => {
+                    let what = format!("{op} was applied, but no call is left that can have asked for it");
+                    Violation::new(Rule::Unexplained, who, [event], what)
+                }
             }
-            if self.is_of_a_rollback(commit) {
-                return None;
-            }
-            let what = format!("{op} was applied, but no call is left that can have asked for it");
-            Some(Violation::new(Rule::Unexplained, who, [event], what))
         };
-        left.iter().filter_map(report).collect()
+        left.iter().map(report).collect()
     }
 
     /// A purge removes every snapshot, each by a request of its own.
@@ -410,6 +410,29 @@ mod tests {
             found,
             [(Rule::NotCommitted, vec![At::Call(other)]), (Rule::Unexplained, vec![At::Event(3)])]
         );
+    }
+
+    /// The rollback comes before the commit of the resize, and both set the size that the snapshot has.
+    #[test]
+    fn a_rollback_takes_no_resize_its_commit() {
+        let mut script = Script::new();
+        script.at_event(0);
+        script.ok("i", Operation::Create { size: BLOCK });
+        let taken = script.invoke("i", snap_create("s"));
+        script.at_event(1);
+        script.complete(taken, crate::testing::done());
+        let rollback = script.invoke("i", Operation::SnapRollback { snap: "s".into() });
+        let resize = script.invoke("i", Operation::Resize { size: BLOCK });
+        script.at_event(2);
+        script.complete(rollback, crate::testing::done());
+        script.at_event(3);
+        script.complete(resize, crate::testing::done());
+        let size = BLOCK.to_string();
+        let set_sizes =
+            [("rbd.snapshot_add", "1 s"), ("rbd.set_size", size.as_str()), ("rbd.set_size", &size)];
+        assert_eq!(judged_with_arguments(&script, &set_sizes), []);
+        let more = [&set_sizes[..], &set_sizes[2..]].concat();
+        assert_eq!(judged_with_arguments(&script, &more), [(Rule::Unexplained, vec![At::Event(4)])]);
     }
 
     #[test]
