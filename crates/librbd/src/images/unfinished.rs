@@ -11,7 +11,8 @@
 //!
 //! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
 //! directory, from before the intent is there until it has gone. A maker that does not is fenced, as the dead owner of a lock is, so that
-//! its header cannot come any more; then it is remains, which whoever meets them removes. Of several who remove an image it was the one
+//! its header cannot come any more; then it is remains, which whoever meets them removes; those of a removal whoever wants the image's name. Of
+//! several who remove an image it was the one
 //! that takes its entry out of the directory.
 
 use std::collections::BTreeMap;
@@ -177,6 +178,10 @@ async fn look(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Option<Standin
         && header_of(io, id).await?.is_none();
     if !is_dead {
         return Ok(None);
+    }
+    // Who only asks leaves a removal to the client that is at it, or to whoever wants the name: that one is told that he removed it.
+    if name.is_none() && intent.object_prefix.is_some() {
+        return Ok(Some(Standing::Gone { removed: false }));
     }
     let removed = erase(io, id, name, &intent).await?;
     Ok(Some(Standing::Gone { removed }))

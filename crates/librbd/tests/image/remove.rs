@@ -99,6 +99,22 @@ async fn of_two_removals_at_once_one_finds_nothing() {
     assert_eq!(errno_of(soon(removing).await.unwrap()), Errno::ENOENT);
 }
 
+/// Who looks for the children of its parent meets what is left of it, and leaves that to who removes it.
+#[tokio::test]
+async fn a_removal_that_somebody_else_meets_has_removed_the_image() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
+    clone(&io, 4).await;
+    let parent = open(&other, "parent").await;
+    let held = cluster.hold_next(op("rbd.child_detach")).await;
+    let removing = tokio::spawn(remove(io.clone(), "child"));
+    held.arrived().await;
+    soon(parent.snap_remove("base", CallOptions::default())).await.unwrap();
+    held.let_go().await;
+    soon(removing).await.unwrap().unwrap();
+    assert_eq!(errno_of(soon(remove(io, "child")).await), Errno::ENOENT);
+}
+
 /// I1: a client that has just made an image, and does not watch the directory any more, lives: whoever read its intent before does not
 /// fence it.
 #[tokio::test]
