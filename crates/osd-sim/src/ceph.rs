@@ -20,6 +20,6 @@ mod reply;
 mod request;
 
 pub(crate) use ask::conf_of;
-pub(crate) use calls::calls;
+pub(crate) use calls::{NOTIFY_COMPLETE, calls};
 pub use config::{CephAddresses, CephConfig, CephLimits};
 pub(crate) use door::Door;

@@ -230,7 +230,7 @@ pub fn silent_watch(watch: osd::SilentWatch) -> proto::clock::v1::SilentWatch {
 
 /// The answer to a notify.
 pub fn notify_reply(notify_id: u64, reply: osd::NotifyReply) -> wire::NotifyReply {
-    let osd::NotifyReply { object, timed_out, replies, missed } = reply;
+    let osd::NotifyReply { object, timed_out, replies, missed, .. } = reply;
     let answer = |ack: &osd::Ack| {
         let payload = across::answered(&object, Door::Grpc, ack);
         wire::NotifyAnswer { gid: ack.gid, cookie: ack.cookie, payload }

@@ -19,6 +19,8 @@ use crate::{Config, Millis};
 /// What came of a notify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyReply {
+    /// Name of its pool.
+    pub pool: String,
     /// Name of the object whose watches were notified.
     pub object: String,
     /// Somebody did not answer in time, or cannot have heard it.
@@ -302,7 +304,9 @@ impl WatchTable {
         step.tell(if timed_out { event.error(Errno::ETIMEDOUT) } else { event });
         let ack = |((gid, cookie), (door, payload))| Ack { gid, cookie, door, payload };
         let replies = replies.into_iter().map(ack).collect();
-        let reply = NotifyReply { object: watched.place.id.name.to_string(), timed_out, replies, missed };
+        let name = watched.place.id.name.to_string();
+        let reply =
+            NotifyReply { pool: watched.place.pool.clone(), object: name, timed_out, replies, missed };
         match answered {
             Answered::Call => step.effects.push(Effect::NotifyDone { notify_id, reply }),
             Answered::At { stream, cookie } if self.streams.contains_key(&stream) => {

@@ -158,7 +158,13 @@ fn a_notify_reaches_every_watch_and_its_answers_the_notifier() {
     let replies = vec![answer(5001, "one"), answer(5002, "two")];
     assert_eq!(
         reply,
-        NotifyReply { object: OBJECT.to_owned(), timed_out: false, replies, missed: Vec::new() }
+        NotifyReply {
+            pool: "rbd".to_owned(),
+            object: OBJECT.to_owned(),
+            timed_out: false,
+            replies,
+            missed: Vec::new()
+        }
     );
     let is_call = |effect: &Effect| matches!(effect, Effect::NotifyDone { .. });
     assert!(!ceph.world.effects.iter().any(is_call), "nobody waits for a call");
@@ -198,8 +204,8 @@ fn who_does_not_answer_in_time_is_named() {
     assert_eq!(ceph.done(notifier, id), None);
     ceph.world.pass(1);
     let missed = vec![(5001, COOKIE)];
-    let object = OBJECT.to_owned();
-    let reply = NotifyReply { object, timed_out: true, replies: Vec::new(), missed };
+    let (pool, object) = ("rbd".to_owned(), OBJECT.to_owned());
+    let reply = NotifyReply { pool, object, timed_out: true, replies: Vec::new(), missed };
     assert_eq!(ceph.done(notifier, id), Some(reply));
     ceph.must(5001, ack(id, "late"));
 }

@@ -1,10 +1,15 @@
 //! What fault rules may name at this door beside the OSD's ops and calls.
 
 use osd::faults::{Call, Direction};
+use osd::vector::Subject;
 
 use super::cluster::InStep;
 
-/// The monitor's calls, and what it sends to who subscribes.
+/// How a notify has ended, as rules name it: CEPH_WATCH_EVENT_NOTIFY_COMPLETE.
+pub(crate) const NOTIFY_COMPLETE: &str = "notify_complete";
+
+/// The monitor's calls, what it sends to who subscribes, and how a notify has ended, which its notifier is told apart from the reply to op
+/// "notify".
 pub(crate) fn calls() -> Vec<Call> {
     let asked = monitor::call_names::<InStep<'_>>().into_iter().map(|call| Call {
         name: call.name,
@@ -13,14 +18,22 @@ pub(crate) fn calls() -> Vec<Call> {
         } else {
             &[Direction::Request]
         },
+        subject: Subject::Osd,
         can_fail: call.can_fail,
     });
     let maps = monitor::MAPS.map(|name| Call {
         name: name.to_owned(),
         directions: &[Direction::Map],
+        subject: Subject::Osd,
         can_fail: false,
     });
-    asked.chain(maps).collect()
+    let completion = Call {
+        name: NOTIFY_COMPLETE.to_owned(),
+        directions: &[Direction::Reply],
+        subject: Subject::Object,
+        can_fail: false,
+    };
+    asked.chain(maps).chain([completion]).collect()
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use errno::Errno;
 use osd::faults::{Action, Crossing, Direction, Listed, Rule, Verdict};
 use osd::text::shown;
-use osd::{Effect, Millis, OpError, StreamId, WatchEvent, WatchRequest};
+use osd::{Effect, Millis, Notification, OpError, StreamId, WatchEvent, WatchRequest};
 use store::Name;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tonic::Status;
 
 use super::late::{Late, Until};
 use super::{Daemon, State};
+use crate::ceph::NOTIFY_COMPLETE;
 use crate::op_stream::Cut;
 use crate::wire;
 
@@ -209,23 +210,24 @@ fn no_rule(id: u64) -> OpError {
 }
 
 impl State {
-    /// The door for what goes down watch streams; only notifies are asked about.
+    /// The door for what goes down watch streams; only notifies are asked about, and how they ended.
     pub(super) fn deliver(&mut self, now: Millis, stream: StreamId, event: WatchEvent) -> Vec<Effect> {
-        let WatchEvent::Notification(notification) = &event else { return self.send(now, stream, event) };
         let Some(gid) = self.osd.stream_owner(stream).filter(|_| !self.faults.is_empty()) else {
             return self.send(now, stream, event);
         };
-        let crossing = Crossing {
-            direction: Direction::Notify,
-            gid,
-            client: "",
-            address: "",
-            pool: &notification.pool,
-            object: &notification.object,
-            ops: &[],
-            can_fail: false,
-            payload: Some(&notification.payload),
+        let ended = [NOTIFY_COMPLETE.to_owned()];
+        let (direction, pool, object, ops, payload) = match &event {
+            WatchEvent::Notification(notification) => {
+                let Notification { pool, object, payload, .. } = notification;
+                (Direction::Notify, pool, object, &[][..], Some(&payload[..]))
+            }
+            WatchEvent::NotifyDone { reply, .. } => {
+                (Direction::Reply, &reply.pool, &reply.object, &ended[..], None)
+            }
+            _ => return self.send(now, stream, event),
         };
+        let (client, address, can_fail) = ("", "", false);
+        let crossing = Crossing { direction, gid, client, address, pool, object, ops, can_fail, payload };
         let (fate, mut effects) = self.befall(now, crossing);
         let late = |event| Late::Event { stream, event: Box::new(event) };
         match fate {

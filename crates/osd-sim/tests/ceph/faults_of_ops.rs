@@ -135,6 +135,28 @@ async fn an_ack_that_is_held_keeps_its_notifier_waiting() {
     assert_eq!(notifier.completed().await, (0, vec![]));
 }
 
+/// The notify has been answered, and acked by all; who made it is not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_notify_ended_is_held_apart_from_its_reply() {
+    let server = server();
+    let mut notifier = client(&server, GID).await;
+    notifier.write(1, "object", "text").await;
+    assert_eq!(notifier.answer().await.1, 0);
+    notifier.watch("object", 1).await;
+    let when = Condition {
+        op: Some("notify_complete".to_owned()),
+        object: Some("obj*".to_owned()),
+        ..of(GID, Direction::Reply)
+    };
+    let rule = add(&server, Rule::new(when, Action::Hold));
+    notifier.notify("object", 1, Bytes::from_static(b"hello"), 3600).await;
+    assert_eq!(notifier.ack("object", 1).await, "hello");
+    notifier.write(9, "other", "text").await;
+    while notifier.answer().await.0 != 9 {}
+    assert_eq!(server.faults().release(Some(rule)), Ok(1));
+    assert_eq!(notifier.completed().await, (0, vec![]));
+}
+
 async fn list(client: &mut Client, tid: u64) {
     let start = to_bytes(&Hobject::min());
     let op = OsdOp::new(code::PGNLS, &(100_u64, 0_u32), start.len() as u32);

@@ -10,6 +10,8 @@ pub struct Call {
     pub name: String,
     /// Where it passes.
     pub directions: &'static [Direction],
+    /// What it is about.
+    pub subject: Subject,
     /// Whether its answer can say an error.
     pub can_fail: bool,
 }
@@ -29,7 +31,7 @@ pub(super) fn named(direction: Direction, others: &[Call]) -> impl Iterator<Item
     let others = others.iter().filter(move |call| call.directions.contains(&direction));
     of_osd.chain(others.map(|call| Named {
         name: call.name.clone(),
-        subject: Subject::Osd,
+        subject: call.subject,
         can_fail: call.can_fail,
     }))
 }
