@@ -272,11 +272,10 @@ impl Plan {
     }
 
     /// How long a call may take when nothing broke, in ms. Where latencies are small it is below every timeout: one who was to be woken
-    /// and had to wait for a timeout is seen. Four clients, or twice as many opens, take turns with the lock.
+    /// and had to wait for a timeout is seen. Twice as many opens take turns with the lock.
     pub(crate) fn calm_ms_max(&self) -> u64 {
         let is_beside = |step: &Step| matches!(step, Step::Beside(_));
-        let is_crowded = self.clients.len() > 3 || self.clients.iter().flatten().any(is_beside);
-        let turns = if is_crowded { 2 } else { 1 };
+        let turns = if self.clients.iter().flatten().any(is_beside) { 2 } else { 1 };
         500 + 100 * turns * (self.latency_ms_max + self.durable_ms_max)
     }
 

@@ -33,14 +33,10 @@ pub async fn remove(io: &IoCtx, name: &str, config: &Config, progress: ProgressS
     };
     let removal = Removal { io, name, id: &id, config };
     match Box::pin(settle(io, &id, Some(name))).await? {
-        Standing::Complete(header) => {
-            removal.check_name().await?;
-            let features = Features::from_header(header.features)?;
-            check_maintained(&format!("{}/{name}", io.pool()), features)?;
-            removal.look_at_the_trash(&header).await?;
-            removal.check_no_snapshots(&read_header(io, &id).await?)?;
-            Box::pin(removal.run(&progress)).await
-        }
+        Standing::Complete(header) => match Box::pin(removal.run(&header, &progress)).await {
+            Err(error) if error.errno() == Errno::ENOENT => removal.look_again(error).await,
+            removed => removed,
+        },
         Standing::BeingMade { by: Some(maker) } => Err(removal.busy(&format!("client.{maker} is making it"))),
         Standing::BeingMade { by: None } => {
             erase(io, &id, Some(name), &Unfinished::default()).await.map(drop)
@@ -70,7 +66,12 @@ struct Headless {
 }
 
 impl Removal<'_> {
-    async fn run(&self, progress: &ProgressSink) -> Result<()> {
+    async fn run(&self, header: &Header, progress: &ProgressSink) -> Result<()> {
+        self.check_name().await?;
+        let features = Features::from_header(header.features)?;
+        check_maintained(&format!("{}/{}", self.io.pool(), self.name), features)?;
+        self.look_at_the_trash(header).await?;
+        self.check_no_snapshots(&read_header(self.io, self.id).await?)?;
         let timeout = self.config.osd_client_watch_timeout;
         let watching = self.io.watch(&names::header(self.id), timeout).await;
         let mut watch =
@@ -111,6 +112,15 @@ impl Removal<'_> {
             Err(_) => lock.give_back().await,
         }
         removed
+    }
+
+    /// Somebody else took the header away meanwhile. What there is of the image then is still to be removed by whoever comes first: who is
+    /// told that there is no image must not be followed by one who removes it.
+    async fn look_again(&self, error: Error) -> Result<()> {
+        match Box::pin(settle(self.io, self.id, Some(self.name))).await? {
+            Standing::Gone { removed: true } => Ok(()),
+            _ => Err(error),
+        }
     }
 
     /// ENOENT when the id object was left of a renaming that was cut.

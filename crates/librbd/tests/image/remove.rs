@@ -99,6 +99,25 @@ async fn of_two_removals_at_once_one_finds_nothing() {
     assert_eq!(errno_of(soon(removing).await.unwrap()), Errno::ENOENT);
 }
 
+/// Seed 502277 of the simulation: one that met the image without its header was told that there is none, and the next one removed it.
+#[tokio::test]
+async fn who_is_told_that_there_is_no_image_is_not_followed_by_who_removes_it() {
+    let cluster = Cluster::start();
+    let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
+    create(&io, "img", 4).await;
+    let late = cluster.hold_next(op("rbd.dir_get_name")).await;
+    let second = tokio::spawn(remove(other.clone(), "img"));
+    late.arrived().await;
+    let held = cluster.hold_next(op("rbd.dir_remove_image")).await;
+    let first = tokio::spawn(remove(io, "img"));
+    held.arrived().await;
+    late.let_go().await;
+    soon(second).await.unwrap().unwrap();
+    assert_eq!(errno_of(soon(remove(other, "img")).await), Errno::ENOENT);
+    held.let_go().await;
+    assert_eq!(errno_of(soon(first).await.unwrap()), Errno::ENOENT);
+}
+
 /// Who looks for the children of its parent meets what is left of it, and leaves that to who removes it.
 #[tokio::test]
 async fn a_removal_that_somebody_else_meets_has_removed_the_image() {
