@@ -11,9 +11,9 @@
 //!
 //! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
 //! directory, from before the intent is there until it has gone. A maker that does not is fenced, as the dead owner of a lock is, so that
-//! its header cannot come any more; then it is remains, which whoever meets them removes; those of a removal whoever wants the image's name. Of
-//! several who remove an image it was the one
-//! that takes its entry out of the directory.
+//! its header cannot come any more; then it is remains, which whoever meets them removes; those of a removal whoever comes by the image's
+//! name. Of several who remove an image it was the one that takes its entry out of the directory. If that was no removal, but who opens,
+//! makes or renames by this name, the remover is told ENOENT.
 
 use std::collections::BTreeMap;
 
@@ -179,7 +179,7 @@ async fn look(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Option<Standin
     if !is_dead {
         return Ok(None);
     }
-    // Who only asks leaves a removal to the client that is at it, or to whoever wants the name: that one is told that he removed it.
+    // Who only asks leaves a removal to the client that is at it, or to whoever comes by the name.
     if name.is_none() && intent.object_prefix.is_some() {
         return Ok(Some(Standing::Gone { removed: false }));
     }
