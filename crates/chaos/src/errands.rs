@@ -179,7 +179,7 @@ impl Errands {
     }
 
     async fn remove_a_parents_snapshot(&mut self) -> Result<()> {
-        let family = self.stage.family();
+        let family = self.stage.family_to_remove();
         if family.is_empty() {
             return Ok(());
         }

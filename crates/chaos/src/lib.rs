@@ -4,7 +4,8 @@
 //!   own; [`client`]: a client of either kind; [`setup`]: how all of it comes to be;
 //! * [`workload`], [`worker`], [`errands`], [`operator`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it; [`ran`]: how
 //!   much of it really ran;
-//! * [`nemesis`], [`steps`], [`strike`], [`network`], [`trap`], [`silent`]: what is broken, where, and how;
+//! * [`nemesis`], [`steps`], [`strike`], [`network`], [`trap`], [`silent`]: what is broken, where, and how; [`herald`]: what a librbd is told
+//!   that must know of it;
 //! * [`scenarios`]: one for each command; [`constants`]: what bounds follow from;
 //! * [`rest`], [`evidence`]: everything is brought to rest, gathered and judged; [`run`], [`report`], [`histogram`]: from setting to
 //!   report.
@@ -14,6 +15,7 @@ pub mod client;
 pub mod constants;
 pub mod errands;
 pub mod evidence;
+pub mod herald;
 pub mod histogram;
 pub mod nemesis;
 pub mod network;

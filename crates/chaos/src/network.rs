@@ -36,9 +36,26 @@ pub fn rules(client: &str, fault: Fault, slow: Duration) -> Vec<FaultRule> {
     directions.into_iter().map(rule).collect()
 }
 
+/// The order in which such rules are taken away. What a client is told goes on before what it is answered: it is to know of a change of the
+/// header when it hears that it has the lock, as on one connection.
+pub fn healing<T>(rules: Vec<T>) -> impl Iterator<Item = T> {
+    rules.into_iter().rev()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_is_told_goes_on_before_what_it_is_answered() {
+        for fault in [Fault::Cut, Fault::Deaf] {
+            let healing = healing(rules("client 2", fault, Duration::ZERO));
+            let directions: Vec<_> =
+                healing.filter_map(|rule| Some(rule.when.as_ref()?.direction())).collect();
+            let place = |direction| directions.iter().position(|of| *of == direction).unwrap();
+            assert!(place(FaultDirection::Notify) < place(FaultDirection::Reply), "{fault}");
+        }
+    }
 
     #[test]
     fn a_cut_holds_both_ways_and_a_mute_one_holds_what_it_sends() {

@@ -61,6 +61,8 @@ pub struct Report {
     pub statements: Vec<Check>,
     /// What must have happened for the run to show anything.
     pub shown: Vec<Check>,
+    /// What is told and judged by nobody.
+    pub notes: Vec<String>,
     /// What the checkers say.
     pub verdicts: Vec<Verdict>,
     /// Calls in the history.
@@ -115,6 +117,7 @@ impl Report {
             self.calls, self.events
         );
         self.answers.iter().for_each(|(op, ended)| answered(&mut text, op, ended));
+        self.notes.iter().for_each(|note| wrapped(&mut text, "  ", note));
         text.push('\n');
         self.shown.iter().chain(&self.statements).for_each(|statement| statement.write(&mut text));
         for verdict in &self.verdicts {
@@ -178,6 +181,7 @@ mod tests {
             measured: Vec::new(),
             statements: vec![check(is_right)],
             shown: vec![check(is_shown)],
+            notes: vec!["a note".to_owned()],
             verdicts: vec![Verdict { check: "check", invariant: "I1", violations: Vec::new() }],
             calls: 0,
             answers: BTreeMap::new(),

@@ -72,6 +72,8 @@ pub struct Told {
     pub statements: Vec<Check>,
     /// What must have happened for the run to show anything.
     pub shown: Vec<Check>,
+    /// What is told and judged by nobody.
+    pub notes: Vec<String>,
     /// The part of the OSD's log that is told: events after the first number, up to the second.
     pub part: (u64, u64),
     /// What part that is.
@@ -220,6 +222,7 @@ fn report(stage: &Stage, plan: &Plan, told: Told, evidence: &Evidence, verdicts:
         measured: told.measured,
         statements: told.statements,
         shown: told.shown,
+        notes: told.notes,
         verdicts,
         calls: evidence.history.calls.len(),
         answers: answers(&evidence.history),

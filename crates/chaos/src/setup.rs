@@ -43,7 +43,7 @@ pub async fn set_family(directory: &Path, setting: Setting, rng: &mut Rng) -> Re
     let mut parent = BASE;
     for clone in CHAIN {
         make_clone(&stage, parent, clone).await?;
-        stage.cloned_from(parent, &snap_of(clone));
+        stage.cloned_from(parent, &snap_of(clone), false);
         change(&stage, clone, rng).await.with_context(|| format!("changing {clone}"))?;
         parent = clone;
     }
@@ -87,9 +87,7 @@ async fn change(stage: &Stage, image: &str, rng: &mut Rng) -> Result<()> {
 pub async fn open_clone(stage: &mut Stage, parent: &str, clone: &str) -> Result<()> {
     make_clone(stage, parent, clone).await?;
     // librbd's flatten takes the clone out of the parent's list first: nobody is to remove the snapshot before the flatten is over.
-    if !stage.is_across() {
-        stage.cloned_from(parent, &snap_of(clone));
-    }
+    stage.cloned_from(parent, &snap_of(clone), stage.is_across());
     stage.seat_on(clone).await
 }
 

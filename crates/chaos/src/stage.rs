@@ -82,8 +82,17 @@ pub struct Stage {
     snapshots: Mutex<Snapshots>,
     /// Verbs under way.
     pub operators: Operators,
-    /// Snapshots that images of the family were cloned from: image and name.
-    family: Mutex<Vec<(String, String)>>,
+    /// Snapshots that images of the family were cloned from.
+    family: Mutex<Vec<Source>>,
+}
+
+/// A snapshot that was cloned.
+#[derive(Clone, Debug)]
+struct Source {
+    image: String,
+    snap: String,
+    /// It is not to go.
+    is_kept: bool,
 }
 
 /// Names of the clone's snapshots.
@@ -284,21 +293,30 @@ impl Stage {
         Ok(self.seats.iter().find(|seat| Some(seat.gid()) == owner).cloned())
     }
 
-    /// An image was cloned from this snapshot.
-    pub fn cloned_from(&self, image: &str, snap: &str) {
-        let mut family = self.family.lock().unwrap_or_else(PoisonError::into_inner);
-        family.push((image.to_owned(), snap.to_owned()));
+    /// An image was cloned from this snapshot; nobody is to remove one that is kept.
+    pub fn cloned_from(&self, image: &str, snap: &str, is_kept: bool) {
+        self.lock_family().push(Source { image: image.to_owned(), snap: snap.to_owned(), is_kept });
     }
 
     /// Such a snapshot has gone.
     pub fn uncloned(&self, image: &str, snap: &str) {
-        let mut family = self.family.lock().unwrap_or_else(PoisonError::into_inner);
-        family.retain(|(of, name)| (of.as_str(), name.as_str()) != (image, snap));
+        self.lock_family().retain(|source| (source.image.as_str(), source.snap.as_str()) != (image, snap));
     }
 
-    /// Snapshots that images of the family were cloned from.
+    /// Snapshots that images of the family were cloned from: image and name.
     pub fn family(&self) -> Vec<(String, String)> {
-        self.family.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_family().iter().map(|source| (source.image.clone(), source.snap.clone())).collect()
+    }
+
+    /// Those that somebody may try to remove.
+    pub fn family_to_remove(&self) -> Vec<(String, String)> {
+        let family = self.lock_family();
+        let removable = family.iter().filter(|source| !source.is_kept);
+        removable.map(|source| (source.image.clone(), source.snap.clone())).collect()
+    }
+
+    fn lock_family(&self) -> std::sync::MutexGuard<'_, Vec<Source>> {
+        self.family.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets a fault rule at the OSD; its number.

@@ -155,14 +155,19 @@ impl Striker {
             // Who is to die must come back before anything else befalls it: a client whose network is cut cannot start.
             let claim =
                 seat.as_ref().filter(|_| trap.fault == StepFault::KillAt).map(|seat| self.claim(seat));
-            let is_nobody = seat.is_none() && trap.role != Role::Operator;
+            let is_nobody = match &seat {
+                Some(seat) => seat.is_librbd() && trap.is_too_much_for_librbd(),
+                None => trap.role != Role::Operator,
+            };
             if is_nobody || matches!(claim, Some(None)) {
                 sleep(LOOK_INTERVAL).await;
                 continue;
             }
+            let is_librbd = seat.as_ref().is_some_and(|seat| seat.is_librbd());
+            let trap = if is_librbd { trap.clone().with_what_follows() } else { trap.clone() };
             let set = trap.set(&self.stage, seat.map(|seat| seat.gid())).await?;
             if let Some(caught) = set.caught(deadline).await? {
-                return self.spring(trap, set, caught, lasts).await;
+                return self.spring(&trap, set, caught, lasts).await;
             }
         }
         Ok(Strike::Missed)
@@ -373,7 +378,7 @@ pub async fn link(stage: &Stage, seat: &Seat, fault: Fault) -> Result<()> {
 pub async fn heal(stage: &Stage, seat: &Seat) -> Result<()> {
     stage.mended(seat.name(), "its link is healed");
     if seat.is_librbd() {
-        for rule in seat.ruled_by(Vec::new()) {
+        for rule in network::healing(seat.ruled_by(Vec::new())) {
             stage.remove_rule(rule).await?;
         }
     } else {

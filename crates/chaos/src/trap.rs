@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use errno::Errno;
 use fastrand::Rng;
 use proto::osd::v1::{
-    Event, FaultCondition, FaultDelay, FaultDirection, FaultDrop, FaultError, FaultHold, FaultRule,
-    fault_rule::Action,
+    Event, FaultCondition, FaultDelay, FaultDirection, FaultDisconnect, FaultDrop, FaultError, FaultHold,
+    FaultRule, fault_rule::Action,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -22,6 +22,8 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Longest delay of an op: shorter than a watch lives.
 const DELAY_MAX_MS: u64 = 1_500;
+/// Steps, as they are drawn.
+const UNBEARABLE_REFUSALS: [&str; 2] = ["rbd.snapshot_add", "rbd.*copyup"];
 
 /// What waits, for whom and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +68,24 @@ impl Trap {
             }
         };
         Self { fault, role, step, direction, action, times }
+    }
+
+    /// Whether it may refuse a step whose refusal librbd does not bear: then it says of a snapshot that it was made, and loses the parent's
+    /// data (docs/hazards.md, 13 and 14). What comes so many ops after another one may be any of them.
+    pub fn is_too_much_for_librbd(&self) -> bool {
+        let is_unbearable = UNBEARABLE_REFUSALS.contains(&self.step.op.as_str()) || self.step.later > 0;
+        self.fault == StepFault::ErrorAt && is_unbearable
+    }
+
+    /// The same for a client that sends the next op before it has an answer: what is lost of one connection is lost with all that is behind
+    /// it.
+    pub fn with_what_follows(self) -> Self {
+        match (&self.action, self.direction) {
+            (Action::Drop(_), FaultDirection::Request) => {
+                Self { action: Action::Disconnect(FaultDisconnect {}), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// How late the last one comes.
@@ -130,5 +150,39 @@ impl fmt::Display for Trap {
             _ => "not applied",
         };
         write!(f, "{fault}-{role}={step} ({way})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_behind_a_lost_op_arrives() {
+        let drawn = |seed| {
+            let step = "rbd.*copyup".parse().unwrap();
+            Trap::draw(&mut Rng::with_seed(seed), StepFault::KillAt, Role::Owner, step)
+        };
+        let is_lost =
+            |trap: &Trap| matches!(trap.action, Action::Drop(_)) && trap.direction == FaultDirection::Request;
+        assert!((0..20).any(|seed| is_lost(&drawn(seed))));
+        for trap in (0..20).map(drawn) {
+            let (was_lost, after) = (is_lost(&trap), trap.clone().with_what_follows());
+            assert_eq!(was_lost, matches!(after.action, Action::Disconnect(_)));
+            assert!(was_lost || after == trap);
+        }
+    }
+
+    #[test]
+    fn what_librbd_does_not_bear_is_refused_by_its_name_or_behind_another() {
+        let may = |fault, step: &str| {
+            let step = step.parse().unwrap();
+            Trap::draw(&mut Rng::with_seed(1), fault, Role::Owner, step).is_too_much_for_librbd()
+        };
+        for step in ["rbd.snapshot_add", "rbd.*copyup", "notify+1"] {
+            assert!(may(StepFault::ErrorAt, step), "{step}");
+        }
+        assert!(!may(StepFault::ErrorAt, "rbd.parent_detach"));
+        assert!(!may(StepFault::KillAt, "rbd.snapshot_add") && !may(StepFault::DelayAt, "notify+1"));
     }
 }

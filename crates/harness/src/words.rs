@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use errno::Errno;
+use prost::Message as _;
+use proto::rbd::v1 as wire;
 use rbd_protocol::{ClientId, Message, Request, ended_to_message};
 
 /// One message on the header object.
@@ -17,6 +19,12 @@ pub struct Said {
     pub progress: Option<(u64, u64)>,
     /// The result of an AsyncComplete.
     pub result: Option<i32>,
+}
+
+/// The message that says that a header changed.
+pub fn header_update() -> Bytes {
+    let payload = wire::notify_message::Payload::HeaderUpdate(wire::HeaderUpdatePayload {});
+    wire::NotifyMessage { payload: Some(payload) }.encode_to_vec().into()
 }
 
 /// Decodes the payload of a notify; `None` when it is no message that is known here.
@@ -67,9 +75,6 @@ fn request_words(request: &Request) -> String {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
-    use proto::rbd::v1 as wire;
-
     use super::*;
 
     const ID: Option<wire::AsyncRequestId> =
@@ -86,6 +91,11 @@ mod tests {
             said(&encoded(wire::notify_message::Payload::AsyncProgress(progress))).expect("it is a message");
         assert_eq!((said.name, said.detail.as_str(), said.concerns), ("AsyncProgress", "12/256", 7));
         assert_eq!(said.progress, Some((12, 256)));
+    }
+
+    #[test]
+    fn a_header_update_is_heard_as_one() {
+        assert_eq!(said(&header_update()).map(|said| said.name), Some("HeaderUpdate"));
     }
 
     #[test]

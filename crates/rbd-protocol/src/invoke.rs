@@ -131,13 +131,15 @@ pub enum Place {
 }
 
 /// After [`lock::Event::TryAcquire`](crate::lock::Event::TryAcquire) or
-/// [`Acquire`](crate::lock::Event::Acquire) ended with `result`. A fenced client, a closing image and a header that is gone
-/// keep their error; that the lock cannot be had is EROFS (facts 5.4).
+/// [`Acquire`](crate::lock::Event::Acquire) ended with `result`. A fenced client, one whose session is over, a closing image and a
+/// header that is gone keep their error; that the lock cannot be had is EROFS (facts 5.4).
 pub fn place(result: OpResult, is_owner: bool) -> Place {
     match result {
         Ok(()) if is_owner => Place::Local,
         Ok(()) => Place::Remote,
-        Err(errno @ (Errno::EBLOCKLISTED | Errno::ESHUTDOWN | Errno::ENOENT)) => Place::Nowhere(errno),
+        Err(errno @ (Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN | Errno::ENOENT)) => {
+            Place::Nowhere(errno)
+        }
         Err(_) => Place::Nowhere(Errno::EROFS),
     }
 }
@@ -268,7 +270,7 @@ mod tests {
         assert_eq!(place(Ok(()), false), Place::Remote);
         assert_eq!(place(Err(Errno::EBUSY), false), Place::Nowhere(Errno::EROFS));
         assert_eq!(place(Err(Errno::EROFS), false), Place::Nowhere(Errno::EROFS));
-        for errno in [Errno::EBLOCKLISTED, Errno::ESHUTDOWN, Errno::ENOENT] {
+        for errno in [Errno::EBLOCKLISTED, Errno::ENOTCONN, Errno::ESHUTDOWN, Errno::ENOENT] {
             assert_eq!(place(Err(errno), false), Place::Nowhere(errno));
         }
     }

@@ -124,6 +124,30 @@ class DataTest(Hazard):
 
         self.play(story, "rbd-client-export-of-a-removed-snapshot")
 
+    def test_a_copy_up_that_is_refused_hides_the_parents_data_in_a_clone_with_snapshots(self):
+        def story(session: Session, _version: int) -> None:
+            self.parent_and_clone(session)
+            session("rbd snap create --no-progress c@t")
+            session("rbd export --no-progress c before")
+            session("rbd-client fault add request error=EIO --op rbd.sparse_copyup --times 1")
+            self.assertEqual(session("rbd flatten --no-progress c; echo $?").split()[-1], "5")
+            session("rbd export --no-progress c after")
+            self.assertEqual(session("cmp before after; echo $?").split()[-1], "1")
+
+        self.play(story, "copy-up-that-is-refused")
+
+    def test_rbd_client_loses_nothing_by_a_copy_up_that_is_refused(self):
+        def story(session: Session, _version: int) -> None:
+            self.parent_and_clone(session, f"--image-feature {FEATURES}")
+            session("rbd snap create --no-progress c@t")
+            session("rbd export --no-progress c before")
+            session("rbd-client fault add request error=EIO --op 'rbd.*copyup' --times 1")
+            self.assertIn("EIO", session("rbd-client flatten --no-progress c; echo $?"))
+            session("rbd export --no-progress c after")
+            self.assertEqual(session("cmp before after; echo $?"), "0")
+
+        self.play(story)
+
     def test_one_failed_update_switches_the_object_map_off_for_good(self):
         def story(session: Session, _version: int) -> None:
             session("rbd create --size 16M i")

@@ -51,6 +51,27 @@ class OperationsTest(Hazard):
 
         self.play(story, "snapshot-without-quiesce")
 
+    def test_a_snapshot_that_is_refused_is_said_to_be_made_when_nobody_is_asked_to_quiesce(self):
+        def story(session: Session, _version: int) -> None:
+            session("rbd create --size 16M i")
+            session("rbd-client fault add request error=EIO --op rbd.snapshot_add --times 1")
+            self.assertEqual(session("rbd snap create --skip-quiesce --no-progress i@s; echo $?"), "0")
+            self.assertEqual(session("rbd snap ls i"), "")
+            session("rbd-client fault reset")
+            session("rbd-client fault add request error=EIO --op rbd.snapshot_add --times 1")
+            self.assertEqual(session("rbd snap create --no-progress i@s; echo $?").split()[-1], "5")
+
+        self.play(story, "refused-snapshot-without-quiesce")
+
+    def test_an_rbd_client_is_told_that_a_snapshot_was_refused(self):
+        def story(session: Session, _version: int) -> None:
+            session(f"rbd create --size 16M --image-feature {FEATURES} i")
+            session("rbd-client fault add request error=EIO --op rbd.snapshot_add --times 1")
+            self.assertIn("EIO", session("rbd-client snap create --no-progress i@s; echo $?"))
+            self.assertEqual(session("rbd snap ls i"), "")
+
+        self.play(story)
+
     def test_an_rbd_client_that_owns_the_lock_makes_the_snapshot_beside_a_mute_watcher(self):
         def story(session: Session, _version: int) -> None:
             session(f"rbd create --size 16M --image-feature {FEATURES} i")
