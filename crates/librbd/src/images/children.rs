@@ -78,8 +78,8 @@ async fn is_child(parent_io: &IoCtx, child: &wire::Child, parent: &ParentSpec) -
         Ok(header) => is_named(&header),
         Err(error) if error.errno() == Errno::ENOENT => match settle(&io, &child.image_id, None).await? {
             Standing::Complete(header) => is_named(&header),
-            Standing::BeingMade { .. } => true,
-            Standing::Gone { .. } => false,
+            Standing::UnderWay { .. } => true,
+            Standing::Gone => false,
         },
         Err(error) => return Err(error),
     };

@@ -9,7 +9,7 @@ use tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 
 use super::answering::answering;
-use super::directory::id_in_directory;
+use super::directory::{id_in_directory, watch_directory};
 use super::unfinished::{self, Standing, Unfinished, settle};
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -95,7 +95,7 @@ impl NewImage {
     }
 
     async fn make_watched(self, mut header: wire::Create, abandoned: &CancellationToken) -> Result<()> {
-        let mut watch = self.watch_directory().await?;
+        let mut watch = watch_directory(&self.io).await.map_err(self.failed("watch the directory"))?;
         let rados = self.io.rados();
         let id = names::image_id(rados.gid(), rados.next_open_number());
         header.object_prefix = names::object_prefix(&id);
@@ -112,16 +112,6 @@ impl NewImage {
             drop(watch.unwatch().await);
         }
         made
-    }
-
-    async fn watch_directory(&self) -> Result<Watch> {
-        let failed = || self.failed("watch the directory");
-        match self.io.watch(names::DIRECTORY, None).await {
-            Err(error) if error.errno() == Errno::ENOENT => {}
-            watch => return watch.map_err(failed()),
-        }
-        self.io.operate(names::DIRECTORY, ObjectOp::new().create(false)).await.map_err(failed())?;
-        self.io.watch(names::DIRECTORY, None).await.map_err(failed())
     }
 
     async fn steps(
@@ -158,7 +148,7 @@ impl NewImage {
                 }
             }
             if let Some(taken) = id_in_directory(&self.io, &self.name).await?
-                && !matches!(settle(&self.io, &taken, Some(&self.name)).await?, Standing::Gone { .. })
+                && !matches!(settle(&self.io, &taken, Some(&self.name)).await?, Standing::Gone)
             {
                 break;
             }
@@ -193,7 +183,7 @@ impl NewImage {
                 return Ok(());
             }
             if let Some((other, _)) = unfinished::id_of_name(&self.io, &self.name).await?
-                && let Standing::BeingMade { .. } = settle(&self.io, &other, Some(&self.name)).await?
+                && let Standing::UnderWay { .. } = settle(&self.io, &other, Some(&self.name)).await?
             {
                 break;
             }
@@ -212,7 +202,9 @@ impl NewImage {
 
     /// There is no header. Whether that was possible.
     async fn take_back(&self, id: &str, intent: &Unfinished) -> bool {
-        let Err(left) = unfinished::erase(&self.io, id, Some(&self.name), intent).await else { return true };
+        let Err(left) = unfinished::erase(&self.io, id, Some(&self.name), Some(intent)).await else {
+            return true;
+        };
         let image = &self.name;
         tracing::warn!(image, id, error = %left, "an image that was not made could not be taken back yet");
         false

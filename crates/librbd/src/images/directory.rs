@@ -1,6 +1,6 @@
 use errno::Errno;
 use proto::cls::rbd::v1 as wire;
-use rados::{IoCtx, ObjectOp, Watcher};
+use rados::{IoCtx, ObjectOp, Watch, Watcher};
 
 use super::unfinished::{Standing, id_of_name, settle};
 use crate::error::{Error, Result};
@@ -62,6 +62,16 @@ pub async fn watchers(io: &IoCtx, name: &str) -> Result<Vec<Watcher>> {
     let id = image_id(io, name).await?;
     let attempted = format!("list the watchers of image {}/{name}", io.pool());
     io.list_watchers(&names::header(&id)).await.map_err(Error::osd(attempted))
+}
+
+/// Of a client that makes or removes an image: as long as it watches, nobody else finishes that.
+pub(super) async fn watch_directory(io: &IoCtx) -> Result<Watch, rados::Error> {
+    match io.watch(names::DIRECTORY, None).await {
+        Err(error) if error.errno() == Errno::ENOENT => {}
+        watch => return watch,
+    }
+    io.operate(names::DIRECTORY, ObjectOp::new().create(false)).await?;
+    io.watch(names::DIRECTORY, None).await
 }
 
 /// The directory's entry for an image id.

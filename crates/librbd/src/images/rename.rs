@@ -51,7 +51,7 @@ pub(crate) async fn forget(io: &IoCtx, id: &str, request: RequestId) -> Result<(
 
 impl Renaming<'_> {
     /// Renames the entry, in one op vector with the intent. EEXIST for a name that is taken, and for the one that it has; ENOENT when the
-    /// directory does not have the image; ERESTART when it was renamed meanwhile.
+    /// directory does not have the image; ERESTART when it was renamed, or began to be removed, meanwhile.
     pub(crate) async fn decide(&self) -> Result<()> {
         let Some(entry) = entry_by_id(self.io, self.id).await? else {
             let text = format!("image id {} is not in the directory of pool {}", self.id, self.io.pool());
@@ -60,10 +60,14 @@ impl Renaming<'_> {
         if entry.name == self.new_name {
             return Err(self.exists());
         }
-        let before = unfinished::read(self.io, self.id).await?.unwrap_or_default();
+        let before = unfinished::read(self.io, self.id).await?;
+        if let Some(Unfinished { remover: Some(_), .. }) = &before
+            && unfinished::who_is_at_it(self.io, before.as_ref()).await?.is_some()
+        {
+            return Err(interrupted());
+        }
         let intent = Unfinished {
-            maker: None,
-            parent: before.parent,
+            parent: before.as_ref().and_then(|before| before.parent.clone()),
             former_name: Some(entry.name.clone()),
             request: Some(self.request),
             ..Unfinished::default()
@@ -74,10 +78,12 @@ impl Renaming<'_> {
             if !self.is_free().await? {
                 break;
             }
-            let op = intent.written(ObjectOp::new().exec("rbd", "dir_rename_image", &input), self.id);
-            match self.io.operate(names::DIRECTORY, op).await {
+            let op = ObjectOp::new().exec("rbd", "dir_rename_image", &input);
+            match self.io.operate(names::DIRECTORY, intent.replacing(op, self.id, before.as_ref())).await {
                 Err(error) if error.errno() == Errno::EEXIST => {}
-                Err(error) if error.errno() == Errno::ESTALE => return Err(interrupted()),
+                Err(error) if matches!(error.errno(), Errno::ESTALE | Errno::ECANCELED) => {
+                    return Err(interrupted());
+                }
                 renamed => {
                     let what =
                         format!("rename image {}/{} to {}", self.io.pool(), input.old_name, self.new_name);

@@ -9,11 +9,13 @@
 //! | rename | entry renamed and intent; new id object; old id object off; record of a request that was forwarded; intent off |
 //! | remove | intent; header off; data off; child's entry off; id object off; entry and intent off |
 //!
-//! An image with a header is complete, whatever the intent says. One without is being made as long as its maker watches the
-//! directory, from before the intent is there until it has gone. A maker that does not is fenced, as the dead owner of a lock is, so that
-//! its header cannot come any more; then it is remains, which whoever meets them removes; those of a removal whoever comes by the image's
-//! name. Of several who remove an image it was the one that takes its entry out of the directory. If that was no removal, but who opens,
-//! makes or renames by this name, the remover is told ENOENT.
+//! An image with a header is complete, whatever the intent says. One without is being made or removed as long as the client that the
+//! intent names watches the directory, from before the intent is there until it has gone: its name is taken, and it is not there to be
+//! opened. Otherwise it is remains, which whoever meets them removes. A maker is fenced before, as the dead owner of a lock is, so that its
+//! header cannot come any more. A remover need not be: who removes the remains puts its own claim in place of the other's, and only who
+//! finds the intent as it knows it takes the entry out of the directory, and has removed the image. So nobody comes between a
+//! remover that is heard and its success. One that was not heard for the timeout of its watch is told ETIMEDOUT if others have removed the
+//! image meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -51,6 +53,17 @@ pub(super) struct Unfinished {
     pub(super) request: Option<RequestId>,
     /// Of a removal: what its data objects are found by when the header has gone.
     pub(super) object_prefix: Option<String>,
+    /// Who is at the removal; `None` = nobody any more.
+    pub(super) remover: Option<Remover>,
+}
+
+/// One removal of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remover {
+    /// The client instance.
+    pub(super) gid: u64,
+    /// Which of its removals.
+    pub(super) number: u64,
 }
 
 /// What there is of an image.
@@ -58,22 +71,34 @@ pub(super) struct Unfinished {
 pub(super) enum Standing {
     /// It is complete.
     Complete(Box<Header>),
-    /// It is being made.
-    BeingMade {
+    /// It has no header: it is being made or removed.
+    UnderWay {
         /// By a client that lives; `None` = there is no intent, as when another kind of client makes it.
         by: Option<u64>,
     },
     /// Nothing.
-    Gone {
-        /// What there was has been removed just now, and by nobody else.
-        removed: bool,
-    },
+    Gone,
+}
+
+/// What a look at an image has found.
+#[derive(Debug)]
+pub(super) enum Look {
+    Found(Standing),
+    /// It has no header, and nobody who lives is at it: this intent is what is left to do.
+    Remains(Unfinished),
+    /// It has changed meanwhile.
+    Changed,
 }
 
 impl Unfinished {
     /// What puts the intent into the directory, or in place of the one that is there.
     pub(super) fn written(&self, op: ObjectOp, id: &str) -> ObjectOp {
         op.omap_set(BTreeMap::from([(key(id), self.encoded())]))
+    }
+
+    /// What puts the intent in place of the one that was seen, ECANCELED when it is not there any more; `None` = there was none.
+    pub(super) fn replacing(&self, op: ObjectOp, id: &str, seen: Option<&Self>) -> ObjectOp {
+        self.written(is_still(op, id, seen), id)
     }
 
     fn encoded(&self) -> Bytes {
@@ -87,6 +112,9 @@ impl Unfinished {
                 request_number: number,
             }),
             object_prefix: self.object_prefix.clone().unwrap_or_default(),
+            remover: self
+                .remover
+                .map(|Remover { gid, number }| wire::ImageRemover { gid, removal_number: number }),
         };
         record.encode_to_vec().into()
     }
@@ -105,12 +133,19 @@ impl Unfinished {
                 number: request.request_number,
             }),
             object_prefix: Some(record.object_prefix).filter(|prefix| !prefix.is_empty()),
+            remover: record
+                .remover
+                .map(|remover| Remover { gid: remover.gid, number: remover.removal_number }),
         })
     }
 }
 
 fn key(id: &str) -> String {
     format!("{PREFIX}{id}")
+}
+
+fn is_still(op: ObjectOp, id: &str, seen: Option<&Unfinished>) -> ObjectOp {
+    op.omap_compare(key(id), seen.map(Unfinished::encoded))
 }
 
 /// The intent of an image, if there is one.
@@ -127,7 +162,7 @@ pub(super) async fn read(io: &IoCtx, id: &str) -> Result<Option<Unfinished>> {
 
 /// Takes the intent off, unless another one is there by now.
 pub(super) async fn finished(io: &IoCtx, id: &str, intent: &Unfinished) -> Result<()> {
-    let op = ObjectOp::new().omap_compare(key(id), Some(intent.encoded())).omap_remove([key(id)]);
+    let op = is_still(ObjectOp::new(), id, Some(intent)).omap_remove([key(id)]);
     match io.operate(names::DIRECTORY, op).await {
         Err(error) if matches!(error.errno(), Errno::ECANCELED | Errno::ENOENT) => Ok(()),
         done => done.map(drop).map_err(Error::osd(format!("take the intent of image id {id} off"))),
@@ -138,53 +173,40 @@ pub(super) async fn finished(io: &IoCtx, id: &str, intent: &Unfinished) -> Resul
 /// removed. `name`: what it is known as, if the directory does not know. EBUSY when others change it all the time.
 pub(super) async fn settle(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Standing> {
     for _ in 0..LOOKS_MAX {
-        if let Some(standing) = look(io, id, name).await? {
-            return Ok(standing);
+        match look(io, id, name).await? {
+            Look::Found(standing) => return Ok(standing),
+            Look::Remains(intent) => drop(erase(io, id, name, Some(&intent)).await?),
+            Look::Changed => {}
         }
     }
     let text = format!("image id {id} in pool {} changes whenever it is looked at", io.pool());
     Err(Error::refused(Errno::EBUSY, text))
 }
 
-/// `None`: it has changed meanwhile.
-async fn look(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Option<Standing>> {
+/// The same, but remains are left.
+pub(super) async fn look(io: &IoCtx, id: &str, name: Option<&str>) -> Result<Look> {
     let intent = read(io, id).await?;
-    // The maker first: when it has ended before, a header that is missing will not come.
-    let maker = match &intent {
-        Some(intent) => living_maker(io, intent).await?,
-        None => None,
-    };
+    // Who is at it first: when a maker has ended before, a header that is missing will not come.
+    let by = who_is_at_it(io, intent.as_ref()).await?;
     if let Some(header) = header_of(io, id).await? {
         if let Some(Unfinished { former_name: Some(former), .. }) = &intent {
             finish_renaming(io, id, former).await?;
         }
-        return Ok(Some(Standing::Complete(Box::new(header))));
+        return Ok(Look::Found(Standing::Complete(Box::new(header))));
     }
-    if maker.is_some() {
-        return Ok(Some(Standing::BeingMade { by: maker }));
+    if by.is_some() {
+        return Ok(Look::Found(Standing::UnderWay { by }));
     }
     let Some(intent) = intent else {
         let is_named = is_named(io, id, name).await?;
-        return Ok(Some(if is_named {
-            Standing::BeingMade { by: None }
-        } else {
-            Standing::Gone { removed: false }
-        }));
+        return Ok(Look::Found(if is_named { Standing::UnderWay { by: None } } else { Standing::Gone }));
     };
     // Whoever comes to an end in order takes the intent off before it stops watching: if it has not, it will not.
     let is_dead = (planted::is(planted::Mistake::FenceMaker)
         || read(io, id).await?.as_ref() == Some(&intent))
         && fence_maker(io, &intent).await?
         && header_of(io, id).await?.is_none();
-    if !is_dead {
-        return Ok(None);
-    }
-    // Who only asks leaves a removal to the client that is at it, or to whoever comes by the name.
-    if name.is_none() && intent.object_prefix.is_some() {
-        return Ok(Some(Standing::Gone { removed: false }));
-    }
-    let removed = erase(io, id, name, &intent).await?;
-    Ok(Some(Standing::Gone { removed }))
+    Ok(if is_dead { Look::Remains(intent) } else { Look::Changed })
 }
 
 async fn header_of(io: &IoCtx, id: &str) -> Result<Option<Header>> {
@@ -203,12 +225,18 @@ async fn is_named(io: &IoCtx, id: &str, name: Option<&str>) -> Result<bool> {
     Ok(id_of_name(io, name).await?.is_some_and(|(found, _)| found == id))
 }
 
-/// The maker, if it may still make the header: it watches the directory. What this session makes it takes back itself.
-async fn living_maker(io: &IoCtx, intent: &Unfinished) -> Result<Option<u64>> {
-    let Some(maker) = intent.maker else { return Ok(None) };
-    let watchers = io.list_watchers(names::DIRECTORY).await.map_err(failed_to_look(maker))?;
-    let lives = maker == io.rados().gid() || watchers.iter().any(|watcher| watcher.gid == maker);
-    Ok(lives.then_some(maker))
+/// The maker or remover, if it watches the directory. A session knows its own watches whatever the OSD knows of them at the moment; and what
+/// it makes it takes back itself.
+pub(super) async fn who_is_at_it(io: &IoCtx, intent: Option<&Unfinished>) -> Result<Option<u64>> {
+    let Some(intent) = intent else { return Ok(None) };
+    let Some(gid) = intent.maker.or(intent.remover.map(|remover| remover.gid)) else { return Ok(None) };
+    let lives = if gid == io.rados().gid() {
+        intent.maker.is_some() || io.own_watches(names::DIRECTORY) > 0
+    } else {
+        let watchers = io.list_watchers(names::DIRECTORY).await.map_err(failed_to_look(gid))?;
+        watchers.iter().any(|watcher| watcher.gid == gid)
+    };
+    Ok(lives.then_some(gid))
 }
 
 /// A maker that does not watch the directory may not make the header from here on. False: it watches again.
@@ -225,8 +253,8 @@ async fn fence_maker(io: &IoCtx, intent: &Unfinished) -> Result<bool> {
     }
 }
 
-fn failed_to_look(maker: u64) -> impl FnOnce(rados::Error) -> Error {
-    Error::osd(format!("look whether client.{maker}, which makes an image, lives"))
+fn failed_to_look(gid: u64) -> impl FnOnce(rados::Error) -> Error {
+    Error::osd(format!("look whether client.{gid}, which makes or removes an image, lives"))
 }
 
 /// The steps after the directory's, any number of times. EEXIST when the id object of the new name is another image's.
@@ -241,8 +269,13 @@ pub(super) async fn finish_renaming(io: &IoCtx, id: &str, former: &str) -> Resul
 
 /// Removes what there may be of an image without header: its data, and what [`erase_entries`] removes. Whether its entry was in the
 /// directory until now.
-pub(super) async fn erase(io: &IoCtx, id: &str, name: Option<&str>, intent: &Unfinished) -> Result<bool> {
-    if let Some(prefix) = &intent.object_prefix {
+pub(super) async fn erase(
+    io: &IoCtx,
+    id: &str,
+    name: Option<&str>,
+    intent: Option<&Unfinished>,
+) -> Result<bool> {
+    if let Some(Unfinished { object_prefix: Some(prefix), .. }) = intent {
         let removed = remove_data(io, prefix, REMOVALS_MAX, |_, _| {}).await;
         removed.map_err(failed(io, name.unwrap_or(id)))?;
     }
@@ -276,26 +309,46 @@ pub(super) async fn remove_data(
 }
 
 /// The entry of an image without header and data at the parent, its id objects, and last what they are found by, its entry in the
-/// directory. Each may be missing. Whether that entry was there until now.
+/// directory, with the intent as it was seen; `None` = there was none. Each may be missing. Whether that entry was there until now, and
+/// nobody else has claimed to remove it.
 pub(super) async fn erase_entries(
     io: &IoCtx,
     id: &str,
     name: Option<&str>,
-    intent: &Unfinished,
+    intent: Option<&Unfinished>,
 ) -> Result<bool> {
-    if let Some(parent) = &intent.parent {
+    if let Some(parent) = intent.and_then(|intent| intent.parent.as_ref()) {
         detach_child(io, id, parent).await?;
     }
     let entry = entry_by_id(io, id).await?;
     let entry_name = entry.as_ref().map(|entry| entry.name.as_str());
-    for name in entry_name.into_iter().chain(name).chain(intent.former_name.as_deref()) {
+    let former_name = intent.and_then(|intent| intent.former_name.as_deref());
+    for name in entry_name.into_iter().chain(name).chain(former_name) {
         give_name_back(io, name, id).await?;
     }
     let Some(entry) = entry else { return Ok(false) };
-    let op = ObjectOp::new().exec("rbd", "dir_remove_image", &entry).omap_remove([key(id)]);
-    match io.operate(names::DIRECTORY, op).await {
-        Err(error) if matches!(error.errno(), Errno::ENOENT | Errno::ESTALE) => Ok(false),
+    let op = is_still(ObjectOp::new(), id, intent).exec("rbd", "dir_remove_image", &entry);
+    match io.operate(names::DIRECTORY, op.omap_remove([key(id)])).await {
+        Err(error) if matches!(error.errno(), Errno::ECANCELED | Errno::ENOENT | Errno::ESTALE) => Ok(false),
         removed => removed.map(|_| true).map_err(failed(io, &entry.name)),
+    }
+}
+
+/// Puts the removal's claim in place of the intent that was seen. False: it is not there any more.
+pub(super) async fn claim(io: &IoCtx, id: &str, seen: &Unfinished, claim: &Unfinished) -> Result<bool> {
+    match io.operate(names::DIRECTORY, claim.replacing(ObjectOp::new(), id, Some(seen))).await {
+        Err(error) if matches!(error.errno(), Errno::ECANCELED | Errno::ENOENT) => Ok(false),
+        claimed => claimed.map(|_| true).map_err(failed(io, id)),
+    }
+}
+
+/// Nobody is at the removal any more, if `remover` was.
+pub(super) async fn disclaim(io: &IoCtx, id: &str, remover: Remover) -> Result<()> {
+    match read(io, id).await? {
+        Some(intent) if intent.remover == Some(remover) => {
+            claim(io, id, &intent, &Unfinished { remover: None, ..intent.clone() }).await.map(drop)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -352,7 +405,11 @@ mod tests {
         for intent in [
             Unfinished::default(),
             Unfinished { maker: Some(7), parent: Some(parent), ..Unfinished::default() },
-            Unfinished { object_prefix: Some("rbd_data.a1".to_owned()), ..Unfinished::default() },
+            Unfinished {
+                object_prefix: Some("rbd_data.a1".to_owned()),
+                remover: Some(Remover { gid: 4, number: 2 }),
+                ..Unfinished::default()
+            },
             Unfinished {
                 former_name: Some("old".to_owned()),
                 request: Some(RequestId { gid: 4, open: 1, number: 9 }),

@@ -156,7 +156,8 @@ async fn killed_at(cluster: &Cluster, step: FaultCondition, work: Work) -> Held 
     drop(mortal.spawn(async move { work.run(&io).await }));
     held.arrived().await;
     mortal.kill().await;
-    cluster.osd().until(since, of_watch("watch_expired", gid)).await;
+    let is_deaf = |event: &Event| of_watch("watch_expired", gid)(event) && event.object == DIRECTORY;
+    cluster.osd().until(since, is_deaf).await;
     held
 }
 

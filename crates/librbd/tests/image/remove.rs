@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use errno::Errno;
-use librbd::{CallOptions, CloneOptions, Config, Image, OpenOptions};
-use proto::osd::v1::{FaultCondition, FaultDirection};
+use librbd::{CallOptions, CloneOptions, Config, CreateOptions, Image, OpenOptions};
+use proto::osd::v1::{Event, FaultCondition, FaultDirection};
 use rados::IoCtx;
 
-use crate::faults::op;
+use crate::faults::{Requests, op};
 use crate::support::*;
+use crate::valve::Valve;
 
 async fn remove(io: IoCtx, name: &'static str) -> Result<(), librbd::Error> {
     librbd::remove(&io, name, &Config::ci(), std::sync::Arc::new(|_| {})).await
@@ -85,18 +86,21 @@ async fn an_image_whose_removal_fails_is_whole_or_gone() {
     }
 }
 
-/// I3: an image is removed once: whoever meets what another removal has left takes that away, and the other is told so.
+/// I3: an image is removed once: as long as a remover is at it, it is in use.
 #[tokio::test]
-async fn of_two_removals_at_once_one_finds_nothing() {
+async fn of_two_removals_at_once_one_finds_it_in_use() {
     let cluster = Cluster::start();
     let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
     create(&io, "img", 4).await;
     let held = cluster.hold_next(op("rbd.dir_remove_image")).await;
-    let removing = tokio::spawn(remove(io, "img"));
+    let removing = tokio::spawn(remove(io.clone(), "img"));
     held.arrived().await;
-    soon(remove(other, "img")).await.unwrap();
+    let refusal = soon(remove(other.clone(), "img")).await.unwrap_err();
+    assert_eq!(refusal.errno(), Errno::EBUSY);
+    assert!(refusal.to_string().contains(&format!("client.{}", io.rados().gid())), "{refusal}");
     held.let_go().await;
-    assert_eq!(errno_of(soon(removing).await.unwrap()), Errno::ENOENT);
+    soon(removing).await.unwrap().unwrap();
+    assert_eq!(errno_of(soon(remove(other, "img")).await), Errno::ENOENT);
 }
 
 /// Seed 502277 of the simulation: one that met the image without its header was told that there is none, and the next one removed it.
@@ -112,26 +116,96 @@ async fn who_is_told_that_there_is_no_image_is_not_followed_by_who_removes_it() 
     let first = tokio::spawn(remove(io, "img"));
     held.arrived().await;
     late.let_go().await;
-    soon(second).await.unwrap().unwrap();
-    assert_eq!(errno_of(soon(remove(other, "img")).await), Errno::ENOENT);
+    assert_eq!(errno_of(soon(second).await.unwrap()), Errno::EBUSY);
     held.let_go().await;
-    assert_eq!(errno_of(soon(first).await.unwrap()), Errno::ENOENT);
+    soon(first).await.unwrap().unwrap();
+    assert_eq!(errno_of(soon(remove(other, "img")).await), Errno::ENOENT);
 }
 
-/// Who looks for the children of its parent meets what is left of it, and leaves that to who removes it.
+/// Whoever comes by the image's name, or by its parent, while a remover is at it leaves what there is to the remover, who has removed
+/// the image.
 #[tokio::test]
 async fn a_removal_that_somebody_else_meets_has_removed_the_image() {
+    for step in ["rbd.child_detach", "remove", "rbd.dir_remove_image"] {
+        let cluster = Cluster::start();
+        let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
+        clone(&io, 4).await;
+        create(&io, "third", 4).await;
+        let parent = open(&other, "parent").await;
+        let third = open(&other, "third").await;
+        let object = if step == "remove" { "rbd_id.*" } else { "" };
+        let held = cluster.hold_next(Requests { op: step, object }).await;
+        let removing = tokio::spawn(remove(io.clone(), "child"));
+        held.arrived().await;
+        let opened = Image::open(&other, "child", OpenOptions::default(), Config::ci()).await;
+        assert_eq!(errno_of(opened.map(drop)), Errno::ENOENT, "{step}");
+        let made = librbd::create(&other, "child", &CreateOptions::default()).await;
+        assert_eq!(errno_of(made), Errno::EEXIST, "{step}");
+        let renamed = soon(third.rename("child", CallOptions::default())).await;
+        assert_eq!(errno_of(renamed), Errno::EEXIST, "{step}");
+        soon(parent.snap_remove("base", CallOptions::default())).await.unwrap();
+        held.let_go().await;
+        soon(removing).await.unwrap().unwrap();
+        assert_eq!(errno_of(soon(remove(io, "child")).await), Errno::ENOENT, "{step}");
+        soon(remove(other, "parent")).await.unwrap_err();
+    }
+}
+
+/// The client does not watch the directory any more.
+fn is_deaf(event: &Event, gid: u64) -> bool {
+    event.kind == "watch_expired" && event.gid == gid && event.object == librbd::names::DIRECTORY
+}
+
+/// I3: a remover that is not heard for the timeout of its watch is superseded, and does not know by whom.
+#[tokio::test]
+async fn a_remover_that_was_not_heard_is_told_that_others_may_have_removed_the_image() {
+    for by_a_remover in [true, false] {
+        let cluster = Cluster::start();
+        let valve = Valve::new();
+        let (io, other) = (cluster.client_behind("remover", &valve).await, cluster.client("b").await);
+        create(&io, "img", 4).await;
+        let held = cluster.hold_next(op("rbd.dir_remove_image")).await;
+        let since = cluster.now().await;
+        let gid = io.rados().gid();
+        let removing = tokio::spawn(remove(io, "img"));
+        held.arrived().await;
+        valve.close();
+        cluster.osd().until(since, |event| is_deaf(event, gid)).await;
+        if by_a_remover {
+            soon(remove(other, "img")).await.unwrap();
+        } else {
+            create(&other, "img", 4).await;
+        }
+        held.let_go().await;
+        valve.open();
+        assert_eq!(errno_of(soon(removing).await.unwrap()), Errno::ETIMEDOUT);
+    }
+}
+
+/// I6: a removal whose caller goes away is nobody's, also while its client watches the directory for something else.
+#[tokio::test]
+async fn a_removal_whose_caller_goes_away_is_finished_by_the_next() {
     let cluster = Cluster::start();
     let (io, other) = (cluster.client("remover").await, cluster.client("b").await);
-    clone(&io, 4).await;
-    let parent = open(&other, "parent").await;
-    let held = cluster.hold_next(op("rbd.child_detach")).await;
-    let removing = tokio::spawn(remove(io.clone(), "child"));
+    create(&io, "img", 4).await;
+    let making = cluster.hold_next(op("rbd.create")).await;
+    let made = {
+        let io = io.clone();
+        tokio::spawn(async move { create(&io, "another", 4).await })
+    };
+    making.arrived().await;
+    let held = cluster.hold_next(Requests { op: "remove", object: "rbd_id.*" }).await;
+    let since = cluster.now().await;
+    let removing = tokio::spawn(remove(io.clone(), "img"));
     held.arrived().await;
-    soon(parent.snap_remove("base", CallOptions::default())).await.unwrap();
+    removing.abort();
+    assert!(soon(removing).await.unwrap_err().is_cancelled());
+    let gid = io.rados().gid();
+    cluster.osd().until(since, |event| event.kind == "unwatch" && event.gid == gid).await;
+    soon(remove(other, "img")).await.unwrap();
     held.let_go().await;
-    soon(removing).await.unwrap().unwrap();
-    assert_eq!(errno_of(soon(remove(io, "child")).await), Errno::ENOENT);
+    making.let_go().await;
+    soon(made).await.unwrap();
 }
 
 /// I1: a client that has just made an image, and does not watch the directory any more, lives: whoever read its intent before does not

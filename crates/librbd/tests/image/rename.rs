@@ -19,7 +19,7 @@ const STEPS: [(Requests<'static>, bool); 5] = [
     (Requests { op: "rbd.set_id", object: "" }, false),
     (Requests { op: "remove", object: "rbd_id.*" }, false),
     (Requests { op: "omap_set", object: "rbd_header.*" }, true),
-    (Requests { op: "omap_compare", object: DIRECTORY }, false),
+    (Requests { op: "omap_remove", object: DIRECTORY }, false),
 ];
 
 async fn rename(image: &Image, to: &str) -> Result<(), librbd::Error> {
