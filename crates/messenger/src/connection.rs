@@ -1,8 +1,8 @@
 //! The server's end of one connection.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use ceph_wire::{
-    AddrVec, AuthName, EntityAddr, EntityType, FEATURES, Message, MessageHeader, Reader, Utime, Wire, Writer,
+    AddrVec, AuthName, EntityAddr, EntityType, FEATURES, Message, MessageHeader, Reader, Utime, Wire,
 };
 
 use crate::frame::{Decoder, Frame, Tag, encode};
@@ -10,6 +10,7 @@ use crate::handshake::{
     AUTH_NONE, AuthBadMethod, AuthClaim, AuthDone, AuthRequest, BANNER, ClientIdent, Hello, MODE_CRC,
     REVISION_1, ServerIdent, banner,
 };
+use crate::output::Output;
 use crate::{Broken, Limits};
 
 /// Bytes of a banner before what it announces.
@@ -98,7 +99,7 @@ pub struct Connection {
     limits: Limits,
     state: State,
     decoder: Decoder,
-    out: Writer,
+    out: Output,
     /// Of the last message that was sent.
     sent_seq: u64,
     claim: Option<(AuthName, u64)>,
@@ -134,7 +135,7 @@ impl State {
 impl Connection {
     /// A connection that was just accepted. `from` is where the client is.
     pub fn new(local: Local, from: std::net::SocketAddr, limits: Limits) -> Self {
-        let mut out = Writer::new();
+        let mut out = Output::default();
         out.bytes(&banner());
         let from = EntityAddr::msgr2(from);
         Self {
@@ -162,6 +163,16 @@ impl Connection {
     /// Bytes have arrived; [`Connection::next_event`] says what they are.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.decoder.push(bytes);
+    }
+
+    /// Bytes that a frame lacks of which a part has arrived.
+    pub fn lacking_bytes(&self) -> usize {
+        self.decoder.lacking_bytes()
+    }
+
+    /// Where bytes are to be read to, instead of handing them to [`Connection::receive`]: for those of a long frame.
+    pub fn room(&mut self) -> &mut BytesMut {
+        self.decoder.room()
     }
 
     /// What has happened; `None` until more bytes arrive, or the claim is answered. After an error nothing further does.
@@ -290,10 +301,18 @@ impl Connection {
     /// # Panics
     /// When the connection is not open.
     pub fn send(&mut self, message: &Message) {
+        self.send_with(message, std::slice::from_ref(&message.data));
+    }
+
+    /// Sends a message with these pieces as its data, those that are long from where they are.
+    ///
+    /// # Panics
+    /// When the connection is not open.
+    pub fn send_with(&mut self, message: &Message, data: &[Bytes]) {
         assert!(self.is_open(), "messages go when the connection is open");
         self.sent_seq += 1;
         let header = ceph_wire::to_bytes(&message.header(self.sent_seq));
-        encode(Tag::Message, [&header, &message.front, &[], &message.data], &mut self.out);
+        encode(Tag::Message, [&header, &message.front, &[]], data, &mut self.out);
     }
 
     /// Tells the client that somebody lives: the answer to [`Event::Asked`].
@@ -308,16 +327,16 @@ impl Connection {
 
     /// Bytes that [`Connection::take_output`] would give.
     pub fn output_bytes(&self) -> usize {
-        self.out.written().len()
+        self.out.remaining()
     }
 
     /// Everything that is to be sent since the last call.
-    pub fn take_output(&mut self) -> Bytes {
-        std::mem::take(&mut self.out).finish()
+    pub fn take_output(&mut self) -> Output {
+        std::mem::take(&mut self.out).sealed()
     }
 
     fn frame(&mut self, tag: Tag, content: &impl Wire) {
-        encode(tag, [&ceph_wire::to_bytes(content), &[], &[], &[]], &mut self.out);
+        encode(tag, [&ceph_wire::to_bytes(content), &[], &[]], &[], &mut self.out);
     }
 }
 

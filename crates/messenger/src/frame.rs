@@ -5,6 +5,7 @@ use ceph_wire::crc::{SEED, crc32c};
 use ceph_wire::{Reader, Wire, WireError, Writer};
 
 use crate::Broken;
+use crate::output::Output;
 
 /// Bytes of a preamble.
 const PREAMBLE_BYTES: usize = 32;
@@ -12,6 +13,9 @@ const PREAMBLE_BYTES: usize = 32;
 const PREAMBLE_COVERED_BYTES: usize = 28;
 /// Segments of a frame at most.
 const SEGMENTS_MAX: usize = 4;
+/// Room for bytes that arrive: so many at first, then so many times what has arrived.
+const ROOM_BYTES_MIN: usize = 64 << 10;
+const ROOM_FACTOR: usize = 4;
 /// Bytes of a checksum.
 const CRC_BYTES: usize = 4;
 /// Bytes behind the segments of a frame that has more than one: a status, and the checksums of all but the first.
@@ -84,32 +88,35 @@ impl Frame {
     }
 }
 
-/// Appends a frame. Empty segments at the end are not sent, the first one always is.
-pub fn encode(tag: Tag, segments: [&[u8]; SEGMENTS_MAX], out: &mut Writer) {
-    let last = segments.iter().rposition(|segment| !segment.is_empty()).unwrap_or(0);
-    let sent = &segments[..=last];
-    let mut preamble = Writer::new();
+/// Appends a frame: its first segments, and the last one, in pieces. Empty segments at the end are not sent, the first one always is.
+pub fn encode(tag: Tag, segments: [&[u8]; SEGMENTS_MAX - 1], data: &[Bytes], out: &mut Output) {
+    let data_bytes: usize = data.iter().map(Bytes::len).sum();
+    let [first, second, third] = segments.map(<[u8]>::len);
+    let lengths = [first, second, third, data_bytes];
+    let last = lengths.iter().rposition(|&length| length > 0).unwrap_or(0);
+    let mut preamble = Writer::with_capacity(PREAMBLE_BYTES);
     tag.number().put(&mut preamble);
-    (sent.len() as u8).put(&mut preamble);
-    for (index, alignment) in ALIGNMENTS.into_iter().enumerate() {
-        match sent.get(index) {
-            Some(segment) => (segment.len() as u32, alignment).put(&mut preamble),
-            None => (0u32, 0u16).put(&mut preamble),
-        }
+    (last as u8 + 1).put(&mut preamble);
+    for (index, (length, alignment)) in lengths.into_iter().zip(ALIGNMENTS).enumerate() {
+        let alignment = if index <= last { alignment } else { 0 };
+        (length as u32, alignment).put(&mut preamble);
     }
     // No flags, nothing reserved.
     0u16.put(&mut preamble);
     out.bytes(preamble.written());
-    crc32c(0, preamble.written()).put(out);
-    out.bytes(sent[0]);
-    if !sent[0].is_empty() {
-        crc32c(SEED, sent[0]).put(out);
+    crc32c(0, preamble.written()).put(out.writer());
+    out.bytes(segments[0]);
+    if !segments[0].is_empty() {
+        crc32c(SEED, segments[0]).put(out.writer());
     }
-    if sent.len() > 1 {
-        sent[1..].iter().for_each(|segment| out.bytes(segment));
-        COMPLETE.put(out);
-        for index in 1..SEGMENTS_MAX {
-            sent.get(index).map_or(0, |segment| crc32c(SEED, segment)).put(out);
+    if last > 0 {
+        segments[1..].iter().for_each(|segment| out.bytes(segment));
+        data.iter().for_each(|piece| out.piece(piece));
+        COMPLETE.put(out.writer());
+        let [_, second, third] = segments.map(|segment| crc32c(SEED, segment));
+        let fourth = data.iter().fold(SEED, |crc, piece| crc32c(crc, piece));
+        for (index, checksum) in [second, third, fourth].into_iter().enumerate() {
+            if index < last { checksum } else { 0 }.put(out.writer());
         }
     }
 }
@@ -141,6 +148,21 @@ impl Decoder {
         self.arrived.extend_from_slice(bytes);
     }
 
+    /// Bytes that the frame lacks whose preamble has arrived; 0 when none has.
+    pub fn lacking_bytes(&self) -> usize {
+        self.preamble.map_or(0, |preamble| preamble.body_bytes().saturating_sub(self.arrived.len()))
+    }
+
+    /// Where more bytes are to arrive, behind those that have, with room for at least one. Of a long frame it has room for several times
+    /// what has arrived of it, and not for what its preamble promises.
+    pub fn room(&mut self) -> &mut BytesMut {
+        if self.arrived.capacity() == self.arrived.len() {
+            let justified = ROOM_BYTES_MIN.max(self.arrived.len() * ROOM_FACTOR);
+            self.arrived.reserve(self.lacking_bytes().clamp(1, justified));
+        }
+        &mut self.arrived
+    }
+
     /// The next bytes that are no frame: a banner. `None` when they have not arrived.
     pub(crate) fn raw(&mut self, count: usize) -> Option<Bytes> {
         (self.arrived.len() >= count).then(|| self.arrived.split_to(count).freeze())
@@ -162,7 +184,6 @@ impl Decoder {
                     *self.preamble.insert(Preamble::read(&bytes, bytes_max)?)
                 }
             };
-            // Room is made as bytes arrive: a preamble is not believed.
             let Some(body) = self.raw(preamble.body_bytes()) else { return Ok(None) };
             self.preamble = None;
             if let Some(frame) = preamble.frame(body)? {

@@ -6,6 +6,7 @@ mod error;
 mod frame;
 mod handshake;
 mod limits;
+mod output;
 
 pub use connection::{Connection, Event, Local, Peer};
 pub use error::Broken;
@@ -14,3 +15,4 @@ pub use handshake::{
     AuthBadMethod, AuthClaim, AuthDone, AuthRequest, BANNER, ClientIdent, Hello, ServerIdent, banner,
 };
 pub use limits::Limits;
+pub use output::Output;

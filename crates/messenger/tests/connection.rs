@@ -5,7 +5,7 @@ mod client;
 use bytes::Bytes;
 use ceph_wire::mon::{Command, MonGetMap};
 use ceph_wire::{Message, Utime};
-use client::{accepted, auth_request, frame, hello, ident, name, own_address, signature};
+use client::{accepted, auth_request, frame, hello, ident, joined, name, own_address, signature};
 use messenger::{
     AuthBadMethod, AuthDone, BANNER, Broken, Decoder, Event, Frame, Peer, ServerIdent, Tag, banner,
 };
@@ -30,7 +30,7 @@ fn command() -> Message {
 
 #[test]
 fn the_banner_is_that_of_a_real_daemon() {
-    let bytes = accepted().take_output();
+    let bytes = joined(accepted().take_output());
     assert_eq!(bytes, banner());
     assert_eq!(&bytes[..8], BANNER);
     assert_eq!(&bytes[8..], [16, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -47,7 +47,7 @@ fn a_client_is_let_in() {
     connection.receive(&ident(4139));
     let peer = Peer { name: name(), gid: 4139, address: own_address(), features: ceph_wire::FEATURES };
     assert_eq!(connection.next_event(), Ok(Some(Event::Open(peer))));
-    let sent = frames(&connection.take_output()[banner().len()..]);
+    let sent = frames(&joined(connection.take_output())[banner().len()..]);
     assert_eq!(tags(&sent), [Tag::Hello, Tag::AuthDone, Tag::AuthSignature, Tag::ServerIdent]);
     assert_eq!(sent[1].read::<AuthDone>().map(|done| (done.gid, done.mode)), Ok((4139, 1)));
     assert_eq!(sent[3].read::<ServerIdent>().map(|ident| (ident.flags, ident.cookie)), Ok((1, 0)));
@@ -70,7 +70,7 @@ fn who_offers_cephx_is_told_what_is_taken() {
     let mut connection = accepted();
     connection.receive(&[banner(), hello(), auth_request(2)].concat());
     assert_eq!(connection.next_event(), Ok(Some(Event::Unwelcome { method: 2 })));
-    let sent = frames(&connection.take_output()[banner().len()..]);
+    let sent = frames(&joined(connection.take_output())[banner().len()..]);
     assert_eq!(tags(&sent), [Tag::Hello, Tag::AuthBadMethod]);
     let told = sent[1].read::<AuthBadMethod>().expect("it decodes");
     assert_eq!((told.method, told.result, told.methods, told.modes), (2, -95, vec![1], vec![1]));
@@ -87,7 +87,7 @@ fn a_session_of_an_earlier_connection_is_reset() {
     connection.take_output();
     connection.receive(&[signature(), frame(Tag::SessionReconnect, &7u64), ident(1)].concat());
     assert!(matches!(connection.next_event(), Ok(Some(Event::Open(_)))));
-    assert_eq!(tags(&frames(&connection.take_output())), [Tag::SessionReset, Tag::ServerIdent]);
+    assert_eq!(tags(&frames(&joined(connection.take_output()))), [Tag::SessionReset, Tag::ServerIdent]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn messages_are_numbered_from_one() {
     let mut connection = client::open();
     connection.send(&command());
     connection.send(&command());
-    let sent = frames(&connection.take_output());
+    let sent = frames(&joined(connection.take_output()));
     let header = |frame: &Frame| frame.read::<ceph_wire::MessageHeader>().expect("a header");
     assert_eq!(
         sent.iter().map(|frame| (header(frame).seq, header(frame).tid)).collect::<Vec<_>>(),
@@ -121,7 +121,7 @@ fn a_question_whether_anybody_lives_is_answered_by_its_own_time() {
     connection.receive(&frame(Tag::Keepalive2, &asked));
     assert_eq!(connection.next_event(), Ok(Some(Event::Asked(asked))));
     connection.alive(asked);
-    assert_eq!(connection.take_output(), frame(Tag::Keepalive2Ack, &asked));
+    assert_eq!(joined(connection.take_output()), frame(Tag::Keepalive2Ack, &asked));
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn another_protocol_is_refused_at_its_first_bytes() {
 fn a_giant_frame_is_refused_by_its_preamble() {
     let mut connection = accepted();
     connection.receive(&banner());
-    let mut giant = ceph_wire::Writer::new();
-    messenger::encode(Tag::Hello, [&[0; 8192], &[], &[], &[]], &mut giant);
-    connection.receive(&giant.finish()[..32]);
+    let mut giant = messenger::Output::default();
+    messenger::encode(Tag::Hello, [&[0; 8192], &[], &[]], &[], &mut giant);
+    connection.receive(&joined(giant)[..32]);
     assert_eq!(connection.next_event(), Err(Broken::TooLarge { bytes: 8192, max: 4096 }));
 }
 

@@ -3,8 +3,7 @@
 mod client;
 
 use bytes::Bytes;
-use ceph_wire::Writer;
-use messenger::{Broken, Decoder, Frame, Tag, encode};
+use messenger::{Broken, Decoder, Frame, Output, Tag, encode};
 use proptest::prelude::*;
 
 const BYTES_MAX: usize = 1 << 16;
@@ -13,10 +12,36 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u8>(), 1..300)]
 }
 
+/// The last segment is sent in pieces.
 fn encoded(segments: &[Vec<u8>; 4]) -> Bytes {
-    let mut out = Writer::new();
-    encode(Tag::Message, segments.each_ref().map(Vec::as_slice), &mut out);
-    out.finish()
+    let mut out = Output::default();
+    let [first, second, third, data] = segments.each_ref().map(Vec::as_slice);
+    let (begin, end) = data.split_at(data.len() / 3);
+    let pieces = [begin, end].map(Bytes::copy_from_slice);
+    encode(Tag::Message, [first, second, third], &pieces, &mut out);
+    client::joined(out)
+}
+
+/// What a preamble promises is not made room for before it arrives.
+#[test]
+fn room_grows_with_what_has_arrived() {
+    const LENGTH: usize = 48 << 20;
+    let sent = encoded(&[vec![], vec![], vec![], vec![7; LENGTH]]);
+    let mut decoder = Decoder::default();
+    let mut at = 100;
+    decoder.push(&sent[..at]);
+    assert_eq!(decoder.next_frame(LENGTH), Ok(None));
+    while decoder.lacking_bytes() > 0 {
+        let before = decoder.arrived_bytes();
+        let room = decoder.room();
+        let count = room.spare_capacity_mut().len();
+        assert!(count > 0 && count <= 2 * (5 * before + (64 << 10)), "{count} bytes of room behind {before}");
+        let count = count.min(sent.len() - at);
+        room.extend_from_slice(&sent[at..at + count]);
+        at += count;
+    }
+    let frame = decoder.next_frame(LENGTH).expect("it is whole").expect("it has arrived");
+    assert_eq!(frame.segments[3].len(), LENGTH);
 }
 
 proptest! {

@@ -4,12 +4,12 @@ mod client;
 
 use bytes::Bytes;
 use ceph_wire::mon::GetVersion;
-use ceph_wire::{AuthName, EntityAddr, Message, Reader, Utime, Wire, Writer, to_bytes};
-use client::{accepted, auth_request, frame, hello, ident, message, name, open, signature};
+use ceph_wire::{AuthName, EntityAddr, Message, Reader, Utime, Wire, to_bytes};
+use client::{accepted, auth_request, frame, hello, ident, joined, message, name, open, signature};
 use fuzz::{Decoder, Room, reread};
 use messenger::{
-    AuthBadMethod, AuthClaim, AuthDone, AuthRequest, ClientIdent, Connection, Event, Hello, ServerIdent, Tag,
-    banner, encode,
+    AuthBadMethod, AuthClaim, AuthDone, AuthRequest, ClientIdent, Connection, Event, Hello, Output,
+    ServerIdent, Tag, banner, encode,
 };
 
 /// Of all segments of a frame together.
@@ -51,9 +51,9 @@ fn checked(bytes: &[u8]) -> Option<Bytes> {
     const TAGS: u8 = 23;
     let [tag, first, rest @ ..] = bytes else { return None };
     let (first, second) = rest.split_at(usize::from(*first).min(rest.len()));
-    let mut out = Writer::new();
-    encode(Tag::of(tag % TAGS)?, [first, second, &[], &[]], &mut out);
-    Some(out.finish())
+    let mut out = Output::default();
+    encode(Tag::of(tag % TAGS)?, [first, second, &[]], &[], &mut out);
+    Some(joined(out))
 }
 
 fn checked_example(tag: Tag, content: &impl Wire) -> Vec<u8> {
@@ -73,7 +73,7 @@ fn hears(connection: &mut Connection, bytes: &[u8]) -> bool {
             Event::Unwelcome { .. } | Event::Open(_) | Event::Message(_) | Event::Lives => {}
         }
     }
-    let sent = connection.take_output().len();
+    let sent = joined(connection.take_output()).len();
     assert!(sent <= 64 + 4 * bytes.len(), "{sent} bytes are answered to {}", bytes.len());
     has_happened
 }

@@ -70,27 +70,46 @@ impl Extents {
         })
     }
 
-    /// The bytes of a range, holes filled with zeros. By reference when one piece covers it.
-    pub fn to_bytes(&self, offset: u64, length: u64) -> Bytes {
+    /// Ranges with data, offset and length, joined where there is no hole in between.
+    pub fn ranges(&self) -> impl ExactSizeIterator<Item = (u64, u64)> {
+        let length = |group: &[(u64, Bytes)]| group.iter().map(|(_, data)| data.len() as u64).sum();
+        let ranges: Vec<_> = self.groups().map(|group| (group[0].0, length(group))).collect();
+        ranges.into_iter()
+    }
+
+    /// The bytes of a range in pieces, holes filled with zeros. Nothing is copied.
+    pub fn pieces(&self, offset: u64, length: u64) -> Vec<Bytes> {
         let end = offset + length;
-        if let [(start, data)] = &self.0[..]
-            && *start <= offset
-            && end <= start + data.len() as u64
-        {
-            return data.slice((offset - start) as usize..(end - start) as usize);
-        }
-        let mut bytes = BytesMut::with_capacity(length as usize);
+        let mut pieces = Vec::with_capacity(self.0.len());
+        let mut reached = offset;
         for (start, data) in &self.0 {
             let from = (*start).clamp(offset, end);
             let to = (start + data.len() as u64).clamp(offset, end);
             if from < to {
-                bytes.resize((from - offset) as usize, 0);
-                bytes.extend_from_slice(&data[(from - start) as usize..(to - start) as usize]);
+                pieces.extend(zeros(from - reached));
+                pieces.push(data.slice((from - start) as usize..(to - start) as usize));
+                reached = to;
             }
         }
-        bytes.resize(length as usize, 0);
-        bytes.freeze()
+        pieces.extend(zeros(end - reached));
+        pieces
     }
+
+    /// The bytes of a range, holes filled with zeros. By reference when one piece covers it.
+    pub fn to_bytes(&self, offset: u64, length: u64) -> Bytes {
+        match &self.pieces(offset, length)[..] {
+            [whole] => whole.clone(),
+            pieces => pieces.concat().into(),
+        }
+    }
+}
+
+/// So many zeros, in pieces.
+fn zeros(count: u64) -> impl Iterator<Item = Bytes> {
+    const ZEROS: &[u8] = &[0; 64 << 10];
+    (0..count)
+        .step_by(ZEROS.len())
+        .map(move |at| Bytes::from_static(&ZEROS[..ZEROS.len().min((count - at) as usize)]))
 }
 
 /// Equal content at equal places: where pieces are divided does not matter.

@@ -68,6 +68,9 @@ proptest! {
         let expected = &model[offset as usize..(offset + length) as usize];
         prop_assert_eq!(&data.read(offset, length).to_bytes(offset, length)[..], expected);
         prop_assert_eq!(&all.to_bytes(offset, length)[..], expected);
+        prop_assert_eq!(&all.pieces(offset, length).concat()[..], expected);
+        let in_ranges: u64 = all.ranges().map(|(_, length)| length).sum();
+        prop_assert_eq!((all.ranges().len(), in_ranges), (all.runs(), filled));
     }
 
     #[test]
@@ -142,6 +145,13 @@ fn holes_are_read_as_zeros() {
         [(2, Bytes::from_static(b"ab")), (6, Bytes::from_static(b"c"))].into_iter().collect();
     assert_eq!(&extents.to_bytes(0, 9)[..], b"\0\0ab\0\0c\0\0");
     assert_eq!(&extents.to_bytes(3, 4)[..], b"b\0\0c");
+    assert_eq!(
+        extents.pieces(0, 4)[1].as_ptr(),
+        extents.iter().next().expect("a piece").1.as_ptr(),
+        "not copied"
+    );
+    assert_eq!(extents.pieces(0, 1 << 20).concat().len(), 1 << 20);
+    assert_eq!(extents.pieces(0, 0), [Bytes::new(); 0]);
     let joined: Vec<_> = extents.joined().collect();
     assert_eq!(joined, [(2, Bytes::from_static(b"ab")), (6, Bytes::from_static(b"c"))]);
 }

@@ -3,11 +3,11 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use ceph_wire::{
-    AddrKind, AddrVec, AuthName, EntityAddr, EntityType, FEATURES, Message, Wire, Writer, to_bytes,
+use bytes::{Buf, Bytes};
+use ceph_wire::{AddrKind, AddrVec, AuthName, EntityAddr, EntityType, FEATURES, Message, Wire, to_bytes};
+use messenger::{
+    AuthClaim, AuthRequest, ClientIdent, Connection, Hello, Limits, Local, Output, Tag, banner, encode,
 };
-use messenger::{AuthClaim, AuthRequest, ClientIdent, Connection, Hello, Limits, Local, Tag, banner, encode};
 
 pub(crate) const CLIENT: ([u8; 4], u16) = ([127, 0, 0, 1], 36890);
 
@@ -25,9 +25,9 @@ pub(crate) fn name() -> AuthName {
 }
 
 pub(crate) fn frame(tag: Tag, content: &impl Wire) -> Bytes {
-    let mut out = Writer::new();
-    encode(tag, [&to_bytes(content), &[], &[], &[]], &mut out);
-    out.finish()
+    let mut out = Output::default();
+    encode(tag, [&to_bytes(content), &[], &[]], &[], &mut out);
+    joined(out)
 }
 
 pub(crate) fn hello() -> Bytes {
@@ -64,9 +64,15 @@ pub(crate) fn ident(gid: i64) -> Bytes {
 }
 
 pub(crate) fn message(seq: u64, message: &Message) -> Bytes {
-    let mut out = Writer::new();
-    encode(Tag::Message, [&to_bytes(&message.header(seq)), &message.front, &[], &message.data], &mut out);
-    out.finish()
+    let mut out = Output::default();
+    let header = to_bytes(&message.header(seq));
+    encode(Tag::Message, [&header, &message.front, &[]], std::slice::from_ref(&message.data), &mut out);
+    joined(out)
+}
+
+/// What was to be sent, in one piece.
+pub(crate) fn joined(mut out: Output) -> Bytes {
+    out.copy_to_bytes(out.remaining())
 }
 
 /// A connection on which messages may come and go.

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use ceph_wire::mon::{MonGetMap, MonMap, MonMapMessage};
-use ceph_wire::{
-    AddrKind, AuthName, EntityAddr, EntityType, FEATURES, Message, Wire, Writer, from_bytes, to_bytes,
-};
-use messenger::{AuthClaim, AuthRequest, ClientIdent, Decoder, Frame, Hello, Tag, banner, encode};
+use ceph_wire::{AddrKind, AuthName, EntityAddr, EntityType, FEATURES, Message, Wire, from_bytes, to_bytes};
+use messenger::{AuthClaim, AuthRequest, ClientIdent, Decoder, Frame, Hello, Output, Tag, banner, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -57,9 +55,9 @@ pub(crate) async fn conf_of(monitor: SocketAddr) -> Result<String> {
     talk.say(Tag::ClientIdent, &ident).await?;
     talk.hear(Tag::ServerIdent).await?;
     let question = Message::of(0, &MonGetMap {});
-    let mut out = Writer::new();
-    encode(Tag::Message, [&to_bytes(&question.header(1)), &question.front, &[], &[]], &mut out);
-    talk.socket.write_all(&out.finish()).await?;
+    let mut out = Output::default();
+    encode(Tag::Message, [&to_bytes(&question.header(1)), &question.front, &[]], &[], &mut out);
+    talk.socket.write_all_buf(&mut out).await?;
     let [_, front, ..] = talk.hear(Tag::Message).await?.segments;
     let message: MonMapMessage = from_bytes(&front)?;
     let map: MonMap = from_bytes(&message.map)?;
@@ -77,9 +75,9 @@ struct Talk {
 
 impl Talk {
     async fn say(&mut self, tag: Tag, content: &impl Wire) -> io::Result<()> {
-        let mut out = Writer::new();
-        encode(tag, [&to_bytes(content), &[], &[], &[]], &mut out);
-        self.socket.write_all(&out.finish()).await
+        let mut out = Output::default();
+        encode(tag, [&to_bytes(content), &[], &[]], &[], &mut out);
+        self.socket.write_all_buf(&mut out).await
     }
 
     /// The next frame of that kind; what comes before it is of no concern.

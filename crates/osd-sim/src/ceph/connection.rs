@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Buf;
 use ceph_wire::{EntityType, Message};
+use futures_util::FutureExt;
 use messenger::{Broken, Connection, Event, Local};
 use monitor::ConnectionId;
 use osd::OpError;
@@ -20,6 +22,7 @@ use super::CephLimits;
 use super::daemons::Daemons;
 use super::mon_client::{Came, MonitorInlet, Who};
 use super::osd_client::{Answer, OsdClient, Told};
+use super::reply::Letter;
 use crate::replies::Underway;
 
 /// Bytes that are read at a time.
@@ -125,6 +128,21 @@ pub(super) async fn serve(shared: &Shared, socket: TcpStream, from: SocketAddr, 
     }
 }
 
+/// Takes what has arrived, the bytes of a long frame without copying them; how many there were, 0 = the client sends no more. Nothing is lost
+/// when it is dropped.
+async fn receive(
+    socket: &mut TcpStream,
+    connection: &mut Connection,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    if connection.lacking_bytes() > buffer.len() {
+        return socket.read_buf(connection.room()).await;
+    }
+    let read = socket.read(buffer).await?;
+    connection.receive(&buffer[..read]);
+    Ok(read)
+}
+
 /// A connection, and who is at its other end.
 struct Served<'a> {
     shared: &'a Shared,
@@ -178,12 +196,10 @@ impl Served<'_> {
         loop {
             self.flush().await?;
             tokio::select! {
-                read = self.socket.read(&mut buffer) => {
-                    let read = read?;
-                    if read == 0 {
+                read = receive(&mut self.socket, &mut self.connection, &mut buffer) => {
+                    if read? == 0 {
                         return Ok(());
                     }
-                    self.connection.receive(&buffer[..read]);
                     while let Some(event) = self.connection.next_event()? {
                         self.take(event).await?;
                     }
@@ -191,27 +207,42 @@ impl Served<'_> {
                         return Err(Ended::TooMuch(limits.arriving_bytes_max));
                     }
                 }
-                told = self.client.next() => match told {
-                    Some(Told::Message(message)) => self.connection.send(&message),
-                    Some(Told::Answers) => self.send_answers().await?,
-                    Some(Told::Asked(came)) => self.go_on(came)?,
-                    Some(Told::Ask) => self.connection.ask(self.shared.daemons.wall_clock()),
-                    None => return Err(self.client.ended()),
-                },
+                told = self.client.next() => {
+                    self.tell(told).await?;
+                    // What is to be said by now goes with it.
+                    while self.connection.output_bytes() < FLUSHED_BYTES
+                        && let Some(told) = self.client.next().now_or_never()
+                    {
+                        self.tell(told).await?;
+                    }
+                }
                 () = sleep_until(handshake_ends), if !self.connection.is_open() => return Err(Ended::Handshake),
             }
         }
     }
 
+    async fn tell(&mut self, told: Option<Told>) -> Result<(), Ended> {
+        match told {
+            Some(Told::Message(message)) => self.connection.send(&message),
+            Some(Told::Answers) => self.send_answers().await?,
+            Some(Told::Asked(came)) => self.go_on(came)?,
+            Some(Told::Ask) => self.connection.ask(self.shared.daemons.wall_clock()),
+            None => return Err(self.client.ended()),
+        }
+        Ok(())
+    }
+
     /// Sends what is to be sent.
     async fn flush(&mut self) -> Result<(), Ended> {
-        let output = self.connection.take_output();
-        if output.is_empty() {
+        let mut output = self.connection.take_output();
+        if !output.has_remaining() {
             return Ok(());
         }
         let sending = async {
-            for piece in output.chunks(FLUSHED_BYTES) {
-                self.socket.write_all(piece).await?;
+            while output.has_remaining() {
+                if self.socket.write_buf(&mut output).await? == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
                 self.underway.iter().for_each(Underway::moved);
             }
             io::Result::Ok(())
@@ -303,7 +334,8 @@ impl Served<'_> {
     async fn send_answer(&mut self, answer: Answer, seen: Seq) -> Result<(), Ended> {
         self.shared.daemons.daemon.until_durable(seen).await;
         self.make_room(answer.bytes()).await?;
-        self.connection.send(&answer.encoded());
+        let Letter { message, data } = answer.encoded();
+        self.connection.send_with(&message, &data);
         Ok(())
     }
 

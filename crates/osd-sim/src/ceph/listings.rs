@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ceph_wire::Message;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -14,7 +13,7 @@ use store::Seq;
 
 use super::daemons::Daemons;
 use super::osd_client::no_pool;
-use super::reply::Page;
+use super::reply::{Letter, Page};
 use super::request::{Asked, List};
 use crate::daemon::{AnyStore, Passage};
 
@@ -29,13 +28,13 @@ pub(super) struct Listings {
     daemons: Arc<Daemons>,
     gid: u64,
     late: FuturesUnordered<BoxFuture<'static, Late>>,
-    answered: VecDeque<(Message, Seq)>,
+    answered: VecDeque<(Letter, Seq)>,
 }
 
 /// What a fault has delayed or held.
 pub(super) enum Late {
     Asked(Box<Listing>),
-    Answer(Message, Seq),
+    Answer(Letter, Seq),
 }
 
 impl Listings {
@@ -44,7 +43,7 @@ impl Listings {
     }
 
     /// The next answer, and what it may have seen.
-    pub(super) fn answered(&mut self) -> Option<(Message, Seq)> {
+    pub(super) fn answered(&mut self) -> Option<(Letter, Seq)> {
         self.answered.pop_front()
     }
 

@@ -15,6 +15,7 @@ use store::Seq;
 use super::daemons::Daemons;
 use super::listings::{Listing, Listings};
 use super::mon_client::Came;
+use super::reply::Letter;
 use super::request::{Asked, What};
 use crate::across;
 use crate::daemon::Inlet;
@@ -175,7 +176,7 @@ pub(super) enum Answer {
     /// Its bytes are those of the store.
     Vector { asked: Box<Asked>, reply: Arc<Reply>, epoch: u32, mutates: bool },
     /// What is small.
-    Made(Message),
+    Made(Letter),
 }
 
 impl Answer {
@@ -183,14 +184,16 @@ impl Answer {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Vector { reply, .. } => wire::reply_bytes(reply),
-            Self::Made(message) => message.front.len() + message.data.len(),
+            Self::Made(Letter { message, data }) => {
+                message.front.len() + data.iter().map(Bytes::len).sum::<usize>()
+            }
         }
     }
 
-    pub(super) fn encoded(self) -> Message {
+    pub(super) fn encoded(self) -> Letter {
         match self {
             Self::Vector { asked, reply, epoch, mutates } => asked.answer(&reply, epoch, mutates),
-            Self::Made(message) => message,
+            Self::Made(letter) => letter,
         }
     }
 }

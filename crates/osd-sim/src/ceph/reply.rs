@@ -1,6 +1,6 @@
 //! What the OSD's core answers, as Ceph's clients read it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ceph_wire::osd::{OsdOp, OsdOpReply, OsdOpRequest, WatcherItem, Watchers, code, flag};
 use ceph_wire::{
     AddrKind, EntityAddr, EntityName, EntityType, Eversion, Hobject, Message, Wire, Writer, to_bytes,
@@ -18,16 +18,26 @@ const LIST_ENDED: i32 = 1;
 /// What came of a listing: a page, and where the next one begins unless it was the last.
 pub(super) type Page = Result<(Vec<HashPlace>, Option<HashPlace>), OpError>;
 
+/// An answer as it is sent.
+#[derive(Clone)]
+pub(super) struct Letter {
+    /// Without its data.
+    pub(super) message: Message,
+    /// In pieces, which may be those of the store.
+    pub(super) data: Vec<Bytes>,
+}
+
 /// What one op came to.
 #[derive(Clone)]
 struct Done {
     number: i32,
-    data: Bytes,
+    /// In pieces.
+    data: Vec<Bytes>,
 }
 
 impl Asked {
     /// The reply to a vector. `mutates` = it was one that may have changed something.
-    pub(super) fn answer(self, reply: &Reply, epoch: u32, mutates: bool) -> Message {
+    pub(super) fn answer(self, reply: &Reply, epoch: u32, mutates: bool) -> Letter {
         let (number, version, results) = match reply {
             Ok(answer) => (answer.number, answer.version, &answer.results),
             Err(refused) => (refused.number(), 0, &refused.results),
@@ -37,7 +47,7 @@ impl Asked {
             (Ok(_), false) => (Eversion { version, epoch: 0 }, Eversion::default()),
             (Ok(_), true) => (Eversion { version, epoch }, Eversion { version, epoch }),
         };
-        let none = Done { number: 0, data: Bytes::new() };
+        let none = Done { number: 0, data: Vec::new() };
         let results = results.iter().map(Some).chain(std::iter::repeat(None));
         let done = self
             .request
@@ -50,12 +60,12 @@ impl Asked {
     }
 
     /// The reply to a listing.
-    pub(super) fn answer_page(self, page: Page, epoch: u32) -> Message {
+    pub(super) fn answer_page(self, page: Page, epoch: u32) -> Letter {
         let pool = self.pool();
         match page {
             Ok((places, next)) => {
                 let number = if next.is_some() { 0 } else { LIST_ENDED };
-                let done = Done { number, data: listed(&places, next, pool) };
+                let done = Done { number, data: vec![listed(&places, next, pool)] };
                 self.message(number, Default::default(), 0, vec![done], epoch)
             }
             Err(refusal) => self.answer(&Err(refusal.into()), epoch, false),
@@ -63,7 +73,7 @@ impl Asked {
     }
 
     /// The reply to what the core was not asked for.
-    pub(super) fn refuse(self, errno: Errno, epoch: u32) -> Message {
+    pub(super) fn refuse(self, errno: Errno, epoch: u32) -> Letter {
         let refusal = OpError { errno, failed_op: None, text: String::new() };
         self.answer(&Err(refusal.into()), epoch, false)
     }
@@ -75,19 +85,15 @@ impl Asked {
         user_version: u64,
         done: Vec<Done>,
         epoch: u32,
-    ) -> Message {
+    ) -> Letter {
         let Self { request: OsdOpRequest { head, ops, tail }, tid, .. } = self;
         let success = if result >= 0 { flag::ACK } else { 0 };
-        let data = match &done[..] {
-            [only] => only.data.clone(),
-            several => {
-                let mut all = BytesMut::with_capacity(several.iter().map(|done| done.data.len()).sum());
-                several.iter().for_each(|done| all.extend_from_slice(&done.data));
-                all.freeze()
-            }
+        let mut data = Vec::new();
+        let said = |(op, mut done): (OsdOp, Done)| {
+            let bytes: usize = done.data.iter().map(Bytes::len).sum();
+            data.append(&mut done.data);
+            (OsdOp { data_bytes: bytes as u32, ..op }, done.number)
         };
-        let said =
-            |(op, done): (OsdOp, Done)| (OsdOp { data_bytes: done.data.len() as u32, ..op }, done.number);
         let reply = OsdOpReply {
             oid: head.oid,
             pg: head.spg.pg,
@@ -100,7 +106,7 @@ impl Asked {
             replay_version,
             user_version,
         };
-        Message::with_data(tid, &reply, data)
+        Letter { message: Message::of(tid, &reply), data }
     }
 }
 
@@ -108,18 +114,20 @@ fn done_with(op: &OsdOp, result: &OpResult) -> Done {
     Done { number: result.number, data: output(op.code, &result.output) }
 }
 
-/// The bytes by which an op answers.
-fn output(asked: u16, output: &Output) -> Bytes {
-    match output {
-        Output::Done => Bytes::new(),
-        Output::Read { data, offset, length } => data.to_bytes(*offset, *length),
+/// The bytes by which an op answers, in pieces.
+fn output(asked: u16, output: &Output) -> Vec<Bytes> {
+    let short = match output {
+        Output::Done => return Vec::new(),
+        Output::Read { data, offset, length } => return data.pieces(*offset, *length),
         Output::SparseRead { data } => {
             let mut out = Writer::new();
-            let extents: Vec<(u64, Bytes)> = data.joined().collect();
-            (extents.len() as u32).put(&mut out);
-            extents.iter().for_each(|(offset, bytes)| (*offset, bytes.len() as u64).put(&mut out));
-            out.counted(|out| extents.iter().for_each(|(_, bytes)| out.bytes(bytes)));
-            out.finish()
+            let ranges = data.ranges();
+            (ranges.len() as u32).put(&mut out);
+            ranges.for_each(|range| range.put(&mut out));
+            (data.allocated() as u32).put(&mut out);
+            return std::iter::once(out.finish())
+                .chain(data.iter().map(|(_, bytes)| bytes.clone()))
+                .collect();
         }
         Output::Stat { size, mtime_unix_ns, .. } => {
             let (seconds, nanoseconds) = (mtime_unix_ns / 1_000_000_000, mtime_unix_ns % 1_000_000_000);
@@ -157,7 +165,8 @@ fn output(asked: u16, output: &Output) -> Bytes {
         Output::Watchers { watchers } => {
             to_bytes(&Watchers { watchers: watchers.iter().map(watcher).collect() })
         }
-    }
+    };
+    vec![short]
 }
 
 /// The states of an object, the oldest one first.

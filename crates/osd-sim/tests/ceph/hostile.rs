@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use bytes::Buf;
 use osd_sim::{CephConfig, CephLimits};
 
 use crate::lab::{CLIENT_TIME_MAX, Lab, door, start};
@@ -49,11 +50,11 @@ async fn half_a_frame_beyond_the_limit_ends_its_connection() {
     let hour = Duration::from_secs(3600);
     let limits = CephLimits { arriving_bytes_max: 1000, handshake_time_max: hour, ..CephLimits::default() };
     let server = start(CephConfig { limits, ..door() });
-    let mut frame = ceph_wire::Writer::new();
-    messenger::encode(messenger::Tag::Hello, [&[0; 2000], &[], &[], &[]], &mut frame);
+    let mut frame = messenger::Output::default();
+    messenger::encode(messenger::Tag::Hello, [&[0; 2000], &[], &[]], &[], &mut frame);
     let mut socket = TcpStream::connect(server.ceph().expect("the door is open").osd).expect("it accepts");
     socket.write_all(&messenger::banner()).expect("it is sent");
-    socket.write_all(&frame.written()[..1600]).expect("it is sent");
+    socket.write_all(&frame.chunk()[..1600]).expect("it is sent");
     assert!(heard(&mut socket).starts_with(&messenger::banner()));
 }
 
