@@ -151,7 +151,7 @@ fn holes_are_read_as_zeros() {
         "not copied"
     );
     assert_eq!(extents.pieces(0, 1 << 20).concat().len(), 1 << 20);
-    assert_eq!(extents.pieces(0, 0), [Bytes::new(); 0]);
+    assert!(extents.pieces(0, 0).is_empty());
     let joined: Vec<_> = extents.joined().collect();
     assert_eq!(joined, [(2, Bytes::from_static(b"ab")), (6, Bytes::from_static(b"c"))]);
 }

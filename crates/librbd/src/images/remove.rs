@@ -66,8 +66,10 @@ async fn remove_named(
         let remover = Remover { gid: rados.gid(), number: rados.next_open_number() };
         let removal = Removal { io, name, id: &id, config, progress, remover };
         let removed = match Box::pin(look(io, &id, Some(name))).await? {
-            Look::Found(Standing::Complete(header)) => removal.watched(removal.run(&header), abandoned).await,
-            Look::Remains(intent) => removal.watched(removal.take_over(&intent), abandoned).await,
+            Look::Found(Standing::Complete(header)) => {
+                removal.watched(Box::pin(removal.run(&header)), abandoned).await
+            }
+            Look::Remains(intent) => removal.watched(Box::pin(removal.take_over(&intent)), abandoned).await,
             Look::Found(Standing::UnderWay { by: Some(gid) }) => {
                 return Err(removal.busy(&format!("client.{gid} is making or removing it")));
             }
