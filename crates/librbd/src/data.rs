@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use errno::Errno;
+use marks::Mark;
 use rados::IoCtx;
 
 use crate::config::Config;
@@ -384,6 +385,7 @@ async fn check_parent_attached(io: &IoCtx, state: &ImageState) -> Result<(), IoE
 fn snapshot_gone(state: &ImageState, snap: Option<u64>, error: IoError) -> IoError {
     match (error, snap) {
         (IoError::Failed(error), Some(id)) if error.errno() == Errno::ESTALE => {
+            marks::hit(Mark::InsideEstale);
             let text = format!("snapshot id {id} of image id {} was removed meanwhile: {error}", state.id);
             Error::refused(Errno::ENOENT, text).into()
         }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use errno::Errno;
+use marks::Mark;
 use rados::{IoCtx, ObjectOp};
 use rbd_protocol::{Ended, Failure, RequestId, ended_from_message, ended_to_message};
 
@@ -207,10 +208,12 @@ pub(crate) async fn withdraw(
     let op = ObjectOp::new().assert_exists().omap_compare(&done, None).omap_set(set);
     match io.operate(header, op).await {
         Err(error) if error.errno() == Errno::ECANCELED => {
+            marks::hit(Mark::InvokeWithdrawnTooLate);
             let found = get(io, header, [&done]).await?;
             Ok(found.get(&done).map(|value| decode_result(value)))
         }
         withdrawn => {
+            marks::hit(Mark::InvokeWithdrawn);
             withdrawn.map(|_| None).map_err(Error::osd(format!("withdraw request {id} in {header}")))
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use errno::Errno;
+use marks::Mark;
 use rbd_protocol::invoke::{Decision, Place, Rounds, Seen, is_reached, may_be_done, place};
 use rbd_protocol::lock::Purpose;
 use rbd_protocol::retry::Backoff;
@@ -53,10 +54,48 @@ pub(crate) async fn invoke(
             Err(_) => Err(call.deadline_passed(deadline)),
         },
     };
+    marks::hit(row(&result));
     let number = result.as_ref().map_or_else(|error| error.errno().result(), |()| 0);
     tracing::Span::current().record("attempts", call.attempt).record("result", number);
     tracing::info!("call ended");
     result
+}
+
+/// The row of the error table by which a call ends.
+fn row(result: &Result<()>) -> Mark {
+    match result.as_ref().map_err(Error::errno) {
+        Ok(()) => Mark::ErrorNone,
+        Err(Errno::EIO) => Mark::ErrorEio,
+        Err(Errno::EINVAL) => Mark::ErrorEinval,
+        Err(Errno::EROFS) => Mark::ErrorErofs,
+        Err(Errno::EBLOCKLISTED) => Mark::ErrorEblocklisted,
+        Err(Errno::EBUSY) => Mark::ErrorEbusy,
+        Err(Errno::ENOENT) => Mark::ErrorEnoent,
+        Err(Errno::EEXIST) => Mark::ErrorEexist,
+        Err(Errno::ESHUTDOWN) => Mark::ErrorEshutdown,
+        Err(Errno::ENOTCONN) => Mark::ErrorEnotconn,
+        Err(Errno::ESTALE) => Mark::ErrorEstale,
+        Err(Errno::EDQUOT) => Mark::ErrorEdquot,
+        Err(Errno::EOPNOTSUPP) => Mark::ErrorEopnotsupp,
+        Err(Errno::EBADMSG) => Mark::ErrorEbadmsg,
+        Err(Errno::ENOSYS) => Mark::ErrorEnosys,
+        Err(Errno::ERESTART) => Mark::ErrorErestart,
+        Err(Errno::ETIMEDOUT) => Mark::ErrorEtimedout,
+        Err(_) => Mark::ErrorOther,
+    }
+}
+
+/// The row by which a round starts over.
+const fn row_inside(errno: Errno) -> Mark {
+    match errno {
+        Errno::ERESTART => Mark::InsideErestart,
+        Errno::ETIMEDOUT => Mark::InsideEtimedout,
+        Errno::EIO => Mark::InsideEio,
+        Errno::EOPNOTSUPP => Mark::InsideEopnotsupp,
+        Errno::ENOTCONN => Mark::InsideEnotconn,
+        Errno::EAGAIN => Mark::InsideEagain,
+        _ => Mark::InsideOther,
+    }
 }
 
 /// One call, over all of its attempts.
@@ -117,7 +156,10 @@ impl<'a> Call<'a> {
             self.attempt += 1;
             let Undecided { decision, error } = match self.place().await? {
                 Place::Local => match self.run_locally().await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        marks::hit(Mark::InvokeLocalDone);
+                        return Ok(());
+                    }
                     Err(error) => {
                         let decision = self.rounds.decide_local(Err(error.errno()));
                         Undecided { decision, error }
@@ -144,6 +186,7 @@ impl<'a> Call<'a> {
             if self.options.attempts_max.is_some_and(|max| self.attempt >= max) {
                 return Err(error);
             }
+            marks::hit(row_inside(error.errno()));
             self.restart(&error);
             if let Decision::RestartAfter(delay) = decision {
                 self.image.clock().sleep(Duration::from_millis(delay.0)).await;
@@ -159,6 +202,7 @@ impl<'a> Call<'a> {
     fn is_done(&self) -> bool {
         let is_done = self.heard().done;
         if is_done {
+            marks::hit(Mark::InvokeHeardOfEnd);
             self.image.mark_stale();
         }
         is_done
@@ -190,12 +234,17 @@ impl<'a> Call<'a> {
         }
         self.image.check_alive()?;
         if self.heard().unrecorded && may_be_done(operation, error.errno()) {
+            marks::hit(Mark::InvokeMayBeDone);
             self.image.mark_stale();
             return Ok(());
         }
         let error = match self.final_end(&error).await? {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => {
+                marks::hit(Mark::InvokeRecordedDone);
+                return Ok(());
+            }
             Some(Err(failure)) => {
+                marks::hit(Mark::InvokeRecordedFailed);
                 let (errno, text) = self.describe_failure(&failure, "failed at the lock owner");
                 Error::refused(errno, text)
             }
@@ -204,7 +253,11 @@ impl<'a> Call<'a> {
         self.image.refresh().await?;
         let state = self.image.state();
         let seen = Seen { has_parent: state.head_parent().is_some(), size: state.size };
-        if is_reached(operation, seen) { Ok(()) } else { Err(error) }
+        if is_reached(operation, seen) {
+            marks::hit(Mark::InvokeReached);
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// How an owner that was asked has ended it, if one has. If none has, then none will once the caller is told of a refusal. A renaming
@@ -230,11 +283,13 @@ impl<'a> Call<'a> {
 
     /// Where this attempt runs. Everything is looked at again in each round.
     async fn place(&self) -> Result<Place> {
-        self.image.check_writable()?;
-        self.image.refresh_if_stale().await?;
+        self.image.check_writable().inspect_err(|_| marks::hit(Mark::InvokeNotWritable))?;
+        self.image.refresh_if_stale().await.inspect_err(|_| marks::hit(Mark::InvokeRefreshFailed))?;
         if !self.image.uses_lock() {
+            marks::hit(Mark::InvokeWithoutLock);
             return Ok(Place::Local);
         }
+        marks::hit(if self.asks_for_lock { Mark::InvokeAsksForLock } else { Mark::InvokeTries });
         let ask = if self.asks_for_lock { Ask::Acquire(Purpose::Operation) } else { Ask::Try };
         let Answer { result, is_owner } = ask_lock(self.image, ask).await?;
         Ok(place(result, is_owner))

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use errno::Errno;
+use marks::Mark;
 use rbd_protocol::retry::Backoff;
 use rbd_protocol::{Failure, Message, Millis, Operation, Request, RequestId};
 use tokio_util::sync::CancellationToken;
@@ -192,8 +193,12 @@ impl Run {
             |errno, why| Error::refused(errno, format!("{} of request {id}: {why}", operation.name()));
         Ok(match done::look_up(&image.io, &image.header, id).await? {
             Known::New => None,
-            Known::Forgotten => Some(Err(refused(Errno::ESTALE, "a late copy of a request that has ended"))),
+            Known::Forgotten => {
+                marks::hit(Mark::InvokeForgotten);
+                Some(Err(refused(Errno::ESTALE, "a late copy of a request that has ended")))
+            }
             Known::Ended(ended) => {
+                marks::hit(Mark::InvokeEndedBefore);
                 tracing::info!(?ended, "it has ended at a former owner");
                 if ended.is_ok() {
                     announce_header_update(image).await;
@@ -214,7 +219,10 @@ impl Run {
                 tracing::warn!(image = self.image.name, %unrecorded, "a failure leaves no record");
                 error
             }
-            Ok(()) => error,
+            Ok(()) => {
+                marks::hit(Mark::InvokeFailureRecorded);
+                error
+            }
         }
     }
 

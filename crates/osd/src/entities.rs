@@ -2,6 +2,7 @@
 //! anew as often as it likes.
 
 use errno::Errno;
+use marks::Mark;
 use store::Store;
 
 use crate::effect::Effect;
@@ -62,6 +63,7 @@ impl<S: Store> Osd<S> {
             return self.renew_entity(gid, address);
         }
         self.check_room_for_session()?;
+        marks::hit(Mark::SessionOfCeph);
         // Of an earlier session, which has ended.
         while !self.erase_records(&records::replies_prefix(gid), None)? {}
         let session = Session::new(self.step.now, Door::Ceph, name.to_owned(), address.to_owned());

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use errno::Errno;
+use marks::Mark;
 use store::ObjectId;
 
 use crate::agenda::Due;
@@ -82,6 +83,7 @@ impl Notify {
 
     pub(crate) fn is_unheard_by(&mut self, id: WatchId) {
         if self.waiting.contains(&id) {
+            marks::hit(Mark::NotifyUnheard);
             self.unheard.insert(id);
         }
     }
@@ -182,11 +184,13 @@ impl WatchTable {
             .get(object)
             .map_or((0, 0), |watched| (watched.notifies.len(), watched.watches.len()));
         if pending >= pending_max as usize {
+            marks::hit(Mark::NotifyBeyondRoom);
             let rule =
                 format!("it has pending_notifies_per_object_max = {pending_max} notifies that wait for acks");
             return refuse(Errno::EAGAIN, rule);
         }
         if self.pending_bytes + waiting_bytes(watches) + payload_bytes > bytes_max {
+            marks::hit(Mark::NotifyBeyondRoom);
             let rule =
                 format!("pending_notify_bytes_max = {bytes_max} bytes of notifies would wait for acks");
             return refuse(Errno::EAGAIN, rule);
@@ -223,7 +227,12 @@ impl WatchTable {
         self.pending_bytes += notify.bytes();
         let event = place.event(Kind::Notify, notifier_gid).notify_id(notify_id).payload(&notify.payload);
         step.tell(event.detail(format!("to {} watches", notify.watches)));
+        if notify.watches == 0 {
+            marks::hit(Mark::NotifyOfNobody);
+        }
         for (&id, watch) in &watched.watches {
+            let is_connected = watch.stream.is_some();
+            marks::hit(if is_connected { Mark::NotifySent } else { Mark::NotifyWaitsForDisconnected });
             if let Some(stream) = watch.stream {
                 notify.send(step, place, notify_id, id, stream);
             }
@@ -243,20 +252,24 @@ impl WatchTable {
         (notify_id, door, payload): (u64, Door, Bytes),
         bytes_max: usize,
     ) {
-        let Some(watched) = self.objects.get_mut(object) else { return };
-        let Some(notify) = watched.notifies.get_mut(&notify_id) else { return };
+        let watched = self.objects.get_mut(object);
+        let pending =
+            watched.and_then(|watched| Some((watched.notifies.get_mut(&notify_id)?, &watched.place)));
+        let Some((notify, place)) = pending else { return marks::hit(Mark::NotifyAckedTooLate) };
         if !notify.waiting.remove(&id) {
-            return;
+            return marks::hit(Mark::NotifyAckedAgain);
         }
         notify.unheard.remove(&id);
         let (gid, cookie) = id;
-        let event = watched.place.event(Kind::Ack, gid).cookie(cookie).notify_id(notify_id);
+        let event = place.event(Kind::Ack, gid).cookie(cookie).notify_id(notify_id);
         let is_full = self.pending_bytes + payload.len() > bytes_max;
         let full = is_full.then(|| format!("pending_notify_bytes_max = {bytes_max} bytes of notifies wait"));
         if let Some(rule) = notify.too_large(&payload).or(full) {
+            marks::hit(Mark::NotifyAckTooLarge);
             step.tell(event.error(Errno::E2BIG).detail(rule));
             notify.replies.insert(id, (door, Bytes::new()));
         } else {
+            marks::hit(Mark::NotifyAcked);
             let payload = kept(payload);
             step.tell(event.payload(&payload));
             notify.ack_bytes += payload.len();
@@ -271,6 +284,9 @@ impl WatchTable {
         let Some(watched) = self.objects.get_mut(object) else { return };
         let stopped = watched.notifies.iter_mut().filter_map(|(&notify_id, notify)| {
             let was_waiting = notify.waiting.remove(&id);
+            if was_waiting {
+                marks::hit(Mark::NotifyStopsWaiting);
+            }
             was_waiting.then_some(notify_id)
         });
         let stopped: Vec<u64> = stopped.collect();
@@ -281,6 +297,7 @@ impl WatchTable {
 
     /// The time of a notify is over: whoever has not answered has missed it.
     pub(crate) fn time_out(&mut self, step: &mut Step, object: &ObjectId, notify_id: u64) {
+        marks::hit(Mark::NotifyTimedOut);
         self.finish(step, object, notify_id);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 use store::{PoolId, Store};
 
 use crate::agenda::{Agenda, Due};
@@ -129,6 +130,7 @@ impl<S: Store> Osd<S> {
 
     fn load_fences(&mut self) -> Result<(), OpError> {
         for Fence { gid, expires_unix_ms } in records::all(&self.store)? {
+            marks::hit(Mark::FenceRestored);
             let expires = expires_unix_ms.map(|at| self.millis(at));
             self.blocklist.restore(gid, expires);
             if let Some(expires) = expires {
@@ -147,9 +149,11 @@ impl<S: Store> Osd<S> {
     fn load_sessions(&mut self) -> Result<(), OpError> {
         for Instance { gid, is_ceph, name, address } in records::all(&self.store)? {
             if self.blocklist.is_fenced(gid) {
+                marks::hit(Mark::SessionRestoredFenced);
                 self.step.unsaved.push(records::gone(records::instance_key(gid)));
                 continue;
             }
+            marks::hit(Mark::SessionRestored);
             let door = if is_ceph { Door::Ceph } else { Door::Grpc };
             self.sessions.insert(gid, Session::new(self.step.now, door, name, address));
             self.plan_end(gid);
@@ -171,6 +175,7 @@ impl<S: Store> Osd<S> {
         for watching in records::all::<Watching>(&self.store)? {
             let (id, watch) = (watching.object(), (watching.gid, watching.cookie));
             if !self.sessions.contains_key(&watching.gid) {
+                marks::hit(Mark::WatchRestoredNobody);
                 self.step.unsaved.push(records::gone(records::watching_key(&id, watch)));
                 continue;
             }

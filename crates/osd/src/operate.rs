@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use errno::Errno;
+use marks::Mark;
 use store::{Change, ObjectId, Store};
 
 use crate::effect::Effect;
@@ -50,10 +51,12 @@ impl<S: Store> Osd<S> {
         let mutates = vector::mutates(&vector.ops);
         match self.admit_vector(request, mutates) {
             Ok(Admission::Ran(Stored::Reply(reply))) => {
+                marks::hit(Mark::TidAgain);
                 self.step.tell(event(Kind::Duplicate, request).detail(vector::summary(&vector.ops)));
                 return reply;
             }
             Ok(Admission::Ran(Stored::SnapId(_))) => {
+                marks::hit(Mark::TidMixedUp);
                 let text = format!("tid {tid} of client {gid} was used to allocate a snap id");
                 return Arc::new(self.refuse(request, error(Errno::EINVAL, text).into()));
             }

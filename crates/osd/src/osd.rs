@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
+use marks::Mark;
 use store::{Change, ObjectId, Seq, Store, Wake};
 
 use crate::agenda::Due;
@@ -83,6 +84,7 @@ impl<S: Store> Osd<S> {
         if let Err(failure) = self.submit(changes) {
             return self.done(Err(failure.into()));
         }
+        marks::hit(Mark::SessionStarted);
         self.counters = counters;
         self.sessions.insert(gid, session);
         self.plan_end(gid);
@@ -93,8 +95,11 @@ impl<S: Store> Osd<S> {
     /// EAGAIN at the limit.
     pub(crate) fn check_room_for_session(&self) -> Result<(), OpError> {
         let sessions_max = self.config.sessions_max;
-        let text = || format!("there are sessions_max = {sessions_max} sessions");
-        if self.sessions.len() < sessions_max { Ok(()) } else { Err(error(Errno::EAGAIN, text())) }
+        if self.sessions.len() < sessions_max {
+            return Ok(());
+        }
+        marks::hit(Mark::SessionBeyondRoom);
+        Err(error(Errno::EAGAIN, format!("there are sessions_max = {sessions_max} sessions")))
     }
 
     /// A number that no client instance has had. EIO, ENOSPC of the store.
@@ -124,6 +129,7 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         let admitted = self.admit(gid);
         if admitted.is_ok() {
+            marks::hit(Mark::SessionDisconnected);
             self.watches.remove_client(&mut self.step, gid, End::GIVEN_UP);
             self.end_session(gid, &error(Errno::ENOTCONN, "the client disconnected".to_owned()));
         }
@@ -142,14 +148,18 @@ impl<S: Store> Osd<S> {
     /// ENOTCONN for one that has ended or never was; `None` for a live one.
     pub fn session_over(&self, gid: u64) -> Option<OpError> {
         if self.blocklist.is_fenced(gid) {
+            marks::hit(Mark::SessionIsFenced);
             return Some(self.fenced(gid));
         }
         let Some(session) = self.sessions.get(&gid) else {
+            marks::hit(Mark::SessionOver);
             return Some(error(Errno::ENOTCONN, format!("client {gid}: session ended")));
         };
         let address = &session.address;
-        let listed =
-            || error(Errno::EBLOCKLISTED, format!("client {gid}: its address {address} is blocklisted"));
+        let listed = || {
+            marks::hit(Mark::SessionIsListed);
+            error(Errno::EBLOCKLISTED, format!("client {gid}: its address {address} is blocklisted"))
+        };
         self.blocklist.lists(address).then(listed)
     }
 
@@ -230,7 +240,10 @@ impl<S: Store> Osd<S> {
 
     /// Nothing of an instance happens from here on: the store has its record.
     pub(crate) fn fence(&mut self, gid: u64, expires: Millis, by: &str) {
+        let is_live = self.sessions.contains_key(&gid);
+        marks::hit(if is_live { Mark::SessionFenced } else { Mark::SessionFencedLate });
         if let Some(former) = self.blocklist.add(gid, expires) {
+            marks::hit(Mark::FenceMoved);
             self.step.agenda.remove(former, Due::Blocklist { gid });
         }
         self.step.agenda.add(expires, Due::Blocklist { gid });
@@ -242,10 +255,14 @@ impl<S: Store> Osd<S> {
     }
 
     fn check_fence(&mut self, gid: u64, requester: u64) -> Result<(), OpError> {
-        if requester != 0 {
-            self.admit(requester)?;
+        if requester != 0
+            && let Err(over) = self.admit(requester)
+        {
+            marks::hit(Mark::FenceOfDeadRefused);
+            return Err(over);
         }
         if gid == 0 || gid == requester {
+            marks::hit(Mark::FenceOfSelfRefused);
             let rule = if gid == 0 { "gid 0 is no client instance" } else { "no client fences itself" };
             return Err(error(Errno::EINVAL, format!("blocklisting {gid}: {rule}")));
         }
@@ -257,6 +274,7 @@ impl<S: Store> Osd<S> {
     pub(crate) fn forget_fences(&mut self, newest: u64) {
         while self.blocklist.fenced() > self.config.fenced_instances_max.max(1) {
             let Some((gid, expires)) = self.blocklist.forget_oldest_but(newest) else { return };
+            marks::hit(Mark::FenceForgotten);
             self.step.unsaved.push(records::gone(records::fence_key(gid)));
             if let Some(expires) = expires {
                 self.step.agenda.remove(expires, Due::Blocklist { gid });
@@ -273,6 +291,7 @@ impl<S: Store> Osd<S> {
     pub fn blocklist_remove(&mut self, now: Millis, gid: u64) -> Vec<Effect> {
         self.begin(now);
         if let Some(expires) = self.blocklist.remove(gid) {
+            marks::hit(Mark::FenceRemoved);
             self.step.agenda.remove(expires, Due::Blocklist { gid });
             self.step.unsaved.push(self.fence_record(gid, None));
             self.step.tell(Event::new(Kind::BlocklistRemoved, gid));
@@ -372,6 +391,7 @@ impl<S: Store> Osd<S> {
             Due::Notify { object, notify_id } => self.watches.time_out(&mut self.step, &object, notify_id),
             Due::Session { gid } => self.look_at_session(gid),
             Due::Blocklist { gid } => {
+                marks::hit(Mark::FenceExpired);
                 self.blocklist.remove(gid);
                 self.step.unsaved.push(self.fence_record(gid, None));
                 self.step.tell(Event::new(Kind::BlocklistRemoved, gid).detail("expired"));
@@ -391,6 +411,7 @@ impl<S: Store> Osd<S> {
         session.is_due = false;
         let ends = session.ends_at(self.config.osd_client_session_timeout);
         if ends.is_some_and(|ends| ends <= self.step.now) {
+            marks::hit(Mark::SessionSilent);
             self.watches.remove_client(&mut self.step, gid, End::EXPIRED);
             let text = "neither a stream nor a call for osd_client_session_timeout".to_owned();
             return self.end_session(gid, &error(Errno::ENOTCONN, text));

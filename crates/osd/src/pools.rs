@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 use store::{HashPlace, Name, PoolId, Store, Totals};
 
 use crate::effect::Effect;
@@ -178,12 +179,14 @@ impl<S: Store> Osd<S> {
             session.check_tid(tid)?;
             match session.admit(tid, &self.config)? {
                 Admission::Ran(Stored::SnapId(snap_id)) => {
+                    marks::hit(Mark::TidOfSnapIdAgain);
                     self.step.tell(
                         Event::new(Kind::Duplicate, gid).tid(tid).on(pool, "").detail("allocate_snap_id"),
                     );
                     return Ok(snap_id);
                 }
                 Admission::Ran(Stored::Reply(_)) => {
+                    marks::hit(Mark::TidMixedUp);
                     return Err(error(
                         Errno::EINVAL,
                         format!("tid {tid} of client {gid} was used for an op vector"),

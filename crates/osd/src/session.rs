@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use errno::Errno;
+use marks::Mark;
 use store::Change;
 
 use crate::op::{Door, OpResult};
@@ -134,6 +135,9 @@ impl Session {
         if watermark > self.watermark {
             self.watermark = watermark;
             let kept = self.stored.split_off(&watermark);
+            if !self.stored.is_empty() {
+                marks::hit(Mark::WatermarkPassed);
+            }
             self.stored_bytes -= self.stored.values().map(Stored::bytes).sum::<u64>();
             self.passed.extend(self.stored.keys());
             self.stored = kept;
@@ -144,6 +148,7 @@ impl Session {
     pub(crate) fn check_tid(&self, tid: u64) -> Result<(), OpError> {
         let watermark = self.watermark;
         if tid != 0 && tid < watermark {
+            marks::hit(Mark::TidTooLate);
             let text =
                 format!("tid {tid} is below the session's watermark {watermark}: it has been answered");
             return Err(OpError { errno: Errno::ESTALE, failed_op: None, text });
@@ -154,6 +159,7 @@ impl Session {
     /// Whether a tid that changes something is to run. EINVAL without a number; EAGAIN at the limits.
     pub(crate) fn admit(&self, tid: u64, config: &Config) -> Result<Admission, OpError> {
         if tid == 0 {
+            marks::hit(Mark::TidMissing);
             let text = "a call that changes something needs a tid above 0".to_owned();
             return Err(OpError { errno: Errno::EINVAL, failed_op: None, text });
         }
@@ -174,9 +180,11 @@ impl Session {
             None
         };
         if let Some(limit) = limit {
+            marks::hit(Mark::TidsTooMany);
             let text = format!("the session has {limit} that its watermark has not passed");
             return Err(OpError { errno: Errno::EAGAIN, failed_op: None, text });
         }
+        marks::hit(Mark::TidNew);
         Ok(Admission::Run)
     }
 
@@ -195,6 +203,7 @@ impl Session {
 
     /// A reply whose record was found.
     pub(crate) fn restore(&mut self, reply: records::Reply) {
+        marks::hit(Mark::ReplyRestored);
         self.keep(reply.tid, reply.stored);
         self.advance(reply.watermark);
     }

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use errno::Errno;
+use marks::Mark;
 use store::{Change, ObjectId};
 
 use crate::agenda::Due;
@@ -165,10 +166,12 @@ impl WatchTable {
         let of_session = self.by_gid.get(&id.0).map_or(0, BTreeSet::len);
         let Limits { watches_per_object_max, watches_per_session_max, .. } = *limits;
         if of_object >= watches_per_object_max as usize {
+            marks::hit(Mark::WatchBeyondRoom);
             let rule = format!("it has watches_per_object_max = {watches_per_object_max} watches");
             return refuse(Errno::EMFILE, rule);
         }
         if of_session >= watches_per_session_max as usize {
+            marks::hit(Mark::WatchBeyondRoom);
             let gid = id.0;
             let rule =
                 format!("client {gid} has watches_per_session_max = {watches_per_session_max} watches");
@@ -186,6 +189,8 @@ impl WatchTable {
         (id, stream, timeout): (WatchId, StreamId, Millis),
     ) {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
+        let is_known = watched.watches.contains_key(&id);
+        marks::hit(if is_known { Mark::WatchRegisteredAgain } else { Mark::WatchRegistered });
         let (gid, cookie) = id;
         self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
         watched.attach(step, id, (stream, timeout), Kind::Watch);
@@ -194,6 +199,7 @@ impl WatchTable {
     /// A watch of an earlier life of the OSD: its client is not known to be gone, and has the whole time to come back.
     pub(crate) fn restore(&mut self, step: &mut Step, place: &Place, id: WatchId, timeout: Millis) {
         let watched = self.objects.entry(place.id.clone()).or_insert_with(|| Watched::new(place.clone()));
+        marks::hit(Mark::WatchRestored);
         let (gid, cookie) = id;
         self.by_gid.entry(gid).or_default().insert((place.id.clone(), cookie));
         let expires = step.now.after(timeout);
@@ -211,11 +217,16 @@ impl WatchTable {
     ) -> Result<(), OpError> {
         let (gid, cookie) = id;
         let watched = self.objects.get_mut(&place.id);
-        let known = watched.and_then(|watched| Some((watched.watches.get(&id)?.timeout, watched)));
-        let Some((timeout, watched)) = known else {
+        let known = watched.and_then(|watched| {
+            let watch = watched.watches.get(&id)?;
+            Some((watch.timeout, watch.stream.is_some(), watched))
+        });
+        let Some((timeout, is_connected, watched)) = known else {
+            marks::hit(Mark::WatchReconnectedTooLate);
             let rule = format!("the watch of client {gid} with cookie {cookie} is gone");
             return Err(place.error(Errno::ENOTCONN, rule));
         };
+        marks::hit(if is_connected { Mark::WatchReconnectedConnected } else { Mark::WatchReconnected });
         watched.attach(step, id, (stream, timeout), Kind::Reconnected);
         Ok(())
     }
@@ -226,6 +237,7 @@ impl WatchTable {
             let watched = self.objects.get_mut(object);
             let watch = watched.and_then(|watched| watched.watches.get_mut(&(gid, *cookie)));
             if let Some(watch) = watch.filter(|watch| watch.stream == Some(stream)) {
+                marks::hit(Mark::WatchPinged);
                 watch.expires = step.now.after(watch.timeout);
             }
         }
@@ -281,6 +293,7 @@ impl WatchTable {
             return step.agenda.add(watch.due, due(object, id));
         }
         let was_silent = watch.stream.is_some();
+        marks::hit(if was_silent { Mark::WatchExpired } else { Mark::WatchExpiredDisconnected });
         let detail = if was_silent { "silent for its timeout" } else { "its connection did not come back" };
         let error = watched.place.error(Errno::ENOTCONN, format!("the watch expired: {detail}"));
         self.end(step, object, id, End::expired(&error));
@@ -327,6 +340,8 @@ impl WatchTable {
     /// Takes every watch of a client away.
     pub(crate) fn remove_client(&mut self, step: &mut Step, gid: u64, end: End<'_>) {
         for (object, cookie) in self.by_gid.remove(&gid).unwrap_or_default() {
+            let is_fenced = end.error.is_some_and(|error| error.errno == Errno::EBLOCKLISTED);
+            marks::hit(if is_fenced { Mark::WatchFenced } else { Mark::WatchSessionEnded });
             self.end(step, &object, (gid, cookie), end);
         }
     }
@@ -337,6 +352,7 @@ impl WatchTable {
         let error = watched.place.error(Errno::ENOTCONN, "the object was removed".to_owned());
         let ids: Vec<WatchId> = watched.watches.keys().copied().collect();
         for id in ids {
+            marks::hit(Mark::WatchObjectRemoved);
             self.remove(step, object, id, End::expired(&error));
         }
     }
@@ -348,6 +364,7 @@ impl WatchTable {
         let of_client = watched.watches.range((gid, 0)..=(gid, u64::MAX));
         let ids: Vec<WatchId> = of_client.map(|(&id, _)| id).collect();
         for id in ids {
+            marks::hit(Mark::WatchExpiredOnPurpose);
             self.end(step, object, id, End::expired(&error));
         }
     }
@@ -420,6 +437,7 @@ impl Watched {
         step.tell(self.place.event(kind, gid).cookie(cookie));
         step.send(stream, WatchEvent::Result { cookie, error: None });
         for (&notify_id, notify) in self.notifies.iter().filter(|(_, notify)| notify.waits_for(id)) {
+            marks::hit(Mark::NotifySentAgain);
             notify.send(step, &self.place, notify_id, id, stream);
         }
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use errno::Errno;
+use marks::Mark;
 use store::{At, ObjectId, Store};
 
 use crate::around::watchers;
@@ -36,6 +37,7 @@ impl<S: Store> Osd<S> {
         let stream = self.watches.open_stream(gid);
         let session = self.sessions.get_mut(&gid).expect("it is there");
         if let Some(replaced) = session.watch_stream.replace(stream) {
+            marks::hit(Mark::WatchReplaced);
             self.watches.lose_stream(&mut self.step, replaced, self.config.osd_client_watch_grace);
             let reason = error(Errno::ENOTCONN, format!("client {gid} opened another watch stream"));
             self.step.effects.push(Effect::CutStream { stream: replaced, reason });
@@ -98,7 +100,7 @@ impl<S: Store> Osd<S> {
         stream: StreamId,
         timeout: Option<Millis>,
     ) -> Result<(), OpError> {
-        let place = self.existing(pool, object)?;
+        let place = self.existing(pool, object).inspect_err(|_| marks::hit(Mark::WatchOfNothing))?;
         if id.1 == 0 {
             return Err(place.error(Errno::EINVAL, "a watch needs a cookie above 0".to_owned()));
         }
@@ -114,7 +116,9 @@ impl<S: Store> Osd<S> {
 
     fn unwatch(&mut self, pool: &str, object: &str, id: (u64, u64), stream: StreamId) -> Result<(), OpError> {
         let place = self.existing(pool, object)?;
-        if self.watches.is_there(&place.id, id) {
+        let is_there = self.watches.is_there(&place.id, id);
+        marks::hit(if is_there { Mark::WatchUnwatched } else { Mark::WatchUnwatchedAgain });
+        if is_there {
             let record = records::gone(records::watching_key(&place.id, id));
             self.submit(vec![record]).map_err(|error| place.refusal(error.into()))?;
         }
@@ -128,6 +132,7 @@ impl<S: Store> Osd<S> {
         self.begin(now);
         let grace = self.config.osd_client_watch_grace;
         if let Some(gid) = self.watches.lose_stream(&mut self.step, stream, grace) {
+            marks::hit(Mark::WatchLost);
             if let Some(session) =
                 self.sessions.get_mut(&gid).filter(|session| session.watch_stream == Some(stream))
             {
@@ -173,7 +178,7 @@ impl<S: Store> Osd<S> {
         timeout: Option<Millis>,
     ) -> Result<u64, OpError> {
         self.admit(gid)?;
-        let place = self.existing(pool, object)?;
+        let place = self.existing(pool, object).inspect_err(|_| marks::hit(Mark::NotifyOfNothing))?;
         let refused = |refusal| place.refusal(refusal);
         check_bytes_max("a notify", payload.len() as u64, self.config.limits.payload_bytes_max)
             .map_err(refused)?;
@@ -207,6 +212,7 @@ impl<S: Store> Osd<S> {
     pub(crate) fn check_unwatched(&self, gid: u64, pool: &str, object: &str) -> Result<(), OpError> {
         let place = self.place(pool, object)?;
         if self.watches.is_watched_by(&place.id, gid) {
+            marks::hit(Mark::FenceOfWatcherRefused);
             return Err(place.error(Errno::EBUSY, format!("client {gid} watches it and is not fenced")));
         }
         Ok(())

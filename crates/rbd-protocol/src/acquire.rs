@@ -1,6 +1,7 @@
 //! Taking the exclusive lock at the OSD (facts 3.3).
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::break_lock::{self, BreakRequest};
 use crate::ids::ClientId;
@@ -131,22 +132,39 @@ impl AcquireRequest {
 
     fn judge_lock(&mut self, locker: Result<LockInfo, Errno>, locked: Result<(), Errno>) -> State {
         match locked {
-            Ok(()) => State::Finished(Outcome::Locked),
+            Ok(()) => {
+                marks::hit(Mark::AcquireLocked);
+                State::Finished(Outcome::Locked)
+            }
             Err(Errno::EBUSY) => self.judge_locker(locker),
-            Err(errno) => State::Finished(Outcome::Failed(errno)),
+            Err(errno) => {
+                marks::hit(Mark::AcquireFailed);
+                State::Finished(Outcome::Failed(errno))
+            }
         }
     }
 
     fn judge_locker(&mut self, info: Result<LockInfo, Errno>) -> State {
         let locker = match info.and_then(|info| get_locker(&info)) {
             Ok(locker) => locker,
-            Err(Errno::ENOENT) => return self.look_again(),
-            Err(Errno::EBUSY) => return State::Finished(Outcome::Foreign),
-            Err(errno) => return State::Finished(Outcome::Failed(errno)),
+            Err(Errno::ENOENT) => {
+                marks::hit(Mark::AcquireNobodySeen);
+                return self.look_again();
+            }
+            Err(Errno::EBUSY) => {
+                marks::hit(Mark::AcquireForeign);
+                return State::Finished(Outcome::Foreign);
+            }
+            Err(errno) => {
+                marks::hit(Mark::AcquireOwnerUnread);
+                return State::Finished(Outcome::Failed(errno));
+            }
         };
         if locker.client.gid == self.options.gid {
+            marks::hit(Mark::AcquireOwnInstance);
             return State::Finished(Outcome::OwnerAlive(locker.client));
         }
+        marks::hit(Mark::AcquireBreaks);
         let owner = locker.client;
         let mut request = BreakRequest::new(self.options, locker);
         let step = request.start();
@@ -155,17 +173,30 @@ impl AcquireRequest {
 
     fn look_again(&mut self) -> State {
         self.rounds += 1;
-        if self.rounds < ROUNDS_MAX { State::Lock } else { State::Finished(Outcome::Failed(Errno::EAGAIN)) }
+        if self.rounds < ROUNDS_MAX {
+            return State::Lock;
+        }
+        marks::hit(Mark::AcquireRoundsOver);
+        State::Finished(Outcome::Failed(Errno::EAGAIN))
     }
 
     fn judge_break(&mut self, owner: ClientId, request: BreakRequest, step: break_lock::Step) -> State {
         let break_lock::Step::Finished(outcome) = step else { return State::Break(owner, request, step) };
         match outcome {
-            break_lock::Outcome::Broken => self.look_again(),
-            break_lock::Outcome::Failed(errno) => State::Finished(Outcome::Failed(errno)),
+            break_lock::Outcome::Broken => {
+                marks::hit(Mark::AcquireBroken);
+                self.look_again()
+            }
+            break_lock::Outcome::Failed(errno) => {
+                marks::hit(Mark::AcquireBreakFailed);
+                State::Finished(Outcome::Failed(errno))
+            }
             break_lock::Outcome::OwnerAlive
             | break_lock::Outcome::OwnerChanged
-            | break_lock::Outcome::OwnerIsSelf => State::Finished(Outcome::OwnerAlive(owner)),
+            | break_lock::Outcome::OwnerIsSelf => {
+                marks::hit(Mark::AcquireOwnerLives);
+                State::Finished(Outcome::OwnerAlive(owner))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Breaking the lock of a dead owner (facts 3.4).
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::ClientId;
 use crate::locker::{LockInfo, Locker, get_locker};
@@ -128,13 +129,15 @@ impl BreakRequest {
     /// The first step.
     pub fn start(&mut self) -> Step {
         let is_self = self.locker.client.gid == self.options.gid;
-        self.enter(if is_self && self.options.blocklist_on_break_lock {
-            State::Finished(Outcome::OwnerIsSelf)
+        let (mark, next) = if is_self && self.options.blocklist_on_break_lock {
+            (Mark::BreakSelf, State::Finished(Outcome::OwnerIsSelf))
         } else if self.options.forced {
-            State::GetLocker
+            (Mark::BreakForced, State::GetLocker)
         } else {
-            State::Look
-        })
+            (Mark::BreakLooks, State::Look)
+        };
+        marks::hit(mark);
+        self.enter(next)
     }
 
     /// The step after this end of the last one. An event that the last step did not ask for repeats the step.
@@ -144,15 +147,26 @@ impl BreakRequest {
             (State::Look, Event::Watchers(watchers)) => self.judge_watchers(watchers, State::GetLocker),
             (State::GetLocker, Event::Locker(info)) => self.judge_locker(info),
             (State::LookAgain, Event::Watchers(watchers)) => self.judge_watchers(watchers, self.first_blow()),
-            (State::Blocklist, Event::Blocklisted(Ok(()))) => State::BreakLock,
+            (State::Blocklist, Event::Blocklisted(Ok(()))) => {
+                marks::hit(Mark::BreakFenced);
+                State::BreakLock
+            }
             (State::Blocklist, Event::Blocklisted(Err(Errno::EBUSY))) if self.spares_watchers() => {
+                marks::hit(Mark::BreakSpared);
                 State::Finished(Outcome::OwnerAlive)
             }
-            (State::Blocklist, Event::Blocklisted(Err(errno))) => failed(errno),
-            (State::BreakLock, Event::Broken(Ok(()) | Err(Errno::ENOENT))) => {
+            (State::Blocklist, Event::Blocklisted(Err(errno))) => {
+                marks::hit(Mark::BreakFenceFailed);
+                failed(errno)
+            }
+            (State::BreakLock, Event::Broken(broken @ (Ok(()) | Err(Errno::ENOENT)))) => {
+                marks::hit(if broken.is_ok() { Mark::BreakDone } else { Mark::BreakDoneBefore });
                 State::Finished(Outcome::Broken)
             }
-            (State::BreakLock, Event::Broken(Err(errno))) => failed(errno),
+            (State::BreakLock, Event::Broken(Err(errno))) => {
+                marks::hit(Mark::BreakFailed);
+                failed(errno)
+            }
             (state, _) => state,
         };
         self.enter(next)
@@ -171,12 +185,24 @@ impl BreakRequest {
     }
 
     fn judge_watchers(&self, watchers: Result<Vec<ClientId>, Errno>, nobody: State) -> State {
+        let is_first = self.state == State::Look;
         match watchers {
-            Err(errno) => failed(errno),
+            Err(errno) => {
+                marks::hit(if is_first { Mark::BreakLookFailed } else { Mark::BreakSecondLookFailed });
+                failed(errno)
+            }
             Ok(watchers) if watchers.iter().any(|watcher| self.is_owners(watcher)) => {
+                marks::hit(if is_first { Mark::BreakOwnerWatches } else { Mark::BreakOwnerWatchesAgain });
                 State::Finished(Outcome::OwnerAlive)
             }
-            Ok(_) => nobody,
+            Ok(_) => {
+                marks::hit(match nobody {
+                    State::GetLocker => Mark::BreakNobodyWatches,
+                    State::BreakLock => Mark::BreakWithoutFence,
+                    _ => Mark::BreakFences,
+                });
+                nobody
+            }
         }
     }
 
@@ -190,12 +216,27 @@ impl BreakRequest {
     /// The owner may have given the lock away, or changed its cookie, since it was read.
     fn judge_locker(&self, info: Result<LockInfo, Errno>) -> State {
         match info.and_then(|info| get_locker(&info)) {
-            Ok(locker) if locker != self.locker => State::Finished(Outcome::OwnerChanged),
+            Ok(locker) if locker != self.locker => {
+                marks::hit(Mark::BreakOwnerChanged);
+                State::Finished(Outcome::OwnerChanged)
+            }
             Ok(_) if self.options.forced => self.first_blow(),
-            Ok(_) => State::LookAgain,
-            Err(Errno::ENOENT) => State::Finished(Outcome::Broken),
-            Err(Errno::EBUSY) => State::Finished(Outcome::OwnerChanged),
-            Err(errno) => failed(errno),
+            Ok(_) => {
+                marks::hit(Mark::BreakSameOwner);
+                State::LookAgain
+            }
+            Err(Errno::ENOENT) => {
+                marks::hit(Mark::BreakNobodyLocks);
+                State::Finished(Outcome::Broken)
+            }
+            Err(Errno::EBUSY) => {
+                marks::hit(Mark::BreakForeign);
+                State::Finished(Outcome::OwnerChanged)
+            }
+            Err(errno) => {
+                marks::hit(Mark::BreakOwnerUnread);
+                failed(errno)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! inside.
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::Millis;
 use crate::operation::Operation;
@@ -40,35 +41,81 @@ impl Rounds {
         let two_owners = matches!(outcome, OpOutcome::NotPlaced(RpcOutcome::TwoOwners { .. }));
         let again = std::mem::replace(&mut self.two_owners, two_owners);
         match outcome {
-            OpOutcome::Done => Decision::Done,
+            OpOutcome::Done => {
+                marks::hit(Mark::InvokeRemoteDone);
+                Decision::Done
+            }
             OpOutcome::Failed(Failure { errno: Errno::ERESTART, .. }) | OpOutcome::Interrupted => {
+                marks::hit(Mark::InvokeRemoteStopped);
                 self.restart()
             }
-            OpOutcome::Failed(_) | OpOutcome::Dead(_) | OpOutcome::Closed => Decision::GiveUp,
-            OpOutcome::OwnerChanged | OpOutcome::WatchRenewed => self.restart(),
+            OpOutcome::Failed(_) => {
+                marks::hit(Mark::InvokeRemoteFailed);
+                Decision::GiveUp
+            }
+            OpOutcome::Dead(_) | OpOutcome::Closed => {
+                marks::hit(Mark::InvokeRemoteOver);
+                Decision::GiveUp
+            }
+            OpOutcome::OwnerChanged => {
+                marks::hit(Mark::InvokeOwnerChanged);
+                self.restart()
+            }
+            OpOutcome::WatchRenewed => {
+                marks::hit(Mark::InvokeWatchRenewed);
+                self.restart()
+            }
             OpOutcome::NoProgress => {
+                marks::hit(Mark::InvokeNoProgress);
                 self.backoff.reset();
                 self.restart()
             }
             // A hand-over while the notify is out can look so once: the old owner accepts and lets go, the new one gets the
             // same notify later and accepts too.
-            OpOutcome::NotPlaced(RpcOutcome::TwoOwners { .. }) if !again => self.restart(),
+            OpOutcome::NotPlaced(RpcOutcome::TwoOwners { .. }) if !again => {
+                marks::hit(Mark::InvokeTwoOwners);
+                self.restart()
+            }
             OpOutcome::NotPlaced(outcome) => self.decide_not_placed(outcome),
         }
     }
 
     fn decide_not_placed(&mut self, outcome: &RpcOutcome) -> Decision {
         match outcome {
-            RpcOutcome::Accepted { .. } | RpcOutcome::NoOwner => self.restart(),
-            RpcOutcome::NotSupported => Decision::AskForLock,
+            RpcOutcome::Accepted { .. } | RpcOutcome::NoOwner => {
+                marks::hit(Mark::InvokeNoOwner);
+                self.restart()
+            }
+            RpcOutcome::NotSupported => {
+                marks::hit(Mark::InvokeNotSupported);
+                Decision::AskForLock
+            }
             // ERESTART: the owner is me by now, or it is leaving. EAGAIN: its table of requests is full.
-            RpcOutcome::Refused(Failure { errno: Errno::ERESTART | Errno::EAGAIN, .. }) => self.restart(),
+            RpcOutcome::Refused(Failure { errno: Errno::ERESTART | Errno::EAGAIN, .. }) => {
+                marks::hit(Mark::InvokeNoRoom);
+                self.restart()
+            }
             // The watch is being registered anew, the notify got no answer at all, or there was no room for it.
-            RpcOutcome::NotifyFailed(Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EAGAIN) => self.restart(),
-            RpcOutcome::TwoOwners { .. }
-            | RpcOutcome::Undecodable
-            | RpcOutcome::Refused(_)
-            | RpcOutcome::NotifyFailed(_) => Decision::GiveUp,
+            RpcOutcome::NotifyFailed(Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::EAGAIN) => {
+                marks::hit(Mark::InvokeNotifyFailed);
+                self.restart()
+            }
+            RpcOutcome::TwoOwners { .. } => {
+                marks::hit(Mark::InvokeTwoOwnersAgain);
+                Decision::GiveUp
+            }
+            RpcOutcome::Undecodable => {
+                marks::hit(Mark::InvokeUndecodable);
+                Decision::GiveUp
+            }
+            RpcOutcome::Refused(_) => {
+                marks::hit(Mark::InvokeRefused);
+                Decision::GiveUp
+            }
+            RpcOutcome::NotifyFailed(_) => {
+                marks::hit(Mark::InvokeNotifyFailedForGood);
+                Decision::GiveUp
+            }
         }
     }
 
@@ -78,8 +125,14 @@ impl Rounds {
         self.two_owners = false;
         match result {
             Ok(()) => Decision::Done,
-            Err(Errno::ERESTART) => self.restart(),
-            Err(_) => Decision::GiveUp,
+            Err(Errno::ERESTART) => {
+                marks::hit(Mark::InvokeLocalStopped);
+                self.restart()
+            }
+            Err(_) => {
+                marks::hit(Mark::InvokeLocalFailed);
+                Decision::GiveUp
+            }
         }
     }
 
@@ -134,14 +187,16 @@ pub enum Place {
 /// [`Acquire`](crate::lock::Event::Acquire) ended with `result`. A fenced client, one whose session is over, a closing image and a
 /// header that is gone keep their error; that the lock cannot be had is EROFS (facts 5.4).
 pub fn place(result: OpResult, is_owner: bool) -> Place {
-    match result {
-        Ok(()) if is_owner => Place::Local,
-        Ok(()) => Place::Remote,
+    let (mark, place) = match result {
+        Ok(()) if is_owner => (Mark::InvokeLocal, Place::Local),
+        Ok(()) => (Mark::InvokeRemote, Place::Remote),
         Err(errno @ (Errno::EBLOCKLISTED | Errno::ENOTCONN | Errno::ESHUTDOWN | Errno::ENOENT)) => {
-            Place::Nowhere(errno)
+            (Mark::InvokeEnded, Place::Nowhere(errno))
         }
-        Err(_) => Place::Nowhere(Errno::EROFS),
-    }
+        Err(_) => (Mark::InvokeNoLock, Place::Nowhere(Errno::EROFS)),
+    };
+    marks::hit(mark);
+    place
 }
 
 #[cfg(test)]

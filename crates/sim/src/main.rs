@@ -49,6 +49,11 @@ struct Options {
     #[cfg(feature = "planted")]
     #[arg(long, requires = "count", conflicts_with_all = ["plan", "minimise", "trace", "first"])]
     planted: bool,
+    /// Tells at the end how often each row of the protocol's tables was reached, and fails if one never was. In builds for it only:
+    /// scripts/sim-marks.
+    #[cfg(feature = "marks")]
+    #[arg(long, requires = "count", conflicts_with_all = ["plan", "minimise", "trace", "first"])]
+    marks: bool,
     /// Prints every step, and every call with its answer.
     #[arg(long, conflicts_with = "count")]
     trace: bool,
@@ -115,7 +120,21 @@ fn run(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
         }
         return one(options, &plan, out);
     }
-    many(options, out)
+    let failed = many(options, out)?;
+    #[cfg(feature = "marks")]
+    let failed = failed + if options.marks { tell_marks(out)? } else { 0 };
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How often each row was reached, and what is wrong with it; how many are wrong.
+#[cfg(feature = "marks")]
+fn tell_marks(out: &mut impl Write) -> Result<u64> {
+    let report = marks::Report::of(marks::hits);
+    write!(out, "{report}")?;
+    report.wrong().iter().try_for_each(|wrong| writeln!(out, "{wrong}"))?;
+    let (marks, wrong) = (marks::Mark::ALL.len(), report.wrong().len());
+    writeln!(out, "{marks} marks: {wrong} wrong")?;
+    Ok(wrong as u64)
 }
 
 fn kept(file: &std::path::Path) -> Result<Plan> {
@@ -161,7 +180,8 @@ fn smaller(plan: &Plan, out: &mut impl Write) -> Result<ExitCode> {
     }
 }
 
-fn many(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
+/// Plays all of them; how many have failed.
+fn many(options: &Options, out: &mut impl Write) -> Result<u64> {
     let bar = ProgressBar::new(options.count);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {per_sec}, {eta} left")?);
     let mut sum = Sum::default();
@@ -187,7 +207,7 @@ fn many(options: &Options, out: &mut impl Write) -> Result<ExitCode> {
         out,
         "{seeds} seeds, {calls} calls, {steps} steps, {hours:.2} simulated hours: {failed} failed"
     )?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(failed)
 }
 
 fn verdict(report: &Report) -> &'static str {

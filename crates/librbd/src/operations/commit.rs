@@ -1,6 +1,7 @@
 //! The op vector by which an operation becomes true.
 
 use errno::Errno;
+use marks::Mark;
 use rados::ObjectOp;
 use rbd_protocol::{Ended, Failure, RequestId};
 
@@ -65,7 +66,9 @@ impl Run {
             rounds += 1;
             let record = self.record(request, ended).await?;
             match change_header(&self.image, what, |op| record.write(change(op))).await {
-                Err(error) if error.errno() == Errno::ECANCELED && rounds < ROUNDS_MAX => {}
+                Err(error) if error.errno() == Errno::ECANCELED && rounds < ROUNDS_MAX => {
+                    marks::hit(Mark::InsideEcanceled);
+                }
                 header => break header?,
             }
         };
@@ -105,6 +108,7 @@ async fn change_header(
             return Err(Error::osd(what)(error));
         }
         if held_cookie(image).await? == cookie {
+            marks::hit(Mark::InsideEbusy);
             return Err(interrupted());
         }
     }

@@ -1,6 +1,7 @@
 //! The way to ownership: acquire, wait, install, reacquire.
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::acquire::Outcome;
 use crate::ids::{Millis, Token};
@@ -23,6 +24,7 @@ impl ExclusiveLock {
         let explicit = waiter.purpose == Some(Purpose::Explicit);
         let refused = if self.is_shutting_down() { Some(Errno::ESHUTDOWN) } else { self.dead };
         if let Some(errno) = refused {
+            marks::hit(if self.is_shutting_down() { Mark::LockAskedTooLate } else { Mark::LockAskedDead });
             return effects.push(Effect::Complete { token: waiter.token, result: Err(errno) });
         }
         if explicit && self.state == State::Locked && self.promised.is_some() {
@@ -60,6 +62,7 @@ impl ExclusiveLock {
         // An owner believes itself.
         self.peer_owns = acquired && !self.is_owner();
         if self.state == State::WaitingForLock {
+            marks::hit(if acquired { Mark::LockPeerAcquired } else { Mark::LockPeerReleased });
             self.ask_or_acquire(now, effects);
         }
     }
@@ -69,6 +72,7 @@ impl ExclusiveLock {
         let waits = |action: &Action| action.waiters.iter().any(|waiter| waiter.purpose.is_some());
         let usable = self.dead.is_none() && self.handle != 0;
         if usable && self.peer_owns && self.queue.active().is_some_and(waits) {
+            marks::hit(Mark::LockAsksKnownOwner);
             self.peer_owns = false;
             self.held = self.handle;
             self.ask_owner(now + self.config.retry_delay, effects);
@@ -82,12 +86,15 @@ impl ExclusiveLock {
         if let Some(errno) = self.dead {
             self.finish(State::Unlocked, Err(errno), effects);
         } else if self.handle == 0 {
+            marks::hit(Mark::LockWithoutWatch);
             self.settle(|waiter| waiter.purpose.is_none().then_some(Ok(())), effects);
             self.wait_or_stop(State::WaitingForRegister, now + self.config.retry_delay, false, effects);
         } else if let Some(until) = self.yielding.filter(|until| now < *until) {
+            marks::hit(Mark::LockYields);
             self.settle(|waiter| waiter.purpose.is_none().then_some(Ok(())), effects);
             self.wait_or_stop(State::WaitingForLock, until, false, effects);
         } else {
+            marks::hit(Mark::LockAcquires);
             self.yielding = None;
             // The cookie is made from the newest handle.
             self.queue.take(Kind::Reacquire);
@@ -110,16 +117,24 @@ impl ExclusiveLock {
             return;
         }
         match (outcome, self.dead) {
-            (_, Some(errno)) => self.finish(State::Unlocked, Err(errno), effects),
+            (_, Some(errno)) => {
+                marks::hit(Mark::LockAcquiredDead);
+                self.finish(State::Unlocked, Err(errno), effects);
+            }
             (Outcome::Locked, None) => {
+                marks::hit(Mark::LockTaken);
                 self.enter(State::PostAcquiring, effects);
                 effects.push(Effect::PostAcquire);
             }
             (Outcome::OwnerAlive(_) | Outcome::Failed(Errno::EAGAIN), None) => {
+                marks::hit(Mark::InsideOwnerLives);
                 self.ask_owner(now + self.config.client_notify_timeout, effects);
             }
             (Outcome::Foreign, None) => self.foreign(now, effects),
-            (Outcome::Failed(errno), None) => self.fail(errno, effects),
+            (Outcome::Failed(errno), None) => {
+                marks::hit(Mark::LockAcquireFailed);
+                self.fail(errno, effects);
+            }
         }
     }
 
@@ -137,6 +152,7 @@ impl ExclusiveLock {
         self.wait_or_stop(State::WaitingForLock, deadline, false, effects);
         let from = self.me();
         if let Some(wait) = &mut self.wait {
+            marks::hit(Mark::LockAsksOwner);
             let send = Token(self.sends.count());
             wait.send = Some(send);
             self.ask(Effect::SendRequestLock { send, from }, effects);
@@ -149,6 +165,7 @@ impl ExclusiveLock {
         if action.waiters.iter().all(|waiter| waiter.is_asked_for) {
             return self.finish(State::Unlocked, Err(errno), effects);
         }
+        marks::hit(Mark::LockRefusedButJoined);
         action.own_wish = false;
         self.settle(|waiter| waiter.is_asked_for.then_some(Err(errno)), effects);
         self.begin_acquire(now, effects);
@@ -165,9 +182,11 @@ impl ExclusiveLock {
         self.settle(|waiter| refusal(waiter).filter(|_| waiter.is_asked_for), effects);
         let came_late = |action: &Action| action.waiters.iter().any(|waiter| refusal(waiter).is_some());
         if self.queue.active().is_some_and(came_late) && !self.is_shutting_down() {
+            marks::hit(Mark::LockForeignJoined);
             return self.begin_acquire(now, effects);
         }
         self.wait_or_stop(State::WaitingForLock, now + self.config.retry_delay, true, effects);
+        marks::hit(if self.wait.is_some() { Mark::LockForeignWaits } else { Mark::LockForeign });
     }
 
     /// Completes the waiters of the active acquire that are not ready to wait.
@@ -185,9 +204,11 @@ impl ExclusiveLock {
     /// Waits when anybody wants it; a waiting state lets nothing stand behind it in the queue.
     fn wait_or_stop(&mut self, state: State, deadline: Millis, foreign: bool, effects: &mut Vec<Effect>) {
         if self.is_shutting_down() {
+            marks::hit(Mark::LockClosesInstead);
             return self.finish(State::Unlocked, Err(Errno::ESHUTDOWN), effects);
         }
         if !self.is_wanted(state) {
+            marks::hit(Mark::LockTriedInVain);
             return self.finish(State::Unlocked, Ok(()), effects);
         }
         let releases = self.queue.take(Kind::Release);
@@ -225,22 +246,36 @@ impl ExclusiveLock {
         // A hand-over while the notify is out can look so once (facts 4.3): the second time it is true.
         let again = std::mem::replace(&mut self.two_owners, matches!(outcome, RpcOutcome::TwoOwners { .. }));
         match outcome {
-            RpcOutcome::Accepted { .. } => wait.deadline = now + self.config.client_notify_timeout,
+            RpcOutcome::Accepted { .. } => {
+                marks::hit(Mark::LockPromised);
+                wait.deadline = now + self.config.client_notify_timeout;
+            }
             RpcOutcome::NoOwner if self.no_owner == 0 => {
+                marks::hit(Mark::LockNoOwner);
                 self.no_owner = 1;
                 self.begin_acquire(now, effects);
             }
-            RpcOutcome::NoOwner => wait.deadline = now + self.backoff.next_delay(),
+            RpcOutcome::NoOwner => {
+                marks::hit(Mark::LockNoOwnerAgain);
+                wait.deadline = now + self.backoff.next_delay();
+            }
             RpcOutcome::Refused(Failure { errno: Errno::EROFS, .. }) => {
+                marks::hit(Mark::LockRefused);
                 self.refuse(now, Errno::EROFS, effects);
             }
-            RpcOutcome::TwoOwners { .. } if again => self.refuse(now, Errno::EIO, effects),
+            RpcOutcome::TwoOwners { .. } if again => {
+                marks::hit(Mark::LockTwoOwners);
+                self.refuse(now, Errno::EIO, effects);
+            }
             RpcOutcome::NotifyFailed(Errno::EBLOCKLISTED) => self.fail(Errno::EBLOCKLISTED, effects),
             RpcOutcome::TwoOwners { .. }
             | RpcOutcome::Undecodable
             | RpcOutcome::NotSupported
             | RpcOutcome::Refused(_)
-            | RpcOutcome::NotifyFailed(_) => wait.deadline = now + self.config.retry_delay,
+            | RpcOutcome::NotifyFailed(_) => {
+                marks::hit(Mark::LockUnclear);
+                wait.deadline = now + self.config.retry_delay;
+            }
         }
     }
 
@@ -249,13 +284,18 @@ impl ExclusiveLock {
             return;
         }
         match (result, self.dead) {
-            (_, Some(errno)) => self.finish(State::Unlocked, Err(errno), effects),
+            (_, Some(errno)) => {
+                marks::hit(Mark::LockAcquiredDead);
+                self.finish(State::Unlocked, Err(errno), effects);
+            }
             (Err(errno), None) => {
+                marks::hit(Mark::LockReverted);
                 self.revert = Some(errno);
                 self.enter(State::Releasing, effects);
                 effects.push(Effect::Unlock { handle: self.held });
             }
             (Ok(()), None) => {
+                marks::hit(Mark::LockInstalled);
                 self.peer_owns = false;
                 self.no_owner = 0;
                 self.two_owners = false;
@@ -282,11 +322,14 @@ impl ExclusiveLock {
             return;
         }
         if self.handle == 0 {
+            marks::hit(Mark::LockReacquiresWithoutWatch);
             self.release_then_acquire();
         } else if self.handle == self.held && self.config.blocklist_on_break_lock {
             // Peers forgot the owner when its watch was lost.
+            marks::hit(Mark::LockAnnouncesAgain);
             self.announce_acquired(effects);
         } else {
+            marks::hit(Mark::LockReacquires);
             self.queue.push_front(Kind::Reacquire, true);
             self.reacquiring = self.handle;
             self.enter(State::Reacquiring, effects);
@@ -303,6 +346,7 @@ impl ExclusiveLock {
         self.enter(State::Locked, effects);
         match result {
             Ok(()) => {
+                marks::hit(Mark::LockCookieSet);
                 self.held = self.reacquiring;
                 self.announce_acquired(effects);
                 if again {
@@ -310,7 +354,10 @@ impl ExclusiveLock {
                 }
             }
             Err(Errno::EBLOCKLISTED) => self.die(Errno::EBLOCKLISTED, effects),
-            Err(_) => self.release_then_acquire(),
+            Err(_) => {
+                marks::hit(Mark::LockCookieRefused);
+                self.release_then_acquire();
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::{ClientId, Counter, Millis, Token};
 use crate::lock::acquiring::Wait;
@@ -205,10 +206,14 @@ impl ExclusiveLock {
     fn apply(&mut self, now: Millis, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Init if self.state == State::Uninitialized => {
+                marks::hit(Mark::LockInit);
                 self.enter(State::Initializing, effects);
                 effects.push(Effect::CloseGate);
             }
-            Event::Initialized if self.state == State::Initializing => self.enter(State::Unlocked, effects),
+            Event::Initialized if self.state == State::Initializing => {
+                marks::hit(Mark::LockInitialized);
+                self.enter(State::Unlocked, effects);
+            }
             Event::Init | Event::Initialized => {}
             Event::TryAcquire { token } => {
                 self.request_acquire(now, Waiter::new(token, None), effects);
@@ -243,6 +248,7 @@ impl ExclusiveLock {
             }
             Event::Timer => {
                 if self.wait.as_ref().is_some_and(|wait| wait.deadline <= now) {
+                    marks::hit(Mark::LockLooksAgain);
                     self.begin_acquire(now, effects);
                 }
             }
@@ -321,7 +327,10 @@ impl ExclusiveLock {
         self.queue.end_own_wish();
         if self.state.is_waiting() {
             self.policy = configured_policy(&self.config);
-            if !self.is_wanted(self.state) {
+            if self.is_wanted(self.state) {
+                marks::hit(Mark::LockWaitingRelease);
+            } else {
+                marks::hit(Mark::LockWishReleased);
                 self.finish(State::Unlocked, Ok(()), effects);
             }
             return effects.push(Effect::Complete { token, result: Ok(()) });
@@ -331,6 +340,7 @@ impl ExclusiveLock {
 
     fn request_shut_down(&mut self, token: Token, effects: &mut Vec<Effect>) {
         if self.state.is_waiting() {
+            marks::hit(Mark::LockWaitingShutDown);
             self.finish(State::Unlocked, Err(Errno::ESHUTDOWN), effects);
         } else if !self.is_acquire_active() {
             complete(self.queue.take(Kind::Acquire), Err(Errno::ESHUTDOWN), effects);
@@ -343,11 +353,13 @@ impl ExclusiveLock {
         self.dead.get_or_insert(errno);
         self.handle = 0;
         if self.state.is_waiting() {
+            marks::hit(Mark::LockWaitingDead);
             self.finish(State::Unlocked, Err(errno), effects);
         } else if !self.is_acquire_active() {
             complete(self.queue.take(Kind::Acquire), Err(errno), effects);
         }
         if self.state.is_owner() && self.state != State::PostAcquiring {
+            marks::hit(Mark::LockDied);
             self.queue.push(Kind::Release, None);
         }
     }
@@ -355,7 +367,14 @@ impl ExclusiveLock {
     fn watch_registered(&mut self, now: Millis, handle: u64, effects: &mut Vec<Effect>) {
         self.handle = handle;
         match self.state {
-            State::WaitingForRegister | State::WaitingForLock => self.begin_acquire(now, effects),
+            State::WaitingForRegister => {
+                marks::hit(Mark::LockWatchCame);
+                self.begin_acquire(now, effects);
+            }
+            State::WaitingForLock => {
+                marks::hit(Mark::LockWatchRenewed);
+                self.begin_acquire(now, effects);
+            }
             State::Locked
             | State::Acquiring
             | State::PostAcquiring
@@ -369,11 +388,14 @@ impl ExclusiveLock {
         let answer = if !self.is_owner() || self.is_shutting_down() {
             None
         } else if self.state == State::PreReleasing {
+            marks::hit(Mark::LockAskedWhileReleasing);
             self.promised.get_or_insert(now);
             Some(Ok(()))
         } else if self.keeps_the_lock() {
+            marks::hit(Mark::LockKept);
             Some(Err(Errno::EROFS))
         } else {
+            marks::hit(if self.operations.is_empty() { Mark::LockGivesAway } else { Mark::LockHolds });
             self.promise_release(now);
             Some(Ok(()))
         };
@@ -402,6 +424,8 @@ impl ExclusiveLock {
     fn release_if_due(&mut self, now: Millis) {
         let due = self.promised.is_some_and(|deadline| deadline <= now || self.operations.is_empty());
         if due && self.state == State::Locked && !self.queue.has(Kind::Release) {
+            let is_held = !self.operations.is_empty();
+            marks::hit(if is_held { Mark::LockHoldOver } else { Mark::LockHeldToTheEnd });
             self.queue.push_front(Kind::Release, false);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::{ClientId, Counter, Millis, RequestId, Token};
 use crate::outcome::{Ended, NotifyAnswers};
@@ -110,6 +111,12 @@ impl Deliveries {
             }
             Err(errno) => matches!(errno, Errno::ENOENT | Errno::EBLOCKLISTED | Errno::ESHUTDOWN),
         };
+        marks::hit(match result {
+            Ok(_) if over => Mark::WatcherDelivered,
+            Err(_) if over => Mark::WatcherDeliveryPointless,
+            _ if delivery.sends >= SENDS_MAX => Mark::WatcherDeliveryGivenUp,
+            _ => Mark::WatcherDeliversAgain,
+        });
         if over || delivery.sends >= SENDS_MAX {
             self.by_id.remove(&id);
         } else {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::{ClientId, Counter, Millis, RequestId, Token};
 use crate::lock::{self, Ownership};
@@ -126,12 +127,16 @@ impl ImageWatcher {
         match event {
             Event::Registered { handle } => self.registered(handle, effects),
             Event::Interrupted => {
-                if self.lock_owner != self.announced {
+                if self.lock_owner == self.announced {
+                    marks::hit(Mark::WatcherInterruptedOwner);
+                } else {
+                    marks::hit(Mark::WatcherInterrupted);
                     self.lock_owner = None;
                 }
             }
             Event::Dead(errno) => self.die(errno, effects),
             Event::Closing => {
+                marks::hit(Mark::WatcherCloses);
                 self.closing = true;
                 self.served.close(effects);
                 self.requester.cancel_all(&OpOutcome::Closed, effects);
@@ -162,6 +167,7 @@ impl ImageWatcher {
 
     fn registered(&mut self, handle: u64, effects: &mut Vec<Effect>) {
         let anew = self.handle != 0;
+        marks::hit(if anew { Mark::WatcherRegisteredAnew } else { Mark::WatcherRegistered });
         self.handle = handle;
         if anew {
             self.lock_owner = None;
@@ -171,6 +177,7 @@ impl ImageWatcher {
     }
 
     fn die(&mut self, errno: Errno, effects: &mut Vec<Effect>) {
+        marks::hit(Mark::WatcherDies);
         self.dead.get_or_insert(errno);
         self.lock_owner = None;
         self.served.close(effects);
@@ -189,21 +196,32 @@ impl ImageWatcher {
         let empty = Effect::Ack { ack, answer: None };
         let forged = message.sender().is_some_and(|sender| sender != notifier);
         if self.closing || self.dead.is_some() || forged {
+            marks::hit(if forged { Mark::WatcherForged } else { Mark::WatcherIsDeaf });
             return effects.push(empty);
         }
         let is_owner = ownership != Ownership::NotOwner;
         match message {
             Message::Request(request) => return self.served.received(now, request, ack, ownership, effects),
             Message::RequestLock(from) if is_owner && self.may_answer(from) => {
+                marks::hit(Mark::WatcherLockAsked);
                 return effects.push(Effect::Lock(lock::Event::RequestLock { ack }));
             }
             Message::Unknown if is_owner => {
+                marks::hit(Mark::WatcherUnknownAtOwner);
                 return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::EOPNOTSUPP.into())) });
             }
-            Message::RequestLock(_) | Message::Unknown => {}
+            Message::RequestLock(from) => marks::hit(match is_owner {
+                _ if self.is_me(from) => Mark::WatcherLockAskedOwn,
+                true => Mark::WatcherLockAskedUnsure,
+                false => Mark::WatcherLockAskedElsewhere,
+            }),
+            Message::Unknown => marks::hit(Mark::WatcherUnknown),
             Message::AcquiredLock(id) => self.owner_acquired(id, is_owner, effects),
             Message::ReleasedLock(id) => self.owner_released(id, is_owner, effects),
-            Message::HeaderUpdate => effects.push(Effect::MarkStale),
+            Message::HeaderUpdate => {
+                marks::hit(Mark::WatcherHeaderUpdate);
+                effects.push(Effect::MarkStale);
+            }
             Message::AsyncProgress { id, offset, total } => {
                 self.requester.progress(now, id, notifier, (offset, total), effects);
             }
@@ -226,8 +244,13 @@ impl ImageWatcher {
 
     fn owner_acquired(&mut self, id: ClientId, is_owner: bool, effects: &mut Vec<Effect>) {
         if self.is_me(id) {
-            return;
+            return marks::hit(Mark::WatcherAcquiredOwn);
         }
+        marks::hit(match is_owner {
+            true => Mark::WatcherAcquiredAtOwner,
+            false if self.lock_owner == Some(id) => Mark::WatcherOwnerAgain,
+            false => Mark::WatcherOwnerChanged,
+        });
         effects.push(Effect::Lock(lock::Event::PeerAcquired));
         if !is_owner {
             self.believe(Some(id), effects);
@@ -240,8 +263,11 @@ impl ImageWatcher {
         }
         effects.push(Effect::Lock(lock::Event::PeerReleased));
         if !is_owner && (id.is_none() || id == self.lock_owner) {
+            marks::hit(if id.is_some() { Mark::WatcherOwnerReleased } else { Mark::WatcherNamelessReleased });
             self.lock_owner = None;
             self.requester.cancel_all(&OpOutcome::OwnerChanged, effects);
+        } else {
+            marks::hit(Mark::WatcherOtherReleased);
         }
     }
 
@@ -268,12 +294,14 @@ impl ImageWatcher {
     }
 
     fn send_request(&mut self, now: Millis, token: Token, request: Request, effects: &mut Vec<Effect>) {
-        let refused = match self.dead {
-            Some(errno) => Some(OpOutcome::Dead(errno)),
-            None if self.closing => Some(OpOutcome::Closed),
-            None if self.handle == 0 => Some(OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(Errno::ENOTCONN))),
-            None => None,
+        let not_registered = || OpOutcome::NotPlaced(RpcOutcome::NotifyFailed(Errno::ENOTCONN));
+        let (mark, refused) = match self.dead {
+            Some(errno) => (Mark::WatcherSendsDead, Some(OpOutcome::Dead(errno))),
+            None if self.closing => (Mark::WatcherSendsClosing, Some(OpOutcome::Closed)),
+            None if self.handle == 0 => (Mark::WatcherSendsUnregistered, Some(not_registered())),
+            None => (Mark::WatcherSends, None),
         };
+        marks::hit(mark);
         if let Some(outcome) = refused {
             return effects.push(Effect::Complete { token, outcome });
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::{ClientId, Millis, RequestId, Token};
 use crate::outcome::{Ended, Failure, OpOutcome, RpcOutcome};
@@ -85,11 +86,15 @@ impl Requester {
                 let early_error = entry.early_errors.remove(&owner.gid);
                 effects.push(Effect::Placed { token, owner });
                 if let Some(failure) = early_error {
+                    marks::hit(Mark::WatcherFailedEarlyCounts);
                     self.end(id, Err(failure), effects);
                 }
                 return Some(owner);
             }
-            RpcOutcome::Refused(Failure { errno: Errno::ERESTART, .. }) => OpOutcome::Interrupted,
+            RpcOutcome::Refused(Failure { errno: Errno::ERESTART, .. }) => {
+                marks::hit(Mark::InsideOwnerIsMe);
+                OpOutcome::Interrupted
+            }
             other => OpOutcome::NotPlaced(other),
         };
         self.entries.remove(&id);
@@ -107,7 +112,9 @@ impl Requester {
     ) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_run_by(notifier)) else { return };
         entry.deadline = now + self.timeout;
-        if entry.offset.is_none_or(|before| offset > before) {
+        let is_further = entry.offset.is_none_or(|before| offset > before);
+        marks::hit(if is_further { Mark::WatcherProgress } else { Mark::WatcherProgressAgain });
+        if is_further {
             entry.offset = Some(offset);
             effects.push(Effect::Progress { token: entry.token, offset, total });
         }
@@ -123,6 +130,11 @@ impl Requester {
         effects: &mut Vec<Effect>,
     ) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_run_by(notifier)) else { return };
+        marks::hit(match (&result, entry.owner) {
+            (Err(_), None) => Mark::WatcherFailedEarly,
+            (Ok(()), None) => Mark::WatcherCompletedEarly,
+            (_, Some(_)) => Mark::WatcherCompleted,
+        });
         match (result, entry.owner) {
             (Err(failure), None) => {
                 entry.early_errors.insert(notifier, failure);
@@ -155,6 +167,7 @@ impl Requester {
         self.entries.retain(|_, entry| {
             let expired = entry.deadline <= now;
             if expired {
+                marks::hit(Mark::WatcherNoProgress);
                 effects.push(Effect::Complete { token: entry.token, outcome: OpOutcome::NoProgress });
             }
             !expired

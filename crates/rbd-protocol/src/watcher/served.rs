@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use errno::Errno;
+use marks::Mark;
 
 use crate::ids::{Millis, RequestId, Token};
 use crate::lock::Ownership;
@@ -81,37 +82,47 @@ impl Served {
     ) {
         let id = request.id;
         if ownership == Ownership::NotOwner {
+            marks::hit(Mark::WatcherAskedElsewhere);
             return effects.push(Effect::Ack { ack, answer: None });
         }
         if (id.gid, id.open) == (self.gid, self.open) {
+            marks::hit(Mark::WatcherAskedOwn);
             return effects.push(Effect::Ack { ack, answer: Some(Err(Errno::ERESTART.into())) });
         }
         if id.number < self.raise_low_water(&request) {
+            marks::hit(Mark::WatcherAskedTooLate);
             return effects.push(Effect::Ack { ack, answer: Some(Err(too_late())) });
         }
         if let Some(pending) = self.pending.get_mut(&id) {
+            marks::hit(Mark::WatcherAskedRunning);
             pending.handle = request.handle;
             return effects.push(Effect::Ack { ack, answer: Some(Ok(())) });
         }
         if let Some(completed) = self.completed.get_mut(&id) {
+            marks::hit(Mark::WatcherAskedCompleted);
             completed.expires = now + self.ttl;
             self.deliveries.start(now, id, request.handle, completed.result.clone());
             return effects.push(Effect::Ack { ack, answer: Some(Ok(())) });
         }
         if let Some(arriving) = self.arriving.get_mut(&id) {
             if arriving.acks.len() >= COPIES_MAX {
+                marks::hit(Mark::WatcherAskedTooOften);
                 let failure = Failure::new(Errno::EAGAIN, "many copies of the request wait already");
                 return effects.push(Effect::Ack { ack, answer: Some(Err(failure)) });
             }
+            marks::hit(Mark::WatcherAskedArriving);
             arriving.request = request;
             return arriving.acks.push(ack);
         }
         if ownership != Ownership::Accepting {
+            marks::hit(Mark::WatcherAskedLeaving);
             return effects.push(Effect::Ack { ack, answer: None });
         }
         if self.pending.len() + self.arriving.len() >= REQUESTS_MAX {
+            marks::hit(Mark::WatcherAskedBeyondRoom);
             return effects.push(Effect::Ack { ack, answer: Some(Err(no_room())) });
         }
+        marks::hit(Mark::WatcherAsked);
         self.arriving.insert(id, Arriving { request, acks: vec![ack] });
         effects.push(Effect::Refresh { id });
     }
@@ -139,11 +150,12 @@ impl Served {
         effects: &mut Vec<Effect>,
     ) {
         let Some(Arriving { request, acks }) = self.arriving.remove(&id) else { return };
-        let answer = match (result, ownership) {
-            (Err(failure), _) => Some(Err(failure)),
-            (Ok(()), Ownership::NotOwner | Ownership::Leaving) => None,
-            (Ok(()), Ownership::Accepting) => Some(Ok(())),
+        let (mark, answer) = match (result, ownership) {
+            (Err(failure), _) => (Mark::WatcherRefreshFailed, Some(Err(failure))),
+            (Ok(()), Ownership::NotOwner | Ownership::Leaving) => (Mark::WatcherRefreshedTooLate, None),
+            (Ok(()), Ownership::Accepting) => (Mark::WatcherAccepted, Some(Ok(()))),
         };
+        marks::hit(mark);
         let is_accepted = answer == Some(Ok(()));
         effects.extend(acks.into_iter().map(|ack| Effect::Ack { ack, answer: answer.clone() }));
         if is_accepted {
@@ -193,9 +205,11 @@ impl Served {
         let Some(pending) = self.pending.remove(&id) else { return };
         let result = match result {
             Err(Failure { errno: Errno::ERESTART | Errno::EBLOCKLISTED | Errno::ESHUTDOWN, .. }) => {
+                marks::hit(Mark::WatcherEndedToRestart);
                 Err(Errno::ERESTART.into())
             }
             result => {
+                marks::hit(Mark::WatcherEnded);
                 self.completed.insert(id, Completed { result: result.clone(), expires: now + self.ttl });
                 self.forget_oldest();
                 result
@@ -203,6 +217,7 @@ impl Served {
         };
         self.deliveries.start(now, id, pending.handle, result);
         if let Some(progress) = pending.sending {
+            marks::hit(Mark::WatcherEndedBehindProgress);
             self.deliveries.hold(id, progress);
         }
     }
