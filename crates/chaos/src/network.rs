@@ -8,6 +8,8 @@ use proto::osd::v1::{
 
 use crate::nemesis::Fault;
 
+/// What is asked of the monitor has none. A reset of that connection lets librbd ask once more for a snapshot id, each time for another one.
+const ANY_OBJECT: &str = "?*";
 const FROM_CLIENT: [FaultDirection; 2] = [FaultDirection::Request, FaultDirection::Ack];
 const TO_CLIENT: [FaultDirection; 2] = [FaultDirection::Reply, FaultDirection::Notify];
 
@@ -28,6 +30,7 @@ pub fn rules(client: &str, fault: Fault, slow: Duration) -> Vec<FaultRule> {
         when: Some(FaultCondition {
             direction: direction.into(),
             client: client.replace(' ', "-"),
+            object: ANY_OBJECT.to_owned(),
             ..FaultCondition::default()
         }),
         action: Some(action.clone()),
@@ -54,6 +57,15 @@ mod tests {
                 healing.filter_map(|rule| Some(rule.when.as_ref()?.direction())).collect();
             let place = |direction| directions.iter().position(|of| *of == direction).unwrap();
             assert!(place(FaultDirection::Notify) < place(FaultDirection::Reply), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_the_monitor_passes() {
+        for fault in [Fault::Cut, Fault::Slow, Fault::Mute, Fault::Deaf, Fault::Reset] {
+            for rule in rules("client 2", fault, Duration::ZERO) {
+                assert_eq!(rule.when.map(|when| when.object), Some("?*".to_owned()), "{fault}");
+            }
         }
     }
 
