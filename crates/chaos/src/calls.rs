@@ -202,11 +202,6 @@ pub async fn export(stage: &Stage, image: &str, snap: Option<&str>, length: u64)
     Ok(outcome)
 }
 
-/// The name that a history's name of an image has in its pool.
-pub fn without_pool(image: &str) -> &str {
-    image.split_once('/').map_or(image, |(_, name)| name)
-}
-
 /// An answer without an errno comes from the transport: the client was killed on the way. An error if it died by itself.
 async fn ended(seat: &Seat, result: Result<Vec<Option<u64>>, Failure>) -> Result<Outcome> {
     Ok(match result {

@@ -14,10 +14,7 @@ use harness::{
 use proto::rbd::v1::CallLimits;
 use serde_json::{Value, json};
 
-use crate::{
-    calls::without_pool,
-    recorder::{BLOCK_BYTES, filled},
-};
+use crate::recorder::{BLOCK_BYTES, filled};
 
 /// A watcher that does not answer makes a forwarded snapshot begin anew for ever: librbd is not to ask before it takes one.
 const SKIP_QUIESCE: u32 = 1;
@@ -98,7 +95,7 @@ impl Remote {
     /// Begins a flatten, resize, rollback, renaming, or the making or removal of a snapshot. librbd knows no limits.
     pub fn begin(&self, operation: &Operation, limits: CallLimits) -> Call {
         match self {
-            Self::Grpc(remote) => begin(remote, operation, limits),
+            Self::Grpc(remote) => remote.begin(operation, limits),
             Self::Librbd(remote) => {
                 let (verb, arguments) = verb(operation);
                 let remote = remote.clone();
@@ -136,18 +133,6 @@ async fn send(remote: &Grpc, operation: &Operation) -> Result<Vec<u8>, Failure> 
         other => unreachable!("{other:?} is no plain call"),
     }
     Ok(Vec::new())
-}
-
-fn begin(remote: &Grpc, operation: &Operation, limits: CallLimits) -> Call {
-    match operation {
-        Operation::Flatten => remote.flatten(limits),
-        Operation::Resize { size } => remote.resize(*size, true, limits),
-        Operation::SnapCreate { snap } => remote.snap_create(snap, limits),
-        Operation::SnapRemove { snap } => remote.snap_remove(snap, limits),
-        Operation::SnapRollback { snap } => remote.snap_rollback(snap, limits),
-        Operation::Rename { to } => remote.rename(without_pool(to), limits),
-        other => unreachable!("{other:?} is no maintenance operation"),
-    }
 }
 
 async fn send_librbd(remote: &LibrbdRemote, operation: &Operation) -> Result<Vec<u8>, Failure> {

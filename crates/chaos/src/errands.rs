@@ -13,13 +13,49 @@ use crate::{
     recorder::BLOCK_BYTES,
     setup::OBJECT_BYTES,
     stage::Stage,
-    workload::{Deck, Errand, draw_size},
+    workload::{Deck, draw_size},
 };
 
 /// Longest pause between two errands.
 const PAUSE_MAX_MS: u64 = 200;
 /// Size of the images that are made empty.
 const MADE_BYTES: u64 = 4 * BLOCK_BYTES;
+
+/// A step of whoever makes, clones, flattens and removes images by verbs; its parts are drawn when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Makes an image, sometimes twice at once, and removes it.
+    Create,
+    /// Clones a snapshot that the clients' image comes from, changes the clone, and clones it once more.
+    Clone,
+    /// Flattens a clone, often twice at once.
+    Flatten,
+    /// Protects a snapshot of a clone and takes that back, often twice at once.
+    Protect,
+    /// Removes a snapshot that was cloned: it must not go while somebody needs it.
+    SnapRemove,
+    /// Gives a clone and one of its snapshots another name.
+    Rename,
+    /// Removes a clone with its snapshots, one by one or all at once.
+    Remove,
+}
+
+const ERRANDS: [(Errand, usize); 7] = [
+    (Errand::Create, 1),
+    (Errand::Clone, 3),
+    (Errand::Flatten, 2),
+    (Errand::Protect, 1),
+    (Errand::SnapRemove, 1),
+    (Errand::Rename, 1),
+    (Errand::Remove, 1),
+];
+
+impl Deck<Errand> {
+    /// Of an operator.
+    pub fn errands() -> Self {
+        Self::of(&ERRANDS)
+    }
+}
 
 /// One stream of verbs.
 pub struct Errands {

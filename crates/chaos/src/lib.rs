@@ -2,7 +2,7 @@
 //!
 //! * [`stage`]: one OSD, a clone of a filled image, its clients; [`seat`]: a place that a client takes, with a network of its
 //!   own; [`client`]: a client of either kind; [`setup`]: how all of it comes to be;
-//! * [`workload`], [`worker`], [`errands`], [`operator`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it; [`ran`]: how
+//! * [`workload`], [`worker`], [`chores`], [`errands`], [`operator`], [`calls`]: what the clients are asked to do; [`recorder`]: the history of it; [`ran`]: how
 //!   much of it really ran;
 //! * [`nemesis`], [`steps`], [`strike`], [`network`], [`trap`], [`silent`]: what is broken, where, and how; [`herald`]: what a librbd is told
 //!   that must know of it;
@@ -11,6 +11,7 @@
 //!   report.
 
 pub mod calls;
+pub mod chores;
 pub mod client;
 pub mod constants;
 pub mod errands;

@@ -17,14 +17,13 @@ use fastrand::Rng;
 use harness::{
     call::Failure,
     cluster::{Cluster, Preset},
-    osd::header_of,
+    osd::{header_of, without_pool},
     timeline::{Cast, Line},
 };
 
 use proto::osd::v1::{AddRuleRequest, FaultRule, RemoveRuleRequest};
 
 use crate::{
-    calls,
     client::Kind,
     constants::Constants,
     operator::{self, Operators},
@@ -190,7 +189,7 @@ impl Stage {
     /// An image may be called by another name from here on.
     pub fn named_by(&self, operation: &Operation) {
         if let Operation::Rename { to } = operation {
-            self.image_made(calls::without_pool(to));
+            self.image_made(without_pool(to));
         }
     }
 

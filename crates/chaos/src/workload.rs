@@ -1,4 +1,4 @@
-//! What the clients of an image do: drawn from a seed.
+//! What is drawn from a seed for the clients of an image: reads and writes, and what comes up next.
 
 use check::Operation;
 use fastrand::Rng;
@@ -33,89 +33,16 @@ impl Shape {
     }
 }
 
-/// A maintenance step; its parts are drawn when it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chore {
-    /// Takes a snapshot.
-    SnapCreate,
-    /// Removes one, if there is any.
-    SnapRemove,
-    /// Gives one another name.
-    SnapRename,
-    /// Removes all that are not protected.
-    SnapPurge,
-    /// Reads one through a process of its own.
-    SnapRead,
-    /// Clones one through the client, with little patience.
-    Clone,
-    /// Makes HEAD what one is, and reads it.
-    SnapRollback,
-    /// Protects one, and takes that back; often twice at once.
-    SnapProtect,
-    /// Gives the image another name.
-    Rename,
-    /// Changes the size.
-    Resize,
-    /// Flattens the image while one of its objects is written, overwritten and discarded.
-    Flatten,
-    /// Takes the lock by hand, keeps it for a while, and gives it back.
-    HoldLock,
-}
-
-/// How often each chore comes up in a deck.
-const CHORES: [(Chore, usize); 12] = [
-    (Chore::Flatten, 1),
-    (Chore::SnapCreate, 4),
-    (Chore::SnapRemove, 1),
-    (Chore::SnapRename, 1),
-    (Chore::SnapPurge, 1),
-    (Chore::SnapRead, 1),
-    (Chore::SnapRollback, 1),
-    (Chore::SnapProtect, 1),
-    (Chore::Rename, 1),
-    (Chore::Resize, 1),
-    (Chore::Clone, 1),
-    (Chore::HoldLock, 1),
-];
-
-/// A step of whoever makes, clones, flattens and removes images by verbs; its parts are drawn when it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errand {
-    /// Makes an image, sometimes twice at once, and removes it.
-    Create,
-    /// Clones a snapshot that the clients' image comes from, changes the clone, and clones it once more.
-    Clone,
-    /// Flattens a clone, often twice at once.
-    Flatten,
-    /// Protects a snapshot of a clone and takes that back, often twice at once.
-    Protect,
-    /// Removes a snapshot that was cloned: it must not go while somebody needs it.
-    SnapRemove,
-    /// Gives a clone and one of its snapshots another name.
-    Rename,
-    /// Removes a clone with its snapshots, one by one or all at once.
-    Remove,
-}
-
-const ERRANDS: [(Errand, usize); 7] = [
-    (Errand::Create, 1),
-    (Errand::Clone, 3),
-    (Errand::Flatten, 2),
-    (Errand::Protect, 1),
-    (Errand::SnapRemove, 1),
-    (Errand::Rename, 1),
-    (Errand::Remove, 1),
-];
-
 /// Things to do that come up as often as they are in it before it is dealt anew.
 #[derive(Clone, Debug)]
 pub struct Deck<T> {
-    all: Vec<T>,
+    pub(crate) all: Vec<T>,
     left: Vec<T>,
 }
 
 impl<T: Copy> Deck<T> {
-    fn of(counted: &[(T, usize)]) -> Self {
+    /// `counted` = how often each is in it.
+    pub fn of(counted: &[(T, usize)]) -> Self {
         let all = counted.iter().flat_map(|&(card, count)| std::iter::repeat_n(card, count)).collect();
         Self { all, left: Vec::new() }
     }
@@ -126,52 +53,6 @@ impl<T: Copy> Deck<T> {
             self.left.clone_from(&self.all);
         }
         self.left.swap_remove(rng.usize(0..self.left.len()))
-    }
-}
-
-/// Who is given chores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hand {
-    /// A client of an image that only rbd-clients have open.
-    Alone,
-    /// An rbd-client of an image that a librbd has open too.
-    BesideLibrbd,
-    /// That librbd.
-    Librbd,
-}
-
-impl Hand {
-    /// What librbd does in steps of which each may be its last leaves something behind: a renaming the image's id under two names, or under
-    /// neither; a clone a child without an entry at its parent. It is asked for neither, also not by way of the lock's owner. It keeps no
-    /// record of a request, and makes a snapshot once more when an owner has made it and a purge has taken it: nobody purges beside it. A
-    /// rollback that is interrupted lets a write go that has waited for it, when the lock has gone (docs/hazards.md, 12). Nor is it to take
-    /// the lock by hand: that call was seen never to return, beside others that need the lock.
-    fn does(self, chore: Chore) -> bool {
-        match self {
-            Self::Alone => true,
-            Self::BesideLibrbd => !matches!(chore, Chore::Rename | Chore::SnapPurge),
-            Self::Librbd => {
-                Self::BesideLibrbd.does(chore)
-                    && !matches!(chore, Chore::Clone | Chore::SnapRollback | Chore::HoldLock)
-            }
-        }
-    }
-}
-
-impl Deck<Chore> {
-    /// Of a client.
-    pub fn chores(hand: Hand) -> Self {
-        // Beside a librbd, which is asked for none, it rolls back for all.
-        let often = |chore| if hand == Hand::BesideLibrbd && chore == Chore::SnapRollback { 3 } else { 1 };
-        let does = CHORES.iter().filter(|(chore, _)| hand.does(*chore));
-        Self::of(&does.map(|&(chore, count)| (chore, count * often(chore))).collect::<Vec<_>>())
-    }
-}
-
-impl Deck<Errand> {
-    /// Of an operator.
-    pub fn errands() -> Self {
-        Self::of(&ERRANDS)
     }
 }
 
@@ -227,30 +108,6 @@ mod tests {
             let Some((offset, length)) = operation.range() else { continue };
             assert!(length > 0 && offset % BLOCK_BYTES == 0 && length % BLOCK_BYTES == 0);
             assert!(offset + length <= Shape::small().size());
-        }
-    }
-
-    #[test]
-    fn nobody_renames_or_purges_an_image_that_a_librbd_has_open() {
-        for hand in [Hand::BesideLibrbd, Hand::Librbd] {
-            for chore in [Chore::Rename, Chore::SnapPurge] {
-                assert!(!Deck::chores(hand).all.contains(&chore), "{hand:?} {chore:?}");
-            }
-        }
-        assert!(Deck::chores(Hand::BesideLibrbd).all.contains(&Chore::Clone));
-        for chore in [Chore::Clone, Chore::SnapRollback] {
-            assert!(!Deck::chores(Hand::Librbd).all.contains(&chore), "{chore:?}");
-        }
-    }
-
-    #[test]
-    fn every_chore_comes_up_in_each_deck() {
-        let mut rng = Rng::with_seed(1);
-        let mut deck = Deck::chores(Hand::Alone);
-        let size = deck.all.len();
-        for _ in 0..3 {
-            let drawn: Vec<_> = (0..size).map(|_| deck.draw(&mut rng)).collect();
-            assert!(CHORES.iter().all(|(chore, _)| drawn.contains(chore)));
         }
     }
 }

@@ -178,6 +178,11 @@ pub fn spec(image: &str) -> String {
     format!("{POOL}/{image}")
 }
 
+/// `IMAGE` of `rbd/IMAGE`.
+pub fn without_pool(image: &str) -> &str {
+    image.split_once('/').map_or(image, |(_, name)| name)
+}
+
 /// The header object of an image id.
 pub fn header_of(id: &str) -> String {
     format!("rbd_header.{id}")

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use check::Operation;
 use proto::rbd::v1::{
     AcquireLockRequest, CallLimits, CloneImageRequest, DiscardRequest, FlattenRequest, FlushRequest,
     ImageName, ImageShape, InfoReply, InfoRequest, LockOwner, LockOwnerRequest, ReadRequest,
@@ -15,7 +16,7 @@ use tonic::transport::Channel;
 
 use crate::{
     call::{Call, Failure},
-    osd::POOL,
+    osd::{POOL, without_pool},
 };
 
 /// A frozen client must not be cut off by the judge: its pending calls are part of what is judged.
@@ -125,9 +126,13 @@ impl Remote {
     }
 }
 
-/// Calls that answer with a stream of events: what each asks for, beside its limits.
+/// Calls that answer with a stream of events: what each asks for, beside its limits, and the operation of a history that it is.
 macro_rules! calls {
-    ($($(#[doc = $what:literal])+ $call:ident($($argument:ident: $type:ty),*) = $request:ident $fields:tt;)+) => {
+    ($(
+        $(#[doc = $what:literal])+
+        $call:ident($($argument:ident: $type:ty),*) = $request:ident $fields:tt,
+        $operation:pat => ($($given:expr),*);
+    )+) => {
         impl Remote {
             $(
                 $(#[doc = $what])+
@@ -137,6 +142,17 @@ macro_rules! calls {
                     Call::follow(async move { stub.$call(request).await })
                 }
             )+
+
+            /// Starts one of these.
+            ///
+            /// # Panics
+            /// At an operation that is none of these.
+            pub fn begin(&self, operation: &Operation, limits: CallLimits) -> Call {
+                match operation {
+                    $($operation => self.$call($($given,)* limits),)+
+                    other => panic!("{other:?} is no maintenance operation of a serving client"),
+                }
+            }
         }
     };
     (@request $limits:ident $request:ident { $($field:ident: $value:expr),* }) => {
@@ -146,17 +162,23 @@ macro_rules! calls {
 
 calls! {
     /// Starts a flatten.
-    flatten() = FlattenRequest {};
+    flatten() = FlattenRequest {},
+        Operation::Flatten => ();
     /// Starts a resize to `size` bytes.
-    resize(size: u64, allow_shrink: bool) = ResizeRequest { size: size, allow_shrink: allow_shrink };
+    resize(size: u64, allow_shrink: bool) = ResizeRequest { size: size, allow_shrink: allow_shrink },
+        Operation::Resize { size } => (*size, true);
     /// Starts the creation of a snapshot.
-    snap_create(name: &str) = SnapCreateRequest { name: name.to_owned() };
+    snap_create(name: &str) = SnapCreateRequest { name: name.to_owned() },
+        Operation::SnapCreate { snap } => (snap);
     /// Starts the removal of a snapshot.
-    snap_remove(name: &str) = SnapRemoveRequest { name: name.to_owned() };
+    snap_remove(name: &str) = SnapRemoveRequest { name: name.to_owned() },
+        Operation::SnapRemove { snap } => (snap);
     /// Starts making HEAD what a snapshot is.
-    snap_rollback(name: &str) = SnapRollbackRequest { name: name.to_owned() };
+    snap_rollback(name: &str) = SnapRollbackRequest { name: name.to_owned() },
+        Operation::SnapRollback { snap } => (snap);
     /// Starts giving the image another name.
-    rename(name: &str) = RenameRequest { name: name.to_owned() };
+    rename(name: &str) = RenameRequest { name: name.to_owned() },
+        Operation::Rename { to } => (without_pool(to));
 }
 
 /// No bounds: the call goes on until it is decided.
