@@ -423,7 +423,7 @@ marks! {
         InvokeUndecodable => "no client of the simulation answers what does not decode",
         /// REMOTE, refused: finish with it
         InvokeRefused,
-        /// REMOTE, the notify failed for now: REFRESH
+        /// REMOTE, the notify failed in a way that passes: REFRESH
         InvokeNotifyFailed,
         /// REMOTE, the notify failed: finish with it
         InvokeNotifyFailedForGood,
